@@ -1,0 +1,112 @@
+"""What goes to Persona and what comes back, as values: requests, responses and failures of the way between.
+
+No sockets here: floor 2 turns a `Request` into bytes and bytes into a `Response` or a `TransportFailure`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+API_PREFIX = "/api/v1"
+"""Every path of the API starts so; `links.next` already holds it (docs.withpersona.com/pagination)."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return `value` as JSON bytes that are the same for equal values, whatever their key order."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to Persona, ready to be sent.
+
+    :param operation_id: the operation of the catalogue, for example `set-status-for-a-case`.
+    :param method: `GET`, `POST`, `PATCH` or `DELETE`.
+    :param path: path below the host, percent-encoded, starting with `/api/v1/`.
+    :param query: pairs in the order in which they are sent, not yet encoded.
+    :param body: what is sent as JSON, or None.
+    :param success: the statuses that mean success.
+    :param repeatable: whether doing it twice leaves the same state as doing it once.
+    :param binary: whether a successful answer is a file, not JSON.
+    """
+
+    operation_id: str
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    success: frozenset[int] = frozenset({200})
+    repeatable: bool = True
+    binary: bool = False
+
+    @property
+    def takes_idempotency_key(self) -> bool:
+        """Whether Persona keeps the answer under a key: for POST only (docs.withpersona.com/idempotence)."""
+        return self.method == "POST"
+
+
+def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that arrived in full.
+
+    :param status: HTTP status.
+    :param headers: headers; look them up in lower case.
+    :param content: the body as bytes. Holds personal data: never log it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", _lower(self.headers))
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON.
+
+        :raises ValueError: when it is not JSON.
+        """
+        return json.loads(self.content)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of Persona's API log for this call (`req_…`), when the answer names one."""
+        return self.headers.get("request-id")
+
+    @property
+    def environment_id(self) -> str | None:
+        """The environment that answered (`env_…`), when the answer names one."""
+        return self.headers.get("persona-environment-id")
+
+
+class FailurePoint(StrEnum):
+    """How far a request that got no answer may have come."""
+
+    NOT_SENT = "not_sent"
+    """The connection was never made: Persona cannot have acted on it."""
+    MAYBE_SENT = "maybe_sent"
+    """It may have reached Persona: the outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailure:
+    """No (complete) answer arrived.
+
+    :param point: whether Persona may have acted on the request.
+    :param reason: what happened, in a few words without addresses of bodies or keys.
+    """
+
+    point: FailurePoint
+    reason: str
+
+
+Outcome = Response | TransportFailure

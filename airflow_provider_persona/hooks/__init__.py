@@ -1,0 +1,1 @@
+"""Floor 4: an Airflow connection becomes settings and clients."""
