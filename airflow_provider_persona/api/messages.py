@@ -15,6 +15,8 @@ from typing import Any
 API_PREFIX = "/api/v1"
 """Every path of the API starts so; `links.next` already holds it (docs.withpersona.com/pagination)."""
 
+_UNPARSED = object()
+
 
 def canonical_json(value: Any) -> bytes:
     """Return `value` as JSON bytes that are the same for equal values, whatever their key order."""
@@ -66,16 +68,19 @@ class Response:
     status: int
     headers: Mapping[str, str]
     content: bytes = field(default=b"", repr=False)
+    _parsed: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", _lower(self.headers))
 
     def json(self) -> Any:
-        """Return the body parsed as JSON.
+        """Return the body parsed as JSON; it is parsed once.
 
         :raises ValueError: when it is not JSON.
         """
-        return json.loads(self.content)
+        if self._parsed is _UNPARSED:
+            object.__setattr__(self, "_parsed", json.loads(self.content))
+        return self._parsed
 
     @property
     def request_id(self) -> str | None:

@@ -1,0 +1,51 @@
+"""Making sure that the environment which answers is the one that was meant, before anything is written to it."""
+
+from __future__ import annotations
+
+from airflow_provider_persona.api.errors import PersonaSettingsError
+from airflow_provider_persona.api.messages import Request, Response
+from airflow_provider_persona.api.operations import operation
+
+
+class EnvironmentGuard:
+    """Compares the `Persona-Environment-Id` of every answer with the expected one.
+
+    :param expected: the environment's id (`env_…`), or None to take any.
+    """
+
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+        self.seen: str | None = None
+
+    def question_before(self, request: Request) -> Request | None:
+        """Return a cheap read to be sent before `request`, when it may write and no answer has told the environment yet."""
+        if self._expected is None or self.seen is not None or request.method == "GET":
+            return None
+        return operation("list-all-rate-limits").bind()
+
+    def check(self, response: Response) -> None:
+        """Compare an answer's environment.
+
+        :raises PersonaSettingsError: when it is another one than expected.
+        """
+        answered = response.environment_id
+        if answered is None:
+            return
+        self.seen = answered
+        if self._expected is not None and answered != self._expected:
+            raise PersonaSettingsError(
+                f"the API key belongs to environment {answered}, but the connection expects {self._expected}; "
+                "nothing was written. Check the key, or the connection's expected environment id",
+                request_id=response.request_id,
+            )
+
+    def require_known(self) -> None:
+        """Refuse to go on when an environment is expected and none was named.
+
+        :raises PersonaSettingsError: then.
+        """
+        if self._expected is not None and self.seen is None:
+            raise PersonaSettingsError(
+                f"the connection expects environment {self._expected}, but the answers name none; check host and key, "
+                "or clear the connection's expected environment id"
+            )

@@ -1,0 +1,60 @@
+"""From one page of a list to the request of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.messages import Request
+
+PAGE_SIZE = 100
+"""The largest page that Persona gives; its own default is 10 (docs.withpersona.com/pagination)."""
+
+
+def items_of(request: Request, page: Any) -> list[Mapping[str, Any]]:
+    """Return the resources on a page.
+
+    :raises PersonaAnswerError: when the answer is not a list.
+    """
+    items = page.get("data") if isinstance(page, Mapping) else None
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise PersonaAnswerError(
+            f"the answer to {request.operation_id} holds no list of objects", operation_id=request.operation_id
+        )
+    return items
+
+
+def next_page(request: Request, page: Any) -> Request | None:
+    """Return the request of the page after `page`, or None after the last.
+
+    `links.next` is a path relative to the host. Whatever else it says (another host, another path) is refused, since the
+    key would go there. A search is sent again with the same body, as Persona wants it.
+
+    :raises PersonaAnswerError: when the link leads elsewhere, or back to the page it came from.
+    """
+    links = page.get("links") if isinstance(page, Mapping) else None
+    link = links.get("next") if isinstance(links, Mapping) else None
+    if not link:
+        return None
+    parts = urlsplit(str(link))
+    if parts.scheme or parts.netloc or parts.path != request.path:
+        raise _bad_link(request, "leads to another host or path")
+    query = _with_missing(tuple(parse_qsl(parts.query, keep_blank_values=True)), request.query)
+    following = replace(request, query=query)
+    if following.query == request.query:
+        raise _bad_link(request, "leads back to the same page")
+    return following
+
+
+def _with_missing(linked: tuple[tuple[str, str], ...], sent: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Add what was asked for and the link leaves out: that Persona keeps filters in links is documented for one list only."""
+    named = {name for name, _ in linked}
+    cursors = {"page[after]", "page[before]"}
+    return linked + tuple((name, value) for name, value in sent if name not in named and name not in cursors)
+
+
+def _bad_link(request: Request, what: str) -> PersonaAnswerError:
+    return PersonaAnswerError(f"the next link of {request.operation_id} {what}", operation_id=request.operation_id)

@@ -1,0 +1,144 @@
+"""The report: what a run did, in counts. Small enough for XCom, and without a row in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """How many rows may fail before the run counts as failed.
+
+    :param allowed: a number of rows (int), or a share of the plan's rows (float from 0 to 1).
+    """
+
+    allowed: int | float = 0
+
+    def __post_init__(self) -> None:
+        is_share = isinstance(self.allowed, float)
+        if self.allowed < 0 or (is_share and self.allowed > 1):
+            raise BulkError(f"max_failures is a number of rows or a share from 0.0 to 1.0, not {self.allowed}")
+
+    def is_exceeded_by(self, failures: int, rows: int) -> bool:
+        """Whether so many failures among so many rows are too many."""
+        most = self.allowed * rows if isinstance(self.allowed, float) else self.allowed
+        return failures > most
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a plan.
+
+    :param counts: rows by outcome.
+    :param rows: rows in the plan.
+    :param repeats: rows of the source that were collapsed into others.
+    :param plan_hash: the plan's hash.
+    :param plan: address of the plan's file.
+    :param ledger: address of the folder with the ledger's segments.
+    :param requests: requests that this attempt sent.
+    :param retries: requests of it that were sent again after a failure.
+    :param throttled: requests of it that were refused with 429.
+    :param waited: seconds of it spent waiting for the request limit.
+    :param seconds: seconds that this attempt took.
+    :param resumed: rows that an earlier attempt had settled.
+    :param retryable_failures: failed or unresolved rows that another attempt may help.
+    :param stopped: why the attempt stopped before its end, or None.
+    :param stopped_for_good: whether another attempt would stop at the same thing.
+    :param environment: id of the environment that answered, when it was named.
+    """
+
+    counts: Counter[RowOutcome]
+    rows: int
+    repeats: int
+    plan_hash: str
+    plan: str
+    ledger: str
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    waited: float = 0.0
+    seconds: float = 0.0
+    resumed: int = 0
+    retryable_failures: int = 0
+    stopped: str | None = None
+    stopped_for_good: bool = False
+    environment: str | None = None
+
+    @property
+    def settled(self) -> int:
+        """Rows with an outcome."""
+        return self.counts.total()
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every row of the plan has exactly one outcome."""
+        return self.settled == self.rows
+
+    @property
+    def failures(self) -> int:
+        """Rows that failed or are unresolved."""
+        return sum(self.counts[outcome] for outcome in NOT_DONE)
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {
+            "counts": {outcome.value: self.counts[outcome] for outcome in RowOutcome},
+            "rows": self.rows,
+            "repeats": self.repeats,
+            "plan_hash": self.plan_hash,
+            "plan": self.plan,
+            "ledger": self.ledger,
+            "requests": self.requests,
+            "retries": self.retries,
+            "throttled": self.throttled,
+            "waited_seconds": round(self.waited, 3),
+            "seconds": round(self.seconds, 3),
+            "resumed": self.resumed,
+            "environment": self.environment,
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.counts[outcome]} {outcome.value}" for outcome in RowOutcome if self.counts[outcome])
+        collapsed = f" ({self.repeats} repeated rows collapsed)" if self.repeats else ""
+        resumed = f", {self.resumed} of them settled before" if self.resumed else ""
+        return (
+            f"{self.rows} rows{collapsed}: {counts or 'nothing to do'}{resumed}; {self.requests} requests "
+            f"({self.retries} repeated, {self.throttled} refused for the limit), waited {self.waited:.1f} s for the "
+            f"limit, {self.seconds:.1f} s in all"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for a line in the log.
+
+    :param done: rows with an outcome.
+    :param rows: rows in the plan.
+    :param counts: rows by outcome.
+    :param rate: rows a second, over this attempt.
+    :param waits_for: seconds until the window that is waited for, or None.
+    :param left: estimated seconds left, or None while unknown.
+    """
+
+    done: int
+    rows: int
+    counts: Mapping[RowOutcome, int] = field(default_factory=dict)
+    rate: float = 0.0
+    waits_for: float | None = None
+    left: float | None = None
+
+    def __str__(self) -> str:
+        share = f"{100 * self.done / self.rows:.0f} %" if self.rows else "all"
+        parts = [f"{self.done} of {self.rows} rows ({share})", f"{self.rate:.1f}/s"]
+        parts += [f"{count} {outcome.value}" for outcome, count in self.counts.items() if count]
+        if self.waits_for is not None:
+            parts.append(f"waiting {self.waits_for:.0f} s for the next window")
+        if self.left is not None:
+            parts.append(f"about {self.left:.0f} s left")
+        return ", ".join(parts)

@@ -1,0 +1,187 @@
+"""From a row of a query to the change it wishes for, or to the reason why it wishes for nothing that can be done."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_provider_persona.api.case_change import CaseChange
+from airflow_provider_persona.api.operations import BadCallError, path_segment
+from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
+
+_LISTS = ("tags", "add_tags", "remove_tags", "add_objects", "remove_objects")
+_PARTS = ("status", "assignee", "case_queue_id", "sla_expires_in", "fields", *_LISTS)
+_KNOWN = ("case_id", "expected_status", *_PARTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A valid row: what should be true of which case.
+
+    :param case_id: the case.
+    :param change: what should be true of it.
+    :param expected_status: change it only while its status is this one.
+    """
+
+    case_id: str
+    change: CaseChange
+    expected_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRow:
+    """A row that cannot be a change.
+
+    :param case_id: its case id, when it has a usable one.
+    :param reason: what is wrong, without any value of the row.
+    """
+
+    case_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMapping:
+    """Which column holds what.
+
+    :param columns: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`, `sla_expires_in`,
+        `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to the columns' names.
+    :param fields: from custom fields of the case to columns, for fields that have a column each.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any] | None, found: Iterable[str]) -> ColumnMapping:
+        """Return the mapping for rows with the columns `found`.
+
+        Where nothing is given, columns are taken by our names. What is given replaces that for the names it gives.
+
+        :param given: our names to column names; under `fields` either the name of a column that holds an object, or a
+            mapping of custom fields to columns.
+        :raises MissingColumnError: when a column is not there, naming those that are.
+        :raises BulkError: when the mapping has a name that means nothing.
+        """
+        columns = list(found)
+        given = dict(given or {})
+        unknown = sorted(set(given) - set(_KNOWN))
+        if unknown:
+            raise BulkError(f"mapping knows no {', '.join(unknown)}; it knows {', '.join(_KNOWN)}")
+        by_field = given.pop("fields") if isinstance(given.get("fields"), Mapping) else {}
+        wanted = {name: name for name in _KNOWN if name in columns} | given
+        if "case_id" not in wanted:
+            raise MissingColumnError(_lacks(["case_id"], columns))
+        missing = sorted({*wanted.values(), *by_field.values()} - set(columns))
+        if missing:
+            raise MissingColumnError(_lacks(missing, columns))
+        if not by_field and not set(wanted) & set(_PARTS):
+            raise MissingColumnError(_lacks(["status"], columns))
+        return cls(wanted, by_field)
+
+    def read(self, row: Mapping[str, Any]) -> Wish | InvalidRow:
+        """Return what a row wishes for."""
+        case_id = row[self.columns["case_id"]]
+        if case_id is None or case_id == "":
+            return InvalidRow(None, "no case id")
+        try:
+            path_segment(case_id, "case id")
+        except BadCallError:
+            return InvalidRow(None, "the case id has characters that no id has (slash, space, …)")
+        try:
+            change = CaseChange(**self._change_of(row))
+        except _RowProblem as problem:
+            return InvalidRow(case_id, str(problem))
+        except ValidationError as error:
+            faults = {f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}" for fault in error.errors()}
+            return InvalidRow(case_id, "; ".join(sorted(faults)))
+        if change.is_empty:
+            return InvalidRow(case_id, "it asks for nothing")
+        expected = self._optional(row, "expected_status")
+        if expected is not None and not isinstance(expected, str):
+            return InvalidRow(case_id, "expected_status is not text")
+        return Wish(case_id, change, expected)
+
+    def _optional(self, row: Mapping[str, Any], name: str) -> Any:
+        column = self.columns.get(name)
+        return None if column is None else row[column]
+
+    def _change_of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        change: dict[str, Any] = {}
+        if "status" in self.columns:
+            status = row[self.columns["status"]]
+            if status is None or status == "":
+                raise _RowProblem("no status")
+            change["status"] = status
+        for name in ("assignee", "case_queue_id", "sla_expires_in"):
+            if (value := self._optional(row, name)) is not None:
+                change[name] = value
+        for name in _LISTS:
+            if (value := self._optional(row, name)) is not None:
+                change[name] = _list_of(value, name)
+        fields = _object_of(self._optional(row, "fields"))
+        fields.update((name, _json_value(row[column])) for name, column in self.fields.items() if row[column] is not None)
+        if fields:
+            change["fields"] = fields
+        return change
+
+
+class _RowProblem(ValueError):
+    """What is wrong with a row, without its values."""
+
+
+def _lacks(missing: list[str], found: list[str]) -> str:
+    return f"the rows have no column {', '.join(missing)}; their columns are {', '.join(found) or '(none)'}"
+
+
+def _list_of(value: Any, name: str) -> tuple[str, ...]:
+    """Read a list, a JSON array, or names parted by commas."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _parse(value, name)
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in value):
+        raise _RowProblem(f"{name} is no list of texts")
+    return tuple(value)
+
+
+def _object_of(value: Any) -> dict[str, Any]:
+    """Read an object, or its JSON text."""
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        value = _parse(value, "fields")
+    if not isinstance(value, Mapping):
+        raise _RowProblem("fields is no object")
+    return {str(name): _json_value(part) for name, part in value.items()}
+
+
+def _parse(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise _RowProblem(f"{name} is no valid JSON") from None
+
+
+def _json_value(value: Any) -> Any:
+    """Return a column's value as JSON can carry it."""
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _RowProblem("a field is not a finite number")
+    if isinstance(value, list | tuple):
+        return [_json_value(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): _json_value(part) for name, part in value.items()}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)

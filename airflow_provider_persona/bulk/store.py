@@ -1,0 +1,101 @@
+"""Files of a run in a folder that is local (`pathlib.Path`) or in an object store (`ObjectStoragePath`).
+
+Both offer the same methods; what differs is how a file can be written safely, and that is what lives here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from airflow_provider_persona.bulk.errors import StoreError
+
+_COPY = 1024 * 1024
+
+
+class StorePath(Protocol):
+    """What is used of `pathlib.Path` and `ObjectStoragePath`."""
+
+    name: str
+
+    def __truediv__(self, part: str) -> Any: ...
+    def open(self, mode: str = ..., **kwargs: Any) -> IO[Any]: ...
+    def exists(self) -> bool: ...
+    def iterdir(self) -> Iterable[Any]: ...
+    def mkdir(self, *, parents: bool = ..., exist_ok: bool = ...) -> None: ...
+    def unlink(self) -> None: ...
+
+
+def as_local(path: StorePath) -> Path | None:
+    """Return the local path behind `path`, or None when it is in an object store."""
+    if isinstance(path, Path):
+        return path
+    if getattr(path, "protocol", None) in ("", "file", "local"):
+        return Path(str(getattr(path, "path", path)))
+    return None
+
+
+def shown(path: StorePath) -> str:
+    """Return the address of `path` for people and XCom."""
+    local = as_local(path)
+    return str(local if local is not None else path)
+
+
+def prepare_folder(folder: StorePath) -> None:
+    """Make the folder and try that it can be written to, so that a run fails before its first write and not after.
+
+    :raises StoreError: when it cannot.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with probe.open("wb") as file:
+            file.write(b"")
+        probe.unlink()
+    except Exception as error:  # fsspec's stores raise what their libraries raise
+        raise StoreError(
+            f"the folder for plan and ledger, {shown(folder)}, cannot be written to ({type(error).__name__}); "
+            "check state_path",
+            retryable=True,
+        ) from error
+
+
+def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
+    """Write a file so that it is there whole or not at all, readable by its owner only where there are owners.
+
+    :param lines: lines without their ends.
+    """
+    local = as_local(path)
+    if local is not None:
+        part = local.with_name(local.name + ".part")
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(local)
+        return
+    # An upload that is cut off by an error in `lines` would leave a short object, so the lines are gathered first.
+    with tempfile.TemporaryFile() as gathered:
+        gathered.writelines(line + b"\n" for line in lines)
+        gathered.seek(0)
+        with path.open("wb") as file:
+            shutil.copyfileobj(gathered, file, _COPY)
+
+
+def read_lines(path: StorePath) -> Iterator[bytes]:
+    """Yield the lines of a file, without their ends."""
+    with path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def names_in(folder: StorePath) -> list[str]:
+    """Return the names in a folder, sorted; none when there is no folder."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,29 @@
+"""What a client has used of the API so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Usage:
+    """Counts of one client.
+
+    :param requests: requests that went out, whatever became of them.
+    :param waited: seconds spent waiting for the request limit; overlapping waits count once.
+    :param retries: requests sent again after a failure (waits for a limit are none).
+    :param statuses: answers by HTTP status; 0 counts requests without an answer.
+    :param waiting_until: seconds of the client's clock until which it waits for the window now, or None.
+    """
+
+    requests: int = 0
+    waited: float = 0.0
+    retries: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    waiting_until: float | None = None
+
+    @property
+    def throttled(self) -> int:
+        """How many requests were refused with 429."""
+        return self.statuses[429]
