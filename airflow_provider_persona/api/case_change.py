@@ -127,12 +127,12 @@ class Step:
             )
 
     def request(self, case_id: str) -> Request:
-        """Return the call for one case, asking for no more in the answer than shows the part.
+        """Return the call for one case, asking for no more in the answer than the status and what shows the part.
 
         :raises BadCallError: when the id cannot be put into a path.
         """
         return operation(self.operation_id).bind(
-            path={"case-id": case_id}, query={"fields[case]": self.shows_in}, body=self.body
+            path={"case-id": case_id}, query={"fields[case]": sorted({"status", *self.shows_in})}, body=self.body
         )
 
 

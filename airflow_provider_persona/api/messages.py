@@ -15,6 +15,12 @@ from typing import Any
 API_PREFIX = "/api/v1"
 """Every path of the API starts so; `links.next` already holds it (docs.withpersona.com/pagination)."""
 
+DEFAULT_HOST = "https://api.withpersona.com"
+"""Where Persona's API is today; the older host https://withpersona.com seems to work too."""
+
+DEFAULT_VERSION = "2025-12-08"
+"""The version of the API that this package is written for, sent with every request."""
+
 _UNPARSED = object()
 
 

@@ -188,3 +188,17 @@ def operation(operation_id: str) -> Operation:
         near = difflib.get_close_matches(operation_id, catalogue(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise BadCallError(f"Persona has no operation {operation_id!r} that we know{hint}") from None
+
+
+def matching(method: str, path: str) -> Operation | None:
+    """Return the operation that a method and a path below `/api/v1` call, or None when it is none of the catalogue."""
+    segments = path.strip("/").split("/")
+    for candidate in catalogue().values():
+        template = candidate.path.strip("/").split("/")
+        if candidate.method == method and len(template) == len(segments) and all(map(_fits, template, segments)):
+            return candidate
+    return None
+
+
+def _fits(template: str, segment: str) -> bool:
+    return template == segment or (template.startswith("{") and segment != "search")

@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
-from airflow_provider_persona.api.messages import API_PREFIX
+from airflow_provider_persona.api.messages import API_PREFIX, DEFAULT_HOST, DEFAULT_VERSION
 from airflow_provider_persona.api.rate_limit import DEFAULT_RESERVE
-
-DEFAULT_HOST = "https://api.withpersona.com"
-DEFAULT_VERSION = "2025-12-08"
 
 
 class PersonaSettings(BaseModel):

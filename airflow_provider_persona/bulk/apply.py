@@ -107,7 +107,6 @@ class _Run:
             guards=options.guards,
             compare=options.compare == "get",
             dry_run=options.dry_run,
-            now=self._now,
         )
         self._ledger = LedgerWriter(
             plan.folder, plan.header.hash, self._before.segments + 1, options.concurrency, self._now()
@@ -156,7 +155,7 @@ class _Run:
         while self._stopped is None and (item := next(rows, None)) is not None:
             row, context = item
             try:
-                result = await self._writer.settle(row, context)
+                result = (await self._writer.settle(row, context)).result(self._now())
             except STOPS_THE_RUN as error:
                 self._stop(str(error), for_good=not error.retryable)
                 return

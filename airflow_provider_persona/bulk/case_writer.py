@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from airflow_provider_persona.api.case_change import CaseChange, Step
 from airflow_provider_persona.api.errors import (
@@ -51,24 +50,74 @@ class RowContext:
 
 
 @dataclass(slots=True)
-class _Work:
-    """A row under way."""
+class RowWork:
+    """A row under way, and what has become of it.
+
+    :param row: the row.
+    :param context: what an earlier attempt left to know about it.
+    :param identity: what makes its calls the same when they are made again.
+    :param outcome: what became of it, once it is settled.
+    :param reason: why, for a person.
+    :param error: the error behind a failure.
+    :param status: the case's status as last read or answered.
+    :param from_status: its status before the first write, when it was read.
+    :param http_status: status of the last answer.
+    :param request_ids: Persona's API logs of the writes.
+    :param exchanges: the writes.
+    """
 
     row: PlanRow
-    change: CaseChange
     context: RowContext
     identity: str
-    case_id: str
+    outcome: RowOutcome | None = None
+    reason: str = ""
+    error: PersonaError | None = None
+    status: str | None = None
+    from_status: str | None = None
+    http_status: int | None = None
+    request_ids: list[str] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
     current: Case | None = None
     read_at: float = -math.inf
-    exchanges: list[Exchange] = field(default_factory=list)
-    request_ids: list[str] = field(default_factory=list)
-    http_status: int | None = None
-    from_status: str | None = None
 
     @property
-    def tried_to_write(self) -> bool:
-        return bool(self.exchanges)
+    def case_id(self) -> str:
+        """The case; rows without one are never worked on."""
+        assert self.row.case_id is not None
+        return self.row.case_id
+
+    @property
+    def change(self) -> CaseChange:
+        """The wanted change; rows without one are never worked on."""
+        assert self.row.change is not None
+        return self.row.change
+
+    def become(self, outcome: RowOutcome, reason: str = "", error: PersonaError | None = None) -> None:
+        """Settle the row."""
+        self.outcome, self.reason, self.error = outcome, reason, error
+        if error is not None:
+            self.http_status = error.status or self.http_status
+            if error.request_id is not None and error.request_id not in self.request_ids:
+                self.request_ids.append(error.request_id)
+
+    def result(self, at: str) -> RowResult:
+        """Return the record of a settled row."""
+        assert self.outcome is not None
+        generations = [exchange.attempt.generation for exchange in self.exchanges]
+        return RowResult(
+            row=self.row.number,
+            case_id=self.row.case_id,
+            outcome=self.outcome,
+            from_status=self.from_status,
+            to_status=self.row.change.status if self.row.change is not None else None,
+            reason=self.reason,
+            http_status=self.http_status,
+            request_ids=tuple(self.request_ids),
+            generation=max(generations, default=self.context.generation),
+            attempts=sum(exchange.attempt.number for exchange in self.exchanges),
+            retryable=self.error is not None and self.error.retryable,
+            at=at,
+        )
 
 
 class CaseWriter:
@@ -79,7 +128,6 @@ class CaseWriter:
     :param guards: which statuses may be changed from.
     :param compare: whether to read every case before writing to it, and leave out what is already so.
     :param dry_run: whether to write nothing.
-    :param now: UTC time as ISO 8601.
     """
 
     def __init__(
@@ -90,32 +138,31 @@ class CaseWriter:
         guards: Guards,
         compare: bool,
         dry_run: bool,
-        now: Callable[[], str],
     ) -> None:
         self._client = client
         self._identity = identity
         self._guards = guards
         self._compare = compare
         self._dry_run = dry_run
-        self._now = now
 
-    async def settle(self, row: PlanRow, context: RowContext) -> RowResult:
+    async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
         """Do what the row wants, and return what became of it.
 
         :raises PersonaError: one of `STOPS_THE_RUN`; the row is then not settled.
         """
+        work = RowWork(row, context, f"{self._identity}:{row.number}")
         if row.change is None or row.case_id is None:
-            return RowResult(row.number, row.case_id, RowOutcome.INVALID, reason=row.problem or "", at=self._now())
-        work = _Work(row, row.change, context, f"{self._identity}:{row.number}", row.case_id)
+            work.become(RowOutcome.INVALID, row.problem or "")
+            return work
         try:
-            outcome, reason = await self._settle(work)
+            work.become(*await self._settle(work))
         except STOPS_THE_RUN:
             raise
         except PersonaError as error:
-            return await self._settle_error(work, error)
-        return self._result(work, outcome, reason)
+            await self._settle_error(work, error)
+        return work
 
-    async def _settle(self, work: _Work) -> tuple[RowOutcome, str]:
+    async def _settle(self, work: RowWork) -> tuple[RowOutcome, str]:
         guarded = self._guards.needs_read(work.row.expected_status)
         if guarded or self._compare or work.context.look_first:
             await self._read(work)
@@ -135,7 +182,7 @@ class CaseWriter:
                 return RowOutcome.SKIPPED_GUARD, f"{objection}; already changed: {done}" if done else objection
         return RowOutcome.UPDATED, ""
 
-    async def _carry_out(self, work: _Work, step: Step, *, guarded: bool) -> str | None:
+    async def _carry_out(self, work: RowWork, step: Step, *, guarded: bool) -> str | None:
         """Make one step true; return a guard's objection when one came up before it could be sent."""
         exchange = self._client.exchange(step.request(work.case_id), work.identity, work.context.generation)
         work.exchanges.append(exchange)
@@ -143,8 +190,7 @@ class CaseWriter:
             fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
             response = await self._client.carry_out(exchange, fresh_until)
             if response is not None:
-                self._note(work, response)
-                step.check(Case.from_resource(response.json().get("data"), step.operation_id), response.request_id)
+                self._note(work, response, step)
                 return None
             await self._read(work)
             assert work.current is not None
@@ -160,60 +206,44 @@ class CaseWriter:
             retryable=True,
         )
 
-    async def _read(self, work: _Work) -> None:
+    async def _read(self, work: RowWork) -> None:
         wanted = {"status", *(name for step in work.change.steps() for name in step.shows_in)}
         request = operation("retrieve-case").bind({"case-id": work.case_id}, {"fields[case]": sorted(wanted)})
         asked_at = self._client.clock()
         response = await self._client.send(request)
         work.http_status = response.status
         work.current = Case.from_resource(response.json().get("data"), request.operation_id)
+        work.status = work.current.status
         work.read_at = max(asked_at, self._client.clock() - READ_GOOD_FOR / 2)
-        if not work.tried_to_write:
-            work.from_status = work.current.status
+        if not work.exchanges:
+            work.from_status = work.status
 
-    def _objection(self, work: _Work) -> str | None:
+    def _objection(self, work: RowWork) -> str | None:
         status = work.current.status if work.current is not None else None
         return self._guards.objection(status, work.row.expected_status)
 
-    def _note(self, work: _Work, response: Response) -> None:
+    def _note(self, work: RowWork, response: Response, step: Step) -> None:
+        """Take in the answer to a write, and make sure that it shows what was asked for."""
         work.http_status = response.status
         if response.request_id is not None:
             work.request_ids.append(response.request_id)
+        answered = Case.from_resource(response.json().get("data"), step.operation_id)
+        work.status = answered.status or work.status
+        step.check(answered, response.request_id)
 
-    async def _settle_error(self, work: _Work, error: PersonaError) -> RowResult:
+    async def _settle_error(self, work: RowWork, error: PersonaError) -> None:
         """Find out what became of a row whose last call failed or is unknown."""
         if not isinstance(error, PersonaUnresolvedError):
-            return self._failed(work, error)
+            work.become(RowOutcome.FAILED, str(error), error)
+            return
         try:
             await self._read(work)
         except STOPS_THE_RUN:
             raise
         except PersonaError:
-            return self._failed(work, error, RowOutcome.UNRESOLVED)
-        if not work.change.steps(work.current):
-            return self._result(work, RowOutcome.UPDATED, "the answer was lost; a later read shows the change")
-        return self._failed(work, error, reason=f"a later read does not show the change: {error}")
-
-    def _failed(
-        self, work: _Work, error: PersonaError, outcome: RowOutcome = RowOutcome.FAILED, reason: str = ""
-    ) -> RowResult:
-        if error.request_id is not None:
-            work.request_ids.append(error.request_id)
-        if error.status is not None:
-            work.http_status = error.status
-        return replace(self._result(work, outcome, reason or str(error)), retryable=error.retryable)
-
-    def _result(self, work: _Work, outcome: RowOutcome, reason: str) -> RowResult:
-        return RowResult(
-            row=work.row.number,
-            case_id=work.case_id,
-            outcome=outcome,
-            from_status=work.from_status,
-            to_status=work.change.status,
-            reason=reason,
-            http_status=work.http_status,
-            request_ids=tuple(work.request_ids),
-            generation=max((exchange.attempt.generation for exchange in work.exchanges), default=work.context.generation),
-            attempts=sum(exchange.attempt.number for exchange in work.exchanges),
-            at=self._now(),
-        )
+            work.become(RowOutcome.UNRESOLVED, str(error), error)
+            return
+        if work.change.steps(work.current):
+            work.become(RowOutcome.FAILED, f"a later read does not show the change: {error}", error)
+        else:
+            work.become(RowOutcome.UPDATED, "the answer was lost; a later read shows the change")

@@ -98,13 +98,21 @@ class PersonaClient:
         """Make one call by the name of its operation. Parameters as for `Operation.bind` and `send`."""
         return self.send(operation(operation_id).bind(path, query, body), identity)
 
-    def send(self, request: Request, identity: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    def send(
+        self,
+        request: Request,
+        identity: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Response:
         """Send a request, again and after waiting where that is right, and return its successful answer.
 
         :param request: what to send.
         :param identity: what makes this call the same when it is made again, for its idempotency key; by default every
             call is a new one.
         :param headers: further headers of this request; none can replace those that authenticate.
+        :param timeout: seconds until the answer must have arrived; by default the settings' read timeout.
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
         question = self.environment.question_before(request)
@@ -113,7 +121,8 @@ class PersonaClient:
             self.environment.require_known()
         exchange = Exchange(request, identity or uuid.uuid4().hex, self.policy, self._clock(), chance=self._chance)
         while True:
-            decision = exchange.conclude(self._try_once(exchange, headers or {}), self._clock())
+            outcome = self._try_once(exchange, headers or {}, timeout or self.settings.read_timeout)
+            decision = exchange.conclude(outcome, self._clock())
             if isinstance(decision, Done):
                 return decision.response
             if not isinstance(decision, SendAgain):
@@ -131,10 +140,10 @@ class PersonaClient:
             yield items_of(following, page)
             following = next_page(following, page)
 
-    def _try_once(self, exchange: Exchange, headers: Mapping[str, str]) -> Outcome:
+    def _try_once(self, exchange: Exchange, headers: Mapping[str, str], timeout: float) -> Outcome:
         grant = self._wait_for_turn()
         self.usage.requests += 1
-        outcome = self._transmit(exchange.request, exchange.idempotency_key, headers)
+        outcome = self._transmit(exchange.request, exchange.idempotency_key, headers, timeout)
         with self._lock:
             if isinstance(outcome, Response):
                 self.budget.answered(grant, outcome, self._clock())
@@ -178,7 +187,7 @@ class PersonaClient:
         )
         self._sleep(decision.after)
 
-    def _transmit(self, request: Request, key: str | None, headers: Mapping[str, str]) -> Outcome:
+    def _transmit(self, request: Request, key: str | None, headers: Mapping[str, str], timeout: float) -> Outcome:
         import requests
         import urllib3
 
@@ -189,23 +198,24 @@ class PersonaClient:
                 f"{self.settings.host}{request.path}{query}",
                 data=None if request.body is None else canonical_json(request.body),
                 headers=_headers(self.settings, request, key, headers),
-                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+                timeout=(self.settings.connect_timeout, timeout),
                 verify=self.settings.verify,
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                content = self._read(answer, self._clock() + self.settings.read_timeout)
+                content = self._read(answer, timeout)
                 return Response(answer.status_code, dict(answer.headers), content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _failure(error)
 
-    def _read(self, answer: requests.Response, deadline: float) -> bytes:
-        """Read the whole body by a deadline; the timeout of `requests` alone would let each byte take as long."""
+    def _read(self, answer: requests.Response, timeout: float) -> bytes:
+        """Read the whole body in time; the timeout of `requests` alone would let each byte take as long."""
+        deadline = self._clock() + timeout
         chunks = []
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             chunks.append(chunk)
             if self._clock() > deadline:
-                raise TimeoutError(f"no full answer within {self.settings.read_timeout:g} s")
+                raise TimeoutError(f"no full answer within {timeout:g} s")
         return b"".join(chunks)
 
 
@@ -234,6 +244,7 @@ def _new_session(settings: PersonaSettings) -> requests.Session:
 
     session = requests.Session()
     session.auth = BearerAuth()
+    session.max_redirects = 0  # whoever uses the session itself must not follow one either
     session.headers["User-Agent"] = "airflow-provider-persona"
     if settings.proxies:
         session.proxies.update(settings.proxies)

@@ -1,0 +1,467 @@
+"""`PersonaHook` and `PersonaAsyncHook`: an Airflow connection becomes clients of Persona."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
+from airflow.providers.http.hooks.http import HttpHook
+
+from airflow_provider_persona.api.case_change import CaseChange
+from airflow_provider_persona.api.errors import PersonaError, PersonaSettingsError
+from airflow_provider_persona.api.messages import API_PREFIX, Request, Response
+from airflow_provider_persona.api.models import Case
+from airflow_provider_persona.api.operations import matching, operation
+from airflow_provider_persona.api.pagination import PAGE_SIZE
+from airflow_provider_persona.api.rate_limit import window_state
+from airflow_provider_persona.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_persona.hooks.connection import settings_of
+from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
+
+if TYPE_CHECKING:
+    import requests
+
+    from airflow_provider_persona.api.settings import PersonaSettings
+    from airflow_provider_persona.client import AsyncPersonaClient, PersonaClient
+
+_TEST_TIMEOUT = 4.0
+
+
+class PersonaHook(HttpHook):
+    """Talks to one environment of Persona.
+
+    It is an `HttpHook`, so the stock `HttpOperator` works with a Persona connection. Unlike its parent it keeps one pooled
+    session, sends the API key as a bearer token, turns no extra of the connection into a header, refuses redirects,
+    enforces timeouts, keeps to the request limit, decides retries by what Persona documents, and logs no body.
+
+    :param persona_conn_id: connection of type `persona`.
+    :param method: HTTP method of `run`.
+    :param policy: attempts and delays; by default six attempts, with 1, 5, 10, 20 and 40 s between them.
+    :param reserve: share of the request limit left to others; by default the connection's.
+    :param http_options: what the stock operators hand to an `HttpHook` (`auth_type`, `tcp_keep_alive`, …); the session
+        here has its own, so they change nothing.
+    """
+
+    conn_name_attr = "persona_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(
+        self,
+        persona_conn_id: str = DEFAULT_CONN_ID,
+        method: str = "GET",
+        *,
+        policy: RetryPolicy | None = None,
+        reserve: float | None = None,
+        **http_options: Any,
+    ) -> None:
+        super().__init__(method=method, http_conn_id=persona_conn_id, **http_options)
+        self.persona_conn_id = persona_conn_id
+        self.policy = policy
+        self.reserve = reserve
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's fields, for Airflow 2.11 to 3.1."""
+        return form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the form's behaviour, for Airflow 2.11 to 3.1."""
+        return form_behaviour()
+
+    @cached_property
+    def settings(self) -> PersonaSettings:
+        """The connection's settings, read once.
+
+        :raises PersonaSettingsError: when the connection cannot be used.
+        """
+        return settings_of(self.get_connection(self.persona_conn_id), reserve=self.reserve)
+
+    @cached_property
+    def client(self) -> PersonaClient:
+        """The client of this hook, with one pooled session."""
+        from airflow_provider_persona.client import PersonaClient
+
+        return PersonaClient(self.settings, policy=self.policy)
+
+    def async_client(self, connections: int = 32) -> AsyncPersonaClient:
+        """Return a new asynchronous client. Call this before entering an event loop: it reads the connection.
+
+        :param connections: how many connections it may have open at once.
+        """
+        from airflow_provider_persona.client import AsyncPersonaClient
+
+        return AsyncPersonaClient(self.settings, connections=connections, policy=self.policy)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+    def __enter__(self) -> PersonaHook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ cases
+
+    def get_case(self, case_id: str, *, fields: Iterable[str] | None = None, include: Iterable[str] = ()) -> Case:
+        """Read one case.
+
+        :param case_id: its id.
+        :param fields: attributes to ask for, like `status` or `fields.risk-score`; None for all, which holds personal data.
+        :param include: related objects to ask for, like `inquiries`.
+        :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
+        """
+        query = {"fields[case]": _list(fields), "include": ",".join(include)}
+        return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
+
+    def list_cases(
+        self, *, filters: Mapping[str, str] | None = None, fields: Iterable[str] | None = None, page_size: int = PAGE_SIZE
+    ) -> Iterator[Case]:
+        """Yield cases, newest first, page by page as they are asked for.
+
+        :param filters: by filter name, like `{"status": "Open", "case-template-id": "ctmpl_…"}`.
+        :param fields: attributes to ask for; None for all, which holds personal data.
+        :param page_size: cases a request, 1 to 100.
+        """
+        query = {f"filter[{name}]": value for name, value in (filters or {}).items()}
+        request = operation("list-all-cases").bind(
+            query={**query, "fields[case]": _list(fields), "page[size]": page_size}
+        )
+        return self._cases(request)
+
+    def search_cases(
+        self,
+        query: Mapping[str, Any],
+        *,
+        sort: Mapping[str, str] | None = None,
+        fields: Iterable[str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Case]:
+        """Yield the cases that a query finds. Persona's index runs about a minute behind writes.
+
+        :param query: like `{"attribute": "status", "operator": "eq", "value": "Open"}`, or `and`, `or`, `not` of such.
+        :param sort: like `{"attribute": "created_at", "direction": "asc"}`.
+        :param fields: attributes to ask for; None for all, which holds personal data.
+        :param page_size: cases a request, 1 to 100.
+        """
+        body = {"query": dict(query), **({"sort": dict(sort)} if sort else {})}
+        request = operation("search-cases").bind(
+            query={"fields[case]": _list(fields), "page[size]": page_size}, body=body
+        )
+        return self._cases(request)
+
+    def create_case(
+        self,
+        case_template_id: str,
+        *,
+        creator_email_address: str | None = None,
+        case_queue_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        object_ids: Iterable[str] = (),
+        sla_expires_in: int | None = None,
+        identity: str | None = None,
+    ) -> Case:
+        """Open a case.
+
+        :param case_template_id: its template (`ctmpl_…`).
+        :param creator_email_address: dashboard user who counts as its creator.
+        :param case_queue_id: queue to put it in.
+        :param fields: custom fields.
+        :param object_ids: Persona objects to attach.
+        :param sla_expires_in: seconds until its SLA expires, at most 90 days.
+        :param identity: what makes this call the same when it is made again; with it a repeat within an hour opens no
+            second case.
+        :raises PersonaUnresolvedError: when Persona failed in a way that leaves open whether there is a new case.
+        """
+        attributes = {
+            "case-template-id": case_template_id,
+            "creator-email-address": creator_email_address,
+            "case-queue-id": case_queue_id,
+            "fields": dict(fields) if fields else None,
+        }
+        meta = {"object-ids": list(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
+        body = {"data": {"attributes": _given(attributes)}, "meta": _given(meta)}
+        return self._case(self.call("create-a-case", body=_given(body), identity=identity))
+
+    def update_case(self, case_id: str, **change: Any) -> Case:
+        """Make a case as wanted, with the calls that it takes, and return it as the last answer shows it.
+
+        :param case_id: its id.
+        :param change: as for `CaseChange`: `status`, `fields`, `case_queue_id`, `sla_expires_in`, `attachments`,
+            `assignee`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`.
+        :raises PersonaAnswerError: when Persona says that all is well and its answer shows otherwise.
+        """
+        case = None
+        for step in CaseChange(**change).steps():
+            response = self.client.send(step.request(case_id))
+            case = self._case(response)
+            step.check(case, response.request_id)
+        if case is None:
+            raise PersonaSettingsError("update_case was asked for no change")
+        return case
+
+    def set_case_status(self, case_id: str, status: str) -> Case:
+        """Move a case to a status of its template."""
+        return self.update_case(case_id, status=status)
+
+    def assign_case(self, case_id: str, email_address: str) -> Case:
+        """Assign a case to a dashboard user. Persona has no call to un-assign."""
+        return self.update_case(case_id, assignee=email_address)
+
+    def add_case_tags(self, case_id: str, *tags: str) -> Case:
+        """Put tags on a case, leaving those that it has."""
+        return self.update_case(case_id, add_tags=tags)
+
+    def remove_case_tags(self, case_id: str, *tags: str) -> Case:
+        """Take tags off a case."""
+        return self.update_case(case_id, remove_tags=tags)
+
+    def set_case_tags(self, case_id: str, *tags: str) -> Case:
+        """Replace all tags of a case."""
+        return self.update_case(case_id, tags=tags)
+
+    def add_case_objects(self, case_id: str, *object_ids: str) -> Case:
+        """Attach Persona objects to a case."""
+        return self.update_case(case_id, add_objects=object_ids)
+
+    def remove_case_objects(self, case_id: str, *object_ids: str) -> Case:
+        """Detach Persona objects from a case."""
+        return self.update_case(case_id, remove_objects=object_ids)
+
+    def redact_case(self, case_id: str) -> Case:
+        """Erase a case's personal data for ever. Objects attached to it are not redacted."""
+        return self._case(self.call("redact-a-case", path={"case-id": case_id}))
+
+    # ------------------------------------------------------------------ any call
+
+    def call(
+        self,
+        operation_id: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        identity: str | None = None,
+    ) -> Response:
+        """Make one call by the name of its operation, and return its answer.
+
+        :param operation_id: like `set-status-for-a-case`.
+        :param path: values of the path's parameters, like `{"case-id": "case_…"}`.
+        :param query: query parameters; lists are joined with commas, None is left out.
+        :param body: JSON body.
+        :param identity: what makes this call the same when it is made again, for its idempotency key.
+        :raises BadCallError: when the operation is unknown or a parameter is missing or unsafe.
+        :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
+        """
+        return self.client.call(operation_id, path=path, query=query, body=body, identity=identity)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try the connection with one cheap read, in less than ten seconds, and tell what answered. Never tells the key."""
+        from airflow_provider_persona.client import PersonaClient
+
+        try:
+            connection = self.get_connection(self.persona_conn_id)
+            settings = settings_of(connection, connect_timeout=_TEST_TIMEOUT, read_timeout=_TEST_TIMEOUT)
+            with PersonaClient(settings, policy=NO_RETRIES) as client:
+                response = client.call("list-all-rate-limits")
+        except PersonaError as error:
+            return False, str(error)
+        state = window_state(response.headers)
+        limit = f", {state.remaining} of {state.limit} requests left in this window" if state else ""
+        return True, (
+            f"Connected to environment {response.environment_id or '(unnamed)'} with a {settings.key_kind} key, "
+            f"Persona-Version {settings.version}{limit}"
+        )
+
+    # ------------------------------------------------------------------ as an HttpHook
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> requests.Session:
+        """Return the pooled session. It authenticates and refuses redirects; `run` and `call` also retry and keep limits."""
+        session = self.client.session
+        if headers:
+            session.headers.update(headers)
+        return session
+
+    def run(
+        self,
+        endpoint: str | None = None,
+        data: dict[str, Any] | str | None = None,
+        headers: dict[str, Any] | None = None,
+        extra_options: dict[str, Any] | None = None,
+        **request_kwargs: Any,
+    ) -> requests.Response:
+        """Make a call by its path, as the stock operators do.
+
+        :param endpoint: path with or without `/api/v1`, and query if need be.
+        :param data: for GET the query; otherwise the JSON body, as a mapping or as JSON text.
+        :param headers: further headers; none can replace those that authenticate.
+        :param extra_options: `check_response` False returns answers of any status; `timeout` replaces the read timeout.
+        :param request_kwargs: `json` or `params`, as for `requests`.
+        :raises AirflowException: beginning with the HTTP status where there is one, as `HttpSensor` wants it.
+        """
+        options = extra_options or {}
+        try:
+            request = self._request(endpoint or "", data, any_status=options.get("check_response") is False, **request_kwargs)
+            response = self.client.send(
+                request, headers={str(k): str(v) for k, v in (headers or {}).items()}, timeout=options.get("timeout")
+            )
+        except PersonaError as error:
+            raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
+        return _as_requests_response(response, self.settings.host + request.path)
+
+    def check_response(self, response: requests.Response) -> None:
+        """Raise for an answer that is no success, without logging its body.
+
+        :raises AirflowException: beginning with the HTTP status.
+        """
+        if response.status_code >= 300:
+            raise AirflowException(f"{response.status_code}:{response.reason}")
+
+    def url_from_endpoint(self, endpoint: str | None) -> str:
+        """Return the address of a path below the connection's host."""
+        return self.settings.host + _api_path(endpoint or "", self.settings.host).geturl()
+
+    def _request(self, endpoint: str, data: Any, *, any_status: bool, **kwargs: Any) -> Request:
+        parts = _api_path(endpoint, self.settings.host)
+        body, query = _json_body(kwargs.pop("json", None)), parse_qsl(parts.query, keep_blank_values=True)
+        for given in (kwargs.pop("params", None), data if self.method in ("GET", "HEAD") else None):
+            query += _pairs(given)
+        if self.method not in ("GET", "HEAD") and data:
+            body = _json_body(data)
+        if kwargs:
+            raise PersonaSettingsError(f"a Persona connection takes json and params, not {', '.join(sorted(kwargs))}")
+        known = matching(self.method, parts.path.removeprefix(API_PREFIX))
+        return Request(
+            operation_id=known.operation_id if known else f"{self.method} {parts.path}",
+            method=self.method,
+            path=parts.path,
+            query=tuple(query),
+            body=body,
+            success=frozenset(range(200, 600)) - {429} if any_status else frozenset(range(200, 300)),
+            repeatable=known.repeatable if known else self.method in ("GET", "HEAD"),
+            binary=True,
+        )
+
+    def _cases(self, request: Request) -> Iterator[Case]:
+        for page in self.client.pages(request):
+            yield from (Case.from_resource(resource, request.operation_id) for resource in page)
+
+    def _case(self, response: Response) -> Case:
+        return Case.from_resource(response.json().get("data"))
+
+
+class PersonaAsyncHook(BaseHook):
+    """Gives triggers the asynchronous client.
+
+    In a task use `PersonaHook.async_client` before entering an event loop instead: the synchronous and the asynchronous
+    way to a connection must not be mixed there.
+
+    :param persona_conn_id: connection of type `persona`.
+    :param policy: attempts and delays.
+    """
+
+    conn_name_attr = "persona_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, persona_conn_id: str = DEFAULT_CONN_ID, *, policy: RetryPolicy | None = None) -> None:
+        super().__init__()
+        self.persona_conn_id = persona_conn_id
+        self.policy = policy
+
+    async def get_settings(self) -> PersonaSettings:
+        """Read the connection from within an event loop.
+
+        :raises PersonaSettingsError: when the connection cannot be used.
+        """
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+        from asgiref.sync import sync_to_async
+
+        try:
+            connection = await get_async_connection(self.persona_conn_id, hook=self)
+        except AirflowNotFoundException:
+            # Inside `dag.test()` the asynchronous way does not find connections that are in the database.
+            connection = await sync_to_async(self.get_connection)(self.persona_conn_id)
+        return settings_of(connection, await get_async_extra_dejson(connection))
+
+    async def get_client(self) -> AsyncPersonaClient:
+        """Return a new asynchronous client, to be closed by the caller (`async with`)."""
+        from airflow_provider_persona.client import AsyncPersonaClient
+
+        return AsyncPersonaClient(await self.get_settings(), policy=self.policy)
+
+
+def _list(names: Iterable[str] | None) -> str | None:
+    return None if names is None else ",".join(names)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None or empty."""
+    return {name: value for name, value in values.items() if value not in (None, {})}
+
+
+def _api_path(endpoint: str, host: str) -> SplitResult:
+    """Return an endpoint's path below `/api/v1`, and its query.
+
+    :raises PersonaSettingsError: when it leads to another host, or out of the API.
+    """
+    parts = urlsplit(endpoint)
+    if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}" != host:
+        raise PersonaSettingsError("the endpoint is on another host than the connection's; the API key stays on its host")
+    if any(segment in (".", "..") for segment in parts.path.split("/")):
+        raise PersonaSettingsError("the endpoint must not hold . or .. between slashes")
+    path = "/" + parts.path.lstrip("/")
+    if not path.startswith(f"{API_PREFIX}/"):
+        path = API_PREFIX + path
+    return parts._replace(scheme="", netloc="", path=path, fragment="")
+
+
+def _pairs(given: Any) -> list[tuple[str, str]]:
+    if not given:
+        return []
+    if isinstance(given, str):
+        return parse_qsl(given, keep_blank_values=True)
+    pairs = given.items() if isinstance(given, Mapping) else given
+    return [(str(name), str(value)) for name, value in pairs if value is not None]
+
+
+def _json_body(given: Any) -> Mapping[str, Any] | None:
+    if not given:
+        return None
+    if isinstance(given, str | bytes):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    if not isinstance(given, Mapping):
+        raise PersonaSettingsError("Persona takes JSON objects; give data as a mapping or as the text of a JSON object")
+    return given
+
+
+def _as_requests_response(response: Response, url: str) -> requests.Response:
+    import http
+
+    import requests
+    from requests.structures import CaseInsensitiveDict
+
+    made = requests.Response()
+    made.status_code = response.status
+    made.headers = CaseInsensitiveDict(response.headers)
+    made.url = url
+    made.raw = io.BytesIO(response.content)
+    made.encoding = "utf-8"
+    made.reason = http.HTTPStatus(response.status).phrase if response.status in set(http.HTTPStatus) else ""
+    return made

@@ -1,0 +1,138 @@
+"""The control endpoints from Python: what tests and demos call on a running simulator."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import TypeAdapter
+
+from airflow_provider_persona.simulator.faults import ELSEWHERE, FaultKind
+from airflow_provider_persona.simulator.journal import Effect, LoggedRequest
+
+
+class SimulatorControl:
+    """Controls a running simulator.
+
+    :param url: where it listens, for example `http://127.0.0.1:8790`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """Where the simulator listens, without `/api/v1`."""
+        return self._url
+
+    def control(
+        self, method: str, name: str, payload: Any = None, query: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Send one control request and return the answer.
+
+        :param name: the path below `/_simulator/`.
+        :raises ValueError: when the simulator refuses it.
+        """
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        target = f"/_simulator/{name}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            connection.request(method, target, json.dumps(payload) if payload is not None else None)
+            answer = connection.getresponse()
+            body: dict[str, Any] = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != http.client.OK:
+            raise ValueError(body.get("error", f"status {answer.status}"))
+        return body
+
+    def journal(self, since: int = 0) -> list[Effect]:
+        """Return the effects from number `since` on."""
+        return _effects().validate_python(self.control("GET", "journal", query={"since": since})["effects"])
+
+    def requests(self, since: int = 0, operation: str | None = None, case_id: str | None = None) -> list[LoggedRequest]:
+        """Return the received requests from number `since` on, of one operation or about one case if so wished."""
+        chosen = {"since": since, "operation": operation, "case-id": case_id}
+        query = {name: value for name, value in chosen.items() if value is not None}
+        return _logged().validate_python(self.control("GET", "requests", query=query)["requests"])
+
+    def script_fault(
+        self,
+        kind: FaultKind | str,
+        *,
+        operation: str | None = None,
+        case_id: str | None = None,
+        times: int = 1,
+        skip: int = 0,
+        seconds: float = 0.2,
+        location: str = ELSEWHERE,
+    ) -> None:
+        """Let the next matching requests meet a fault.
+
+        :param times: how many of them; `skip` matching ones pass unharmed first.
+        :param seconds: length of `latency` and `slow`.
+        :param location: target of `redirect`.
+        """
+        fault = {"kind": str(FaultKind(kind)), "seconds": seconds, "location": location}
+        waiting = {"fault": fault, "operation": operation, "case_id": case_id, "times": times, "skip": skip}
+        self.control("POST", "faults", {"faults": [waiting]})
+
+    def clear_faults(self) -> None:
+        """Forget the faults that still wait."""
+        self.control("POST", "faults", {"clear": True})
+
+    def advance_clock(self, seconds: float) -> None:
+        """Turn the simulator's clock forward by `seconds`."""
+        self.control("POST", "clock", {"advance": seconds})
+
+    def freeze_clock(self, *, frozen: bool = True) -> None:
+        """Let the simulator's clock stand still, or run again."""
+        self.control("POST", "clock", {"frozen": frozen})
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """Change settings while running; see `ConfigChange` for their names. Returns all settings."""
+        return self.control("POST", "config", changes)
+
+    def act_as_human(self, case_id: str, status: str | None = None, fields: Mapping[str, Any] | None = None) -> bool:
+        """Change a case as a reviewer would in the dashboard; True when something changed."""
+        change = {"case_id": case_id, "status": status, "fields": dict(fields or {})}
+        return bool(self.control("POST", "cases", change)["changed"])
+
+    def add_objects(self, *object_ids: str) -> None:
+        """Make ids known (`act_…`, `inq_…`, …) so that they can be attached to cases."""
+        self.control("POST", "objects", list(object_ids))
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return all cases, oldest first: `case_id`, `status`, `template_id`, `assignee`, `tags`, `fields`."""
+        found: list[dict[str, Any]] = self.control("GET", "cases")["cases"]
+        return found
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every case by its id."""
+        return {case["case_id"]: case["status"] for case in self.cases()}
+
+    def state(self) -> dict[str, Any]:
+        """Return a summary: counts, limit, clock."""
+        return self.control("GET", "state")
+
+    def connections(self) -> dict[str, int]:
+        """Return how many connections were `seen`, `seen_by_api`, and are `open`."""
+        return self.control("GET", "connections")
+
+    def reset(self) -> None:
+        """Begin anew with the first configuration: cases, journal, log, clock, limits, faults."""
+        self.control("POST", "reset")
+
+
+@cache
+def _effects() -> TypeAdapter[list[Effect]]:
+    return TypeAdapter(list[Effect])
+
+
+@cache
+def _logged() -> TypeAdapter[list[LoggedRequest]]:
+    return TypeAdapter(list[LoggedRequest])

@@ -1,0 +1,368 @@
+"""One simulated environment: everything it holds, and how it treats a request from the key to the answer.
+
+No sockets and no waiting here: the edge (`application`) waits and sends. The order is Persona's: key, rate limit,
+idempotency, permission, effect.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_provider_persona.simulator.call import Call, answer_style, parse_body, parse_query
+from airflow_provider_persona.simulator.clock import SimulatorClock
+from airflow_provider_persona.simulator.config import ApiKey, SimulatorConfig
+from airflow_provider_persona.simulator.faults import INSIDE, OUTSIDE, Fault, FaultKind, FaultPlan, ScriptedFault
+from airflow_provider_persona.simulator.idempotency import IdempotencyStore, KeptAnswer, KeyState
+from airflow_provider_persona.simulator.journal import HUMAN, Journal, LoggedRequest, RequestLog
+from airflow_provider_persona.simulator.population import populate
+from airflow_provider_persona.simulator.problems import RefusedError, not_found, server_failure
+from airflow_provider_persona.simulator.rate_window import FixedWindow
+from airflow_provider_persona.simulator.reads import case_of, list_cases, retrieve_case, retrieve_template
+from airflow_provider_persona.simulator.rendering import AnswerStyle, case_answer, object_answer
+from airflow_provider_persona.simulator.routes import (
+    CREATE,
+    LIST,
+    RATE_LIMITS,
+    RETRIEVE,
+    SEARCH,
+    TEMPLATE,
+    Route,
+    find_route,
+)
+from airflow_provider_persona.simulator.search import search_cases
+from airflow_provider_persona.simulator.state_file import load_world
+from airflow_provider_persona.simulator.world import Actor, CaseRecord
+from airflow_provider_persona.simulator.writes import WRITES, actor_of, create, move
+
+_NOT_LOGGED = frozenset({b"authorization", b"idempotency-key", b"content-length"})
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it came off the wire; `headers` have lower-case names."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the API, ready for the wire."""
+
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way through the environment.
+
+    :param awaiting: the fault that awaits it, which may yet not happen.
+    :param fault: the fault that does happen.
+    :param reply: the answer, once there is one.
+    """
+
+    incoming: Incoming
+    route: Route | None
+    logged: LoggedRequest
+    request_id: str
+    awaiting: ScriptedFault | Fault | None = None
+    fault: Fault | None = None
+    key: ApiKey | None = None
+    idempotency_key: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    style: AnswerStyle | None = None
+    reply: Reply | None = None
+
+
+class Environment:
+    """A simulated environment.
+
+    :param config: what it is like.
+    """
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self.config = config
+        self.clock = SimulatorClock(frozen=config.frozen_clock, start=config.clock_start)
+        self.world = load_world(config) or populate(config.cases, config.seed)
+        self.world.search_lag = config.search_lag_seconds
+        self.window = FixedWindow(config.limit, config.window_seconds, config.reset_rounding)
+        self.quota = FixedWindow(config.create_quota or 0, config.window_seconds, config.reset_rounding)
+        self.kept = IdempotencyStore(config.idempotency_ttl_seconds)
+        self.faults = FaultPlan(config.seed, config.fault_rates)
+        self.journal = Journal()
+        self.requests = RequestLog(config.log_size)
+        self._keys = {key.secret: key for key in config.keys}
+        self._standing_headers = [
+            (b"content-type", b"application/json"),
+            (b"persona-environment-id", config.environment_id.encode()),
+            (b"persona-organization-id", config.organization_id.encode()),
+        ]
+
+    def reconfigure(self, config: SimulatorConfig) -> None:
+        """Take over what can change while running: limits, latency, rounding, retention, lag, quota, fault rates."""
+        self.config = config
+        self.window.limit, self.window.seconds = config.limit, config.window_seconds
+        self.quota.limit, self.quota.seconds = config.create_quota or 0, config.window_seconds
+        self.window.rounding = self.quota.rounding = config.reset_rounding
+        self.world.search_lag = config.search_lag_seconds
+        self.kept.ttl = config.idempotency_ttl_seconds
+        self.faults.set_rates(config.fault_rates)
+
+    def receive(self, incoming: Incoming) -> Exchange:
+        """Log a request and see which fault awaits it; a fault outside the API is taken here."""
+        number = self.requests.received
+        route = find_route(incoming.method, incoming.path)
+        operation, case_id = (route.operation, route.case_id) if route else (None, None)
+        idempotency_key = incoming.headers.get(b"idempotency-key", b"").decode("latin-1") or None
+        logged = LoggedRequest(
+            index=number,
+            at=self.clock.now(),
+            method=incoming.method,
+            path=incoming.path,
+            query=incoming.query.decode("latin-1"),
+            operation=operation,
+            case_id=case_id,
+            idempotency_key=idempotency_key,
+            key=self._kind_of_key(incoming),
+            headers=tuple(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in incoming.headers.items()
+                if name not in _NOT_LOGGED
+            ),
+            body_bytes=len(incoming.body),
+            connection=incoming.connection,
+        )
+        self.requests.note(logged)
+        exchange = Exchange(incoming, route, logged, f"req_sim{number + 1:010d}")
+        if incoming.method == "POST":
+            exchange.idempotency_key = idempotency_key
+        exchange.awaiting = self.faults.meet(number, operation, case_id)
+        if _kind(exchange.awaiting) in OUTSIDE:
+            self._take_fault(exchange)
+        return exchange
+
+    def admit(self, exchange: Exchange) -> None:
+        """Check key, limit, version and idempotency; a refusal or a kept answer becomes the reply at once."""
+        now = self.clock.now()
+        try:
+            exchange.key = self._key_of(exchange.incoming)
+        except RefusedError as problem:
+            exchange.reply = Reply(problem.status, problem.body(), [(b"content-type", b"application/json")])
+            return
+        if not self.window.take(now):
+            details = f"You have hit your rate limit of {self.window.limit} requests / {self.window.seconds:g} s."
+            exchange.reply = self._refusal(exchange, RefusedError(429, "Rate limit exceeded", details))
+            return
+        try:
+            exchange.query = parse_query(exchange.incoming.query)
+            exchange.style = answer_style(exchange.incoming.headers, exchange.query, exchange.key)
+            kept = self._begin(exchange, now)
+        except RefusedError as problem:
+            exchange.reply = self._refusal(exchange, problem)
+            return
+        if kept is not None:
+            exchange.logged.replayed = True
+            exchange.request_id = kept.request_id
+            exchange.reply = self._reply(exchange, kept.status, kept.body)
+        if _happens(_kind(exchange.awaiting), exchange):
+            self._take_fault(exchange)
+
+    def perform(self, exchange: Exchange) -> None:
+        """Do what an admitted request asks for, keep the answer under its idempotency key, and make it the reply."""
+        try:
+            _fail(exchange.fault, after=False)
+            status, body = self._act(exchange)
+            _fail(exchange.fault, after=True)
+        except RefusedError as problem:
+            status, body = problem.status, problem.body()
+        except Exception:  # noqa: BLE001 - a slip of the simulator must not look like a network failure
+            traceback.print_exc()
+            failed = server_failure(500)
+            status, body = failed.status, failed.body()
+        if exchange.idempotency_key:
+            self.kept.keep(exchange.idempotency_key, KeptAnswer(status, body, exchange.request_id))
+        exchange.reply = self._reply(exchange, status, body)
+
+    def act_as_human(self, case_id: str, status: str | None, fields: Mapping[str, object]) -> bool:
+        """Change a case as a reviewer would in the dashboard; True when something changed.
+
+        :raises KeyError: when there is no such case, status or field.
+        """
+        case, now = self.world.cases[case_id], self.clock.now()
+        if unknown := set(fields) - set(case.template.fields):
+            raise KeyError(min(unknown))
+        if status is not None and status not in case.template.statuses:
+            raise KeyError(status)
+        reviewer = Actor(next(iter(self.world.users)), "user")
+        before = case.status
+        self.world.remember_for_search(case)
+        parts = move(case, status, now, reviewer) if status is not None else ()
+        parts += tuple(f"fields.{key}" for key, value in fields.items() if case.fields.get(key) != value)
+        case.fields = {**case.fields, **fields}
+        self._settle(case, now, reviewer, parts)
+        self.journal.note(
+            at=now,
+            operation="dashboard",
+            case_id=case_id,
+            from_status=before,
+            to_status=case.status,
+            parts=parts,
+            actor=HUMAN,
+        )
+        return bool(parts)
+
+    def _take_fault(self, exchange: Exchange) -> None:
+        if exchange.awaiting is not None:
+            exchange.fault = self.faults.take(exchange.awaiting)
+            exchange.logged.fault = exchange.fault.kind if exchange.fault else None
+
+    def _kind_of_key(self, incoming: Incoming) -> str:
+        try:
+            return self._key_of(incoming).kind
+        except RefusedError:
+            return "unknown" if b"authorization" in incoming.headers else "missing"
+
+    def _key_of(self, incoming: Incoming) -> ApiKey:
+        scheme, _, secret = incoming.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not secret:
+            raise RefusedError(401, "Must be authenticated to access this endpoint")
+        key = self._keys.get(secret.strip())
+        if key is None:
+            raise RefusedError(401, "Token is invalid")
+        return key
+
+    def _begin(self, exchange: Exchange, now: float) -> KeptAnswer | None:
+        """Return the kept answer of the request's idempotency key, or note that work under it begins."""
+        incoming, key = exchange.incoming, exchange.idempotency_key
+        target = f"{incoming.method} {incoming.path}?{incoming.query.decode('latin-1')}"
+        if key:
+            state, kept = self.kept.look_up(key, target, incoming.body, now)
+            if state is KeyState.KEPT:
+                return kept
+            if state is KeyState.IN_PROGRESS:
+                raise RefusedError(409, "Conflict", "A request with this idempotency key is still in progress")
+            if state is KeyState.OTHER_REQUEST:
+                details = f"Keys can only be used again with the parameters of the first request; key: {key}"
+                raise RefusedError(400, "Idempotency error", details)
+        if self._under_quota(exchange) and not self.quota.take(now):
+            details = f"You have hit your create_case quota limit of {self.quota.limit} requests."
+            raise RefusedError(self.config.quota_status, "Quota exceeded", details)
+        if key:
+            self.kept.begin(key, target, incoming.body, now)
+        return None
+
+    def _under_quota(self, exchange: Exchange) -> bool:
+        creates = exchange.route is not None and exchange.route.operation == CREATE
+        return creates and self.config.create_quota is not None
+
+    def _act(self, exchange: Exchange) -> tuple[int, bytes]:
+        route, key, style = exchange.route, exchange.key, exchange.style
+        if route is None:
+            raise not_found()
+        assert key is not None and style is not None  # noqa: S101, PT018 - admit has set both
+        if route.permission is not None and route.permission not in key.permissions:
+            raise RefusedError(403, "Forbidden", f"API key does not have the permission {route.permission}")
+        body = parse_body(exchange.incoming.body)
+        call = Call(route.operation, route.subject, exchange.query, body, style, key, self.clock.now(), self.config)
+        return route.success, self._answer(call, exchange)
+
+    def _answer(self, call: Call, exchange: Exchange) -> bytes:
+        if (read := _READS.get(call.operation)) is not None:
+            return read(self.world, call)
+        if call.operation == RATE_LIMITS:
+            return self._rate_limits(call)
+        world = self.world
+        before: str | None
+        parts: tuple[str, ...]
+        if call.operation == CREATE:
+            case, before, parts = create(world, call), None, ("created",)
+            world.hidden_from_search(case, call.now)
+        else:
+            case = case_of(world, call)
+            before = case.status
+            world.remember_for_search(case)
+            parts = WRITES[call.operation](world, case, call)
+            self._settle(case, call.now, actor_of(call), parts)
+        self.journal.note(
+            at=call.now,
+            operation=call.operation,
+            case_id=case.case_id,
+            from_status=before,
+            to_status=case.status,
+            parts=parts,
+            actor=call.key.key_id,
+            idempotency_key=exchange.idempotency_key,
+            request_id=exchange.request_id,
+        )
+        return case_answer(world, case, call.style)
+
+    def _settle(self, case: CaseRecord, now: float, actor: Actor, parts: tuple[str, ...]) -> None:
+        if parts:
+            case.updated_at, case.updater = now, actor
+            self.world.changed(case, now)
+
+    def _rate_limits(self, call: Call) -> bytes:
+        attributes = {
+            "limit": self.window.limit,
+            "remaining": self.window.remaining(call.now),
+            "seconds-to-reset": self.window.seconds_left(call.now),
+        }
+        return object_answer({"data": [{"type": "rate-limit/api", "attributes": attributes}]}, call.style)
+
+    def _refusal(self, exchange: Exchange, problem: RefusedError) -> Reply:
+        return self._reply(exchange, problem.status, problem.body())
+
+    def _reply(self, exchange: Exchange, status: int, body: bytes) -> Reply:
+        now = self.clock.now()
+        headers = [
+            *self._standing_headers,
+            (b"request-id", exchange.request_id.encode()),
+            *_window_headers(b"ratelimit", self.window, now),
+        ]
+        if self._under_quota(exchange):
+            headers.extend(_window_headers(b"quota", self.quota, now))
+        return Reply(status, body, headers)
+
+
+_READS = {
+    LIST: list_cases,
+    SEARCH: search_cases,
+    RETRIEVE: retrieve_case,
+    TEMPLATE: retrieve_template,
+}
+
+
+def _window_headers(name: bytes, window: FixedWindow, now: float) -> list[tuple[bytes, bytes]]:
+    return [
+        (name + b"-limit", b"%d" % window.limit),
+        (name + b"-remaining", b"%d" % window.remaining(now)),
+        (name + b"-reset", b"%d" % window.seconds_left(now)),
+    ]
+
+
+def _fail(fault: Fault | None, *, after: bool) -> None:
+    """Raise the failure of the API that `fault` asks for, before or after the effect."""
+    status, late = INSIDE.get(fault.kind, (0, False)) if fault else (0, False)
+    if status and late is after:
+        raise server_failure(status)
+
+
+def _kind(awaiting: ScriptedFault | Fault | None) -> FaultKind | None:
+    if isinstance(awaiting, ScriptedFault):
+        return awaiting.fault.kind
+    return awaiting.kind if awaiting else None
+
+
+def _happens(kind: FaultKind | None, exchange: Exchange) -> bool:
+    """Whether a fault can happen to an admitted request: the API itself cannot fail on an answer that it has kept."""
+    if kind is None or (kind in INSIDE and exchange.reply is not None):
+        return False
+    return kind is not FaultKind.STALE_409 or exchange.incoming.method != "GET"

@@ -1,0 +1,120 @@
+"""The parts that need no socket: spelling, windows, the clock, routes, fault plans; and who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import airflow_provider_persona.simulator as simulator
+from airflow_provider_persona.api.operations import catalogue
+from airflow_provider_persona.simulator.clock import SimulatorClock, epoch_seconds, timestamp
+from airflow_provider_persona.simulator.config import ResetRounding, SimulatorConfig
+from airflow_provider_persona.simulator.faults import FaultKind, FaultPlan
+from airflow_provider_persona.simulator.inflection import camel, kebab, snake
+from airflow_provider_persona.simulator.rate_window import FixedWindow
+from airflow_provider_persona.simulator.routes import _PERMISSIONS, find_route
+
+FOLDER = Path(simulator.__file__).parent
+
+
+@pytest.mark.parametrize("key", ["case-template-id", "case_template_id", "caseTemplateId"])
+def test_spellings(key) -> None:
+    assert (kebab(key), snake(key), camel(key)) == ("case-template-id", "case_template_id", "caseTemplateId")
+
+
+@given(st.lists(st.floats(0, 50), max_size=200), st.integers(0, 20))
+def test_a_window_never_lets_more_than_its_limit_through(gaps, limit) -> None:
+    window = FixedWindow(limit, 60, ResetRounding.UP)
+    now, opened, taken = 0.0, None, 0
+    for gap in gaps:
+        now += gap
+        if opened is None or now >= opened + 60:
+            opened, taken = now, 0
+        taken += window.take(now)
+        assert taken <= limit
+        assert window.remaining(now) == limit - taken
+        assert 0 < window.seconds_left(now) <= 60
+
+
+def test_a_clock_stands_still_and_runs_on() -> None:
+    clock = SimulatorClock(frozen=True, start=100)
+    clock.advance(5)
+    assert clock.now() == 105
+    clock.unfreeze()
+    assert 105 <= clock.now() < 106
+    clock.jump(50)
+    assert 50 <= clock.now() < 51
+
+
+def test_times_are_written_and_read_alike() -> None:
+    assert timestamp(0.25) == "1970-01-01T00:00:00.250Z"
+    assert epoch_seconds("1970-01-01T00:00:00.250Z") == 0.25
+    assert epoch_seconds("1970-01-02") == 86_400
+    assert timestamp(None) is None
+
+
+@pytest.mark.parametrize("operation_id", sorted(_PERMISSIONS))
+def test_every_simulated_operation_has_its_route(operation_id) -> None:
+    operation = catalogue()[operation_id]
+    path = operation.path.replace("{case-id}", "case_x").replace("{case-template-id}", "ctmpl_x")
+    route = find_route(operation.method, f"/api/v1{path}")
+    assert route is not None
+    assert (route.operation, route.success) == (operation_id, min(operation.success))
+
+
+@pytest.mark.parametrize(
+    "target", ["PUT /api/v1/cases", "GET /api/v2/cases", "GET /cases", "GET /api/v1/cases/x/set-status"]
+)
+def test_what_has_no_route(target) -> None:
+    method, path = target.split()
+    assert find_route(method, path) is None
+
+
+def test_a_plan_follows_from_seed_and_number() -> None:
+    rates = {FaultKind.HTTP_500: 0.1, FaultKind.RESET_AFTER: 0.2}
+    first = [FaultPlan(1, rates).meet(number, None, None) for number in range(5000)]
+    assert first == [FaultPlan(1, rates).meet(number, None, None) for number in range(5000)]
+    kinds = [fault.kind for fault in first if fault]
+    assert 400 < kinds.count(FaultKind.HTTP_500) < 600
+    assert 850 < kinds.count(FaultKind.RESET_AFTER) < 1150
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limit": -1}, {"window_seconds": 0}, {"quota_status": 500}, {"fault_rates": {FaultKind.SLOW: 1.1}}]
+)
+def test_impossible_configurations_are_refused(wrong) -> None:
+    with pytest.raises(ValueError, match=r"must|is 403"):
+        SimulatorConfig(**wrong)
+
+
+def test_a_configuration_shows_no_key() -> None:
+    assert "persona_sandbox" not in repr(SimulatorConfig())
+
+
+def test_the_simulator_knows_only_the_protocol() -> None:
+    for file in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert name.partition(".")[0] != "airflow", f"{file.name} imports {name}"
+                if name.startswith("airflow_provider_persona"):
+                    assert name.split(".")[1] in ("api", "simulator"), f"{file.name} imports {name}"
+
+
+def test_nothing_of_the_package_knows_the_simulator() -> None:
+    for file in FOLDER.parent.rglob("*.py"):
+        if FOLDER not in file.parents:
+            assert "airflow_provider_persona.simulator" not in file.read_text("utf-8"), file.name
+
+
+def test_importing_it_starts_no_server_library() -> None:
+    code = "import sys, airflow_provider_persona.simulator; print('uvicorn' in sys.modules, 'airflow' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False"]
