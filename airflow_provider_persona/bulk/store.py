@@ -10,24 +10,17 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_persona.bulk.errors import StoreError
 
+if TYPE_CHECKING:
+    from upath import UPath
+
+StorePath: TypeAlias = "Path | UPath"
+"""A folder or file: local, or in an object store (`ObjectStoragePath` is a `UPath`)."""
+
 _COPY = 1024 * 1024
-
-
-class StorePath(Protocol):
-    """What is used of `pathlib.Path` and `ObjectStoragePath`."""
-
-    name: str
-
-    def __truediv__(self, part: str) -> Any: ...
-    def open(self, mode: str = ..., **kwargs: Any) -> IO[Any]: ...
-    def exists(self) -> bool: ...
-    def iterdir(self) -> Iterable[Any]: ...
-    def mkdir(self, *, parents: bool = ..., exist_ok: bool = ...) -> None: ...
-    def unlink(self) -> None: ...
 
 
 def as_local(path: StorePath) -> Path | None:

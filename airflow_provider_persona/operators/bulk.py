@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -50,11 +50,11 @@ class BulkCaseUpdateOperator(BaseOperator):
     :param persona_conn_id: connection of type `persona`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = (
+    template_fields: Sequence[str] = (
         "mapping",
         "only_from",
         "never_from",
-        "dry_run",
+        "is_dry_run",
         "max_failures",
         "state_path",
         "persona_conn_id",
@@ -82,7 +82,7 @@ class BulkCaseUpdateOperator(BaseOperator):
         self.only_from = only_from
         self.never_from = never_from
         self.compare = compare
-        self.dry_run = dry_run
+        self.is_dry_run = dry_run  # `dry_run` is a method of every operator
         self.max_failures = max_failures
         self.concurrency = concurrency
         self.reserve = reserve
@@ -167,7 +167,7 @@ class BulkCaseUpdateOperator(BaseOperator):
         return ApplyOptions(
             guards=Guards.of(self.only_from, self.never_from),
             compare=self.compare,
-            dry_run=_as_bool(self.dry_run),
+            dry_run=_as_bool(self.is_dry_run),
             concurrency=self.concurrency,
             max_failures=FailureLimit(_as_number(self.max_failures)),
             progress_every=self.progress_every,
@@ -184,8 +184,8 @@ class BulkCaseUpdateOperator(BaseOperator):
             return Path(given).expanduser()
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        path: StorePath = ObjectStoragePath(given)
-        return path
+        path: Any = ObjectStoragePath(given)  # a UPath, which its type does not tell on every Airflow
+        return cast("StorePath", path)
 
 
 class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
@@ -198,7 +198,7 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
     The other parameters are those of `BulkCaseUpdateOperator`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("changes", *BulkCaseUpdateOperator.template_fields)
+    template_fields: Sequence[str] = ("changes", *BulkCaseUpdateOperator.template_fields)
 
     def __init__(self, *, changes: Iterable[Mapping[str, Any]], **kwargs: Any) -> None:
         super().__init__(**kwargs)

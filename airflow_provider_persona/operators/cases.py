@@ -45,7 +45,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
     :param persona_conn_id: connection of type `persona`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = (
+    template_fields: Sequence[str] = (
         "case_id",
         "status",
         "fields",
@@ -133,7 +133,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         from airflow_provider_persona.api.case_change import CaseChange
         from airflow_provider_persona.api.errors import PersonaSettingsError
 
-        given = {
+        given: dict[str, Any] = {
             "status": self.status,
             "fields": self.fields,
             "case_queue_id": self.case_queue_id,

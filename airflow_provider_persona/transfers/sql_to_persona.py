@@ -29,13 +29,13 @@ class SqlToPersonaCasesOperator(BulkCaseUpdateOperator):
     The other parameters are those of `BulkCaseUpdateOperator`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = (
+    template_fields: Sequence[str] = (
         "sql",
         "sql_conn_id",
         "parameters",
         *BulkCaseUpdateOperator.template_fields,
     )
-    template_ext: ClassVar[Sequence[str]] = (".sql",)
+    template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json", "mapping": "json"}
 
     def __init__(
@@ -76,7 +76,8 @@ class SqlToPersonaCasesOperator(BulkCaseUpdateOperator):
     def _sql_hook(self) -> DbApiHook:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-        hook = BaseHook.get_connection(self.sql_conn_id).get_hook(hook_params=dict(self.sql_hook_params or {}))
+        connection: Any = BaseHook.get_connection(self.sql_conn_id)
+        hook = connection.get_hook(hook_params=dict(self.sql_hook_params or {}))
         if not isinstance(hook, DbApiHook):
             raise AirflowFailException(f"{self.sql_conn_id} is no database connection that can run a query")
         return hook
