@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
-from pydantic import ValidationError
-
-from airflow_provider_persona.api.errors import PersonaError
-from airflow_provider_persona.api.operations import BadCallError
-from airflow_provider_persona.bulk.errors import BulkError
 
 
 @contextmanager
@@ -19,6 +14,13 @@ def failing_for_good_when_useless_to_retry() -> Iterator[None]:
 
     The others pass as they are, so that the task's `retries` decide.
     """
+    # Imported here, since every file with one of our operators in it is parsed again and again.
+    from pydantic import ValidationError
+
+    from airflow_provider_persona.api.errors import PersonaError
+    from airflow_provider_persona.api.operations import BadCallError
+    from airflow_provider_persona.bulk.errors import BulkError
+
     try:
         yield
     except (PersonaError, BulkError) as error:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 _HOME = Path(tempfile.mkdtemp(prefix="persona-airflow-"))
@@ -19,10 +20,14 @@ os.environ.update(
         "AIRFLOW__CORE__DAGS_FOLDER": str(_REPOSITORY / "dags"),
     }
 )
+if metadata.version("apache-airflow").startswith("2."):
+    os.environ["AIRFLOW__CORE__EXECUTOR"] = "SequentialExecutor"  # the default of 3 takes SQLite, that of 2.11 does not
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[_name]
 
 import pytest  # noqa: E402 - Airflow's settings come first
+
+pytest_plugins = ["tests.airflow_fixtures"]
 
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer  # noqa: E402
 

@@ -74,6 +74,14 @@ class WindowState:
     reset: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The request of ours that opened the present window, and the seconds that were left then."""
+
+    sent_at: float
+    reset: int
+
+
 def window_state(headers: Mapping[str, str]) -> WindowState | None:
     """Read the three headers (names in lower case), or None when one is missing or no number."""
     try:
@@ -101,8 +109,9 @@ class WindowBudget:
         self._ends_early = self._ends_late = -math.inf
         self._window = 0
         self._in_flight = 0
+        self._stragglers = 0
         self._used_here = 0
-        self._opened_here = False
+        self._opening: _Opening | None = None
         self._probing_end = False
         self._without_headers = False
 
@@ -129,7 +138,7 @@ class WindowBudget:
         if self._may_probe_end(now):
             self._probing_end = True
             return self._grant(now)
-        if self._in_flight < self._allowed_in_flight():
+        if self._in_flight + self._stragglers < self._allowed_in_flight():
             return self._grant(now)
         return Wait(max(0.0, self._next_chance(now) - now))
 
@@ -146,9 +155,9 @@ class WindowBudget:
         self.limit = state.limit
         if self._remaining is None:
             if grant.window == self._window:  # else a late answer from a window that is over
-                self._open(state, now)
+                self._open(state, grant, now)
         elif self._tells_of_later_window(state, now):
-            self._open(state, now)
+            self._open(state, grant, now)
         elif grant.window == self._window:
             self._learn_end(state, grant, now)
             self._remaining = min(self._remaining, state.remaining)
@@ -211,9 +220,8 @@ class WindowBudget:
         return self._end(now)
 
     def _enter_unknown_window(self) -> None:
-        self._window += 1
+        self._next_window()
         self._remaining = None
-        self._in_flight = 0
         self._used_here = 0
         self._probing_end = False
 
@@ -225,17 +233,16 @@ class WindowBudget:
             return state.remaining >= self._remaining or state.reset >= 2
         return now + state.reset > self._ends_late + _LATE
 
-    def _open(self, state: WindowState, now: float) -> None:
+    def _open(self, state: WindowState, grant: Grant, now: float) -> None:
         """Begin to follow the window that `state` tells of."""
         if self._remaining is not None:
-            if self._probing_end and self._opened_here:
+            if self._probing_end and self._opening is not None:
                 # We saw this window open, so its early end was exact, and it was over by then: the seconds are rounded up.
                 self.rounding = Rounding.UP
-            self._window += 1
-            self._in_flight = 0
+            self._next_window()
             self._used_here = 1
         self._remaining = state.remaining
-        self._opened_here = state.remaining == state.limit - 1
+        self._opening = _Opening(grant.sent_at, state.reset) if state.remaining == state.limit - 1 else None
         self._ends_early = now + state.reset
         self._ends_late = self._ends_early + 1
         if state.reset == 0:
@@ -244,6 +251,9 @@ class WindowBudget:
     def _learn_end(self, state: WindowState, grant: Grant, now: float) -> None:
         if state.reset == 0 or (now > self._ends_early and grant.sent_at > self._ends_early):
             # Zero seconds left, or an answer from the old window after its early end: the seconds are rounded down.
+            self.rounding = Rounding.DOWN
+        elif self._opening is not None and state.reset < self._opening.reset and now - self._opening.sent_at < 1:
+            # A window is a whole number of seconds, so before its first second is over only rounding down gives one less.
             self.rounding = Rounding.DOWN
         self._ends_early = min(self._ends_early, now + state.reset)
         self._ends_late = min(self._ends_late, now + state.reset + 1)
@@ -258,3 +268,11 @@ class WindowBudget:
     def _return(self, grant: Grant) -> None:
         if grant.window == self._window:
             self._in_flight -= 1
+        else:
+            self._stragglers -= 1
+
+    def _next_window(self) -> None:
+        """Count on in the next window; what is still under way may arrive in it, and is subtracted until it is back."""
+        self._window += 1
+        self._stragglers += self._in_flight
+        self._in_flight = 0
