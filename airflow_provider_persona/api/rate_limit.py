@@ -27,6 +27,8 @@ DEFAULT_RESERVE = 0.2
 
 _FOREIGN_SHARE = 0.5
 _LATE = 0.75
+_SPREAD = 3.0
+"""Seconds by which two answers of one window may differ in when they say that it ends: rounding and ways."""
 
 
 class Rounding(StrEnum):
@@ -158,7 +160,8 @@ class WindowBudget:
                 self._open(state, grant, now)
         elif self._tells_of_later_window(state, now):
             self._open(state, grant, now)
-        elif grant.window == self._window:
+        elif grant.window == self._window or now + state.reset > self._ends_early - _SPREAD:
+            self._used_here += grant.window != self._window  # granted in the last window, counted in this one
             self._learn_end(state, grant, now)
             self._remaining = min(self._remaining, state.remaining)
         self._probing_end = False

@@ -19,8 +19,8 @@ class Breaker:
         """Take in what became of a row that was sent."""
         if retryable and outcome in (RowOutcome.FAILED, RowOutcome.UNRESOLVED):
             self._in_a_row += 1
-        elif outcome in (RowOutcome.UPDATED, RowOutcome.UNCHANGED):
-            self._in_a_row = 0
+        elif outcome in (RowOutcome.UPDATED, RowOutcome.UNCHANGED, RowOutcome.FAILED):
+            self._in_a_row = 0  # a refusal of the row itself, too, comes from a service that works
 
     @property
     def is_open(self) -> bool:

@@ -79,9 +79,13 @@ class ColumnMapping:
         wanted = {name: name for name in _KNOWN if name in columns} | given
         if "case_id" not in wanted:
             raise MissingColumnError(_lacks(["case_id"], columns))
-        missing = sorted({*wanted.values(), *by_field.values()} - set(columns))
+        named = {*wanted.values(), *by_field.values()}
+        missing = sorted(named - set(columns))
         if missing:
             raise MissingColumnError(_lacks(missing, columns))
+        twice = sorted(name for name in named if columns.count(name) > 1)
+        if twice:
+            raise BulkError(f"the rows have more than one column {', '.join(twice)}; give each a name of its own")
         if not by_field and not set(wanted) & set(_PARTS):
             raise MissingColumnError(_lacks(["status"], columns))
         return cls(wanted, by_field)
@@ -105,7 +109,7 @@ class ColumnMapping:
         if change.is_empty:
             return InvalidRow(case_id, "it asks for nothing")
         expected = self._optional(row, "expected_status")
-        if expected is not None and not isinstance(expected, str):
+        if expected is not None and not _is_text(expected):
             return InvalidRow(case_id, "expected_status is not text")
         return Wish(case_id, change, expected)
 
@@ -147,7 +151,7 @@ def _list_of(value: Any, name: str) -> tuple[str, ...]:
         value = _parse(value, name)
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in value):
+    if not isinstance(value, list | tuple | set | frozenset) or not all(map(_is_text, value)):
         raise _RowProblem(f"{name} is no list of texts")
     return tuple(value)
 
@@ -160,19 +164,21 @@ def _object_of(value: Any) -> dict[str, Any]:
         value = _parse(value, "fields")
     if not isinstance(value, Mapping):
         raise _RowProblem("fields is no object")
-    return {str(name): _json_value(part) for name, part in value.items()}
+    return _json_object(value)
 
 
 def _parse(text: str, name: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _RowProblem(f"{name} is no valid JSON") from None
 
 
 def _json_value(value: Any) -> Any:
     """Return a column's value as JSON can carry it."""
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise _RowProblem("a field is not a finite number")
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
@@ -181,7 +187,25 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json_value(part) for part in value]
     if isinstance(value, Mapping):
-        return {str(name): _json_value(part) for name, part in value.items()}
+        return _json_object(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise _RowProblem("a field is binary")
+    if isinstance(value, str) and not _is_text(value):
+        raise _RowProblem("a field is no valid Unicode")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
+
+
+def _json_object(value: Mapping[Any, Any]) -> dict[str, Any]:
+    if not all(_is_text(str(name)) for name in value):
+        raise _RowProblem("the name of a field is no valid Unicode")
+    return {str(name): _json_value(part) for name, part in value.items()}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that can be written down: JSON may bring half of a surrogate pair."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False

@@ -19,6 +19,8 @@ from airflow_provider_persona.bulk.store import StorePath, names_in, prepare_fol
 
 log = logging.getLogger(__name__)
 
+_LONGEST_NAME = 120
+
 
 def fingerprint(*parts: Any) -> str:
     """Return a short hash of what rows come from, to tell a plan of the same source from another's."""
@@ -77,11 +79,19 @@ def plan_or_resume(
             )
         log.info("Going on with the plan of an earlier attempt, %s", found.uri)
         return found
-    place = folder / str(last + 1 if found is not None else max(last, 1))
-    prepare_folder(place)
-    return write_plan(
-        wishes(), place, run=run, source=source, environment=environment, created_at=utc().isoformat(timespec="seconds")
+    number = last + 1 if found is not None else max(last, 1)
+    prepare_folder(folder / str(number))
+    plan = write_plan(
+        wishes(),
+        folder / str(number),
+        run=f"{run}/{number}",  # two plans of a run must not share keys, however soon one follows the other
+        source=source,
+        environment=environment,
+        created_at=utc().isoformat(timespec="seconds"),
     )
+    if found is not None:
+        found.forget_values()  # nothing will ever take it up again
+    return plan
 
 
 def _is_to_be_resumed(plan: Plan, source: str) -> bool:
@@ -124,9 +134,13 @@ def run_folder(root: StorePath, parts: Iterable[str]) -> StorePath:
 
 
 def _safe(part: str) -> str:
-    kept = "".join(character if character.isalnum() or character in "-_." else "_" for character in part)
-    if kept == part and part.strip("."):
+    kept = "".join(character if _is_safe(character) else "_" for character in part)
+    if kept == part and part.strip(".") and len(part) <= _LONGEST_NAME:
         return part
     return f"{kept.strip('.')[:80]}-{fingerprint(part)[:8]}"
+
+
+def _is_safe(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "-_.")
 
 

@@ -65,11 +65,15 @@ def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
     local = as_local(path)
     if local is not None:
         part = local.with_name(local.name + ".part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(local)
+        try:
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.writelines(line + b"\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(local)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         return
     # An upload that is cut off by an error in `lines` would leave a short object, so the lines are gathered first.
     with tempfile.TemporaryFile() as gathered:

@@ -20,12 +20,12 @@ class FixedWindow:
         self.seconds = seconds
         self.rounding = rounding
         self.used = 0
-        self._ends_at = -math.inf
+        self._opened_at = -math.inf
 
     def take(self, now: float) -> bool:
         """Take one; False when the window is used up. A refusal uses nothing."""
-        if now >= self._ends_at or now < self._ends_at - self.seconds:
-            self._ends_at = now + self.seconds
+        if not self._is_open(now):
+            self._opened_at = now
             self.used = 0
         if self.used >= self.limit:
             return False
@@ -34,11 +34,12 @@ class FixedWindow:
 
     def remaining(self, now: float) -> int:
         """Return how many may still be taken in the present window."""
-        return max(0, self.limit - self.used) if now < self._ends_at else self.limit
+        return max(0, self.limit - self.used) if self._is_open(now) else self.limit
 
     def seconds_left(self, now: float) -> int:
         """Return the seconds until the present window ends; a whole window when none is open."""
-        left = self._ends_at - now
-        if left <= 0:
-            left = self.seconds
+        left = self.seconds - (now - self._opened_at) if self._is_open(now) else self.seconds
         return math.ceil(left) if self.rounding is ResetRounding.UP else math.floor(left)
+
+    def _is_open(self, now: float) -> bool:
+        return 0 <= now - self._opened_at < self.seconds

@@ -75,6 +75,21 @@ INCLUDABLE: Final = frozenset({*_RELATIONSHIPS, "case-template", "case-queue", "
 _INCLUDED_UNASKED: Final = ("accounts", "inquiries", "reports", "verifications", "case-comments")
 
 
+_BLANK_INQUIRY: Final[Mapping[str, Any]] = {
+    "status": "created",
+    "behaviors": {},
+    "tags": [],
+    "creator": "API",
+    "created-at": "2025-01-06T08:00:00.000Z",
+    "updated-at": "2025-01-06T08:00:00.000Z",
+    "fields": {},
+    **dict.fromkeys(("reference-id", "note", "reviewer-comment", "previous-step-name", "next-step-name")),
+    **dict.fromkeys(("started-at", "expires-at", "completed-at", "failed-at", "expired-at", "redacted-at")),
+    **dict.fromkeys(("marked-for-review-at", "decisioned-at")),
+}
+"""Inquiries are the one kind of stub whose published shape requires every attribute."""
+
+
 def case_text(world: World, case: CaseRecord, style: AnswerStyle) -> str:
     """Return one case as JSON text."""
     wanted = style.sparse.get("case")
@@ -167,7 +182,10 @@ def _included(world: World, case: CaseRecord, names: tuple[str, ...], style: Ans
 
 
 def _related(related: RelatedObject, style: AnswerStyle) -> dict[str, Any]:
-    return _stub(related.object_type, related.object_id, related.attributes, style)
+    attributes = related.attributes
+    if related.object_type == "inquiry":
+        attributes = {**_BLANK_INQUIRY, **attributes}
+    return {**_stub(related.object_type, related.object_id, attributes, style), "relationships": {}}
 
 
 def _stub(object_type: str, object_id: str, attributes: Mapping[str, Any], style: AnswerStyle) -> dict[str, Any]:

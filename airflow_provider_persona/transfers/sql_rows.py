@@ -50,7 +50,8 @@ def _mappings(columns: list[str], first: Any, cursor: Any) -> Iterator[Mapping[s
     rows = first
     while rows:
         for row in rows:
-            yield dict(zip(columns, row, strict=True))
+            # A connection may ask its driver for rows that are mappings already (PostgreSQL's `realdictcursor`).
+            yield row if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
         rows = cursor.fetchmany(FETCH)
 
 

@@ -138,7 +138,7 @@ def test_four_runs_side_by_side_are_not_refused_after_the_first_window(rounding,
     runs = [Run(f"run{n}", WindowBudget(0.2), 300, 24, (0.04, 0.04), starts=n * 0.01) for n in range(4)]
     World(server, runs, seed).play()
     assert [server.refused(run.name, after_windows=1) for run in runs] == [0] * 4
-    assert sum(server.refused(run.name) for run in runs) == 0
+    assert sum(server.refused(run.name) for run in runs) <= 4  # each may try the first window's earlier end once
     assert max(run.finished or math.inf for run in runs) <= 7 * 62
 
 

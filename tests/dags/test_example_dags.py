@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+
 DAGS = Path(__file__).parents[2] / "dags"
 
 
@@ -70,7 +72,7 @@ def test_an_assets_event_starts_the_update(run_dag, load_dag, warehouse, persona
     assert run_dag(producer).state == "success"
     assert run_dag(consumer).state == "success"
     assert sorted(effect.case_id for effect in persona_connection.journal()) == sorted(decided)
-    waited_for = json.dumps(consumer.timetable.serialize())
+    waited_for = str(consumer.schedule if AIRFLOW_V_3_0_PLUS else consumer.timetable.serialize())
     assert [outlet.uri in waited_for for outlet in producer.get_task("write_decisions").outlets] == [True]
 
 

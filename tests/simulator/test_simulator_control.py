@@ -63,7 +63,7 @@ def test_the_log_of_requests_holds_no_key(call, server, open_case) -> None:
     assert (first.idempotency_key, first.key, first.body_bytes > 0) == ("k", "full", True)
     assert ("x-extra", "seen") in first.headers
     assert [(each.key, each.status) for each in rest] == [("read-only", 200), ("unknown", 401), ("missing", 401)]
-    assert rest[0].query == "page[size]=1"
+    assert rest[0].query == "page%5Bsize%5D=1"
     assert SANDBOX_KEY not in json.dumps(server.control("GET", "requests"))
     assert [each.index for each in server.requests(since=2)] == [2, 3]
     assert [each.index for each in server.requests(operation="list-all-cases")] == [1, 2, 3]

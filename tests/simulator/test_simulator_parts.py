@@ -34,7 +34,7 @@ def test_a_window_never_lets_more_than_its_limit_through(gaps, limit) -> None:
     now, opened, taken = 0.0, None, 0
     for gap in gaps:
         now += gap
-        if opened is None or now >= opened + 60:
+        if opened is None or now - opened >= 60:
             opened, taken = now, 0
         taken += window.take(now)
         assert taken <= limit

@@ -1,0 +1,79 @@
+"""Airflow as a person runs it: its own command line, in a home of its own, with two connections in the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DAG_ID = "persona_bulk_update"
+_DAGS = Path(__file__).parent.parent / "dags"
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowRun:
+    """One run of the main Dag.
+
+    :param folder: where Airflow's home, the log and the state go.
+    :param persona: address of Persona.
+    :param key: its API key.
+    :param warehouse: file of the SQLite warehouse.
+    """
+
+    folder: Path
+    persona: str
+    key: str
+    warehouse: Path
+
+    @property
+    def log(self) -> Path:
+        """All that Airflow printed."""
+        return self.folder / "airflow.log"
+
+    @property
+    def state(self) -> Path:
+        """Where plan and ledger go."""
+        return self.folder / "state"
+
+    def lines(self) -> Iterator[str]:
+        """Make the metadata database and run the Dag; yield what it prints, line by line.
+
+        :raises subprocess.CalledProcessError: when a command failed.
+        """
+        for command in (["db", "migrate"], ["dags", "test", DAG_ID]):
+            yield from self._airflow(*command)
+
+    def _airflow(self, *command: str) -> Iterator[str]:
+        arguments = [sys.executable, "-W", "ignore", "-m", "airflow", *command]
+        with (
+            self.log.open("a") as log,
+            subprocess.Popen(
+                arguments, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as airflow,
+        ):
+            assert airflow.stdout is not None
+            for line in airflow.stdout:
+                log.write(line)
+                yield line
+        if airflow.returncode:
+            raise subprocess.CalledProcessError(airflow.returncode, ["airflow", *command])
+
+    def _environment(self) -> dict[str, str]:
+        home = self.folder / "airflow"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        return inherited | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__PERSONA__STATE_PATH": str(self.state),
+            "AIRFLOW_CONN_PERSONA_DEFAULT": json.dumps(
+                {"conn_type": "persona", "host": self.persona, "password": self.key}
+            ),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
+            "PYTHONUNBUFFERED": "1",
+        }
