@@ -31,13 +31,13 @@ class EnvironmentGuard:
         answered = response.environment_id
         if answered is None:
             return
-        self.seen = answered
         if self._expected is not None and answered != self._expected:
             raise PersonaSettingsError(
                 f"the API key belongs to environment {answered}, but the connection expects {self._expected}; "
-                "nothing was written. Check the key, or the connection's expected environment id",
+                "it is not written to. Check the key, or the connection's expected environment id",
                 request_id=response.request_id,
             )
+        self.seen = answered  # only now: after a mismatch the next write asks again, instead of going out
 
     def require_known(self) -> None:
         """Refuse to go on when an environment is expected and none was named.

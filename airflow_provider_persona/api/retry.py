@@ -28,6 +28,9 @@ from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request
 KEY_GOOD_FOR = 45 * 60.0
 """Seconds for which a key is trusted to be remembered. The older docs promise 1 h, so this leaves a margin."""
 
+SHORTEST_WAIT = 1.0
+"""Seconds that we wait at least when refused for a limit: zero seconds left may be a rounded-down one."""
+
 SANE_WAIT = 15 * 60.0
 """Seconds that we are willing to wait on the server's word. Windows last a minute; more is no throttle but a fault."""
 
@@ -61,12 +64,14 @@ class Attempt:
     :param generation: generation of the idempotency key of this attempt.
     :param key_born: time at which this generation was first sent, in seconds of the clock given as `now`.
     :param throttled: how often the call was refused for a limit so far.
+    :param maybe_done: whether an earlier attempt may have had its effect.
     """
 
     key_born: float
     number: int = 1
     generation: int = 0
     throttled: int = 0
+    maybe_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +128,12 @@ def decide(
     """
     pause = _Pause(policy, attempt, now, chance)
     if isinstance(outcome, TransportFailure):
-        return _after_silence(request, outcome, pause)
-    if outcome.status in request.success:
-        return _after_success(request, outcome, pause)
-    return _after_refusal(request, outcome, pause)
+        decision = _after_silence(request, outcome, pause)
+    elif outcome.status in request.success or 200 <= outcome.status < 300:
+        decision = _after_success(request, outcome, pause)
+    else:
+        decision = _after_refusal(request, outcome, pause)
+    return _remembering(request, outcome, attempt, now, decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +145,51 @@ class _Pause:
     now: float
     chance: float
 
-    def same_key(self, because: str) -> SendAgain | None:
-        return self._next(because, self.attempt.generation, self.attempt.key_born)
+    def same_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
+        return self._next(because, self.attempt.generation, self.attempt.key_born, maybe_done=maybe_done)
 
-    def next_key(self, because: str) -> SendAgain | None:
-        return self._next(because, self.attempt.generation + 1, self.now)
+    def next_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
+        return self._next(because, self.attempt.generation + 1, self.now, maybe_done=maybe_done)
 
-    def _next(self, because: str, generation: int, born: float) -> SendAgain | None:
+    def _next(self, because: str, generation: int, born: float, *, maybe_done: bool) -> SendAgain | None:
         if self.attempt.number >= self.policy.attempts:
             return None
         delay = self.policy.delays[self.attempt.number - 1]
-        following = replace(self.attempt, number=self.attempt.number + 1, generation=generation, key_born=born)
+        following = replace(
+            self.attempt,
+            number=self.attempt.number + 1,
+            generation=generation,
+            key_born=born,
+            maybe_done=self.attempt.maybe_done or maybe_done,
+        )
         return SendAgain(delay * (1 + self.policy.jitter * self.chance), following, because)
 
     @property
     def key_is_fresh(self) -> bool:
         return self.now - self.attempt.key_born <= KEY_GOOD_FOR
+
+
+def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: float, decision: Decision) -> Decision:
+    """Correct a decision by what earlier attempts may have done."""
+    if request.method == "GET":
+        return decision
+    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
+        return Unresolved(_unknown(request, str(decision.error)))
+    if not isinstance(decision, SendAgain) or not request.takes_idempotency_key or not decision.attempt.maybe_done:
+        return decision
+    if now + decision.after - decision.attempt.key_born <= KEY_GOOD_FOR:
+        return decision
+    if request.repeatable:  # under a key that may be forgotten it is done anew, so it might as well have one of its own
+        following = replace(
+            decision.attempt, generation=decision.attempt.generation + 1, key_born=now + decision.after
+        )
+        return replace(decision, attempt=following)
+    return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
+
+
+def _tells_of_the_effect(outcome: Outcome) -> bool:
+    """Whether an outcome says what became of the call: not when it comes from before Persona's store of answers."""
+    return isinstance(outcome, Response) and outcome.status not in (401, 429) and outcome.status >= 400
 
 
 def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -> Decision:
@@ -164,7 +200,7 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
         operation_id=request.operation_id,
     )
     if failure.point is FailurePoint.NOT_SENT:
-        return pause.same_key(reason) or _give_up(request, error, pause)
+        return pause.same_key(reason, maybe_done=False) or _give_up(request, error, pause)
     if request.takes_idempotency_key and pause.key_is_fresh:
         # The key makes Persona replay what it did, if it did it: safe for creations too.
         return pause.same_key(reason) or _give_up(request, error, pause, maybe_done=True)
@@ -199,7 +235,7 @@ def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decis
             return pause.next_key(f"status {status}") or _give_up(request, error, pause, maybe_done=True)
         return Unresolved(_unknown(request, f"status {status}", response))
     if status == 409 and request.repeatable and _is_stale(response):
-        return pause.next_key("stale object") or Failed(error)
+        return pause.next_key("stale object", maybe_done=False) or Failed(error)
     if 300 <= status < 400:
         return Failed(_redirect_refused(request, response))
     return Failed(error)
@@ -215,6 +251,7 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
         if pause.attempt.throttled >= len(ladder) or not pause.policy.delays:
             return Failed(error)
         wait = ladder[pause.attempt.throttled]
+    wait = max(wait, SHORTEST_WAIT)
     if wait > SANE_WAIT or not pause.policy.delays:
         return Failed(error)
     following = replace(pause.attempt, throttled=pause.attempt.throttled + 1)

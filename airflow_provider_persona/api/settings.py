@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -32,8 +32,8 @@ class PersonaSettings(BaseModel):
     api_key: SecretStr
     host: str = DEFAULT_HOST
     version: str = Field(default=DEFAULT_VERSION, pattern=r"^\d{4}-\d{2}-\d{2}$")
-    connect_timeout: float = Field(default=5.0, gt=0)
-    read_timeout: float = Field(default=60.0, gt=0)
+    connect_timeout: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    read_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     reserve: float = Field(default=DEFAULT_RESERVE, ge=0, lt=1)
     proxies: dict[str, str] | None = None
     verify: bool | str = True
@@ -67,10 +67,12 @@ class PersonaSettings(BaseModel):
     @field_validator("host")
     @classmethod
     def _origin(cls, host: str) -> str:
-        text = host.strip().rstrip("/")
+        text = host.strip()
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        if parts.path not in ("", API_PREFIX) or parts.query or parts.fragment or "@" in parts.netloc:
+        if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError(f"give only scheme and host, like {DEFAULT_HOST}")
+        if not _has_sound_port(parts):
+            raise ValueError("its port is no number from 0 to 65535")
         if not parts.hostname or parts.scheme not in ("http", "https"):
             raise ValueError(f"give a web address, like {DEFAULT_HOST}")
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
@@ -90,6 +92,13 @@ class PersonaSettings(BaseModel):
     def authorization(self) -> str:
         """Return the value of the `Authorization` header. Secret."""
         return f"Bearer {self.api_key.get_secret_value()}"
+
+
+def _has_sound_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port >= 0
+    except ValueError:  # its text would show what was given
+        return False
 
 
 def _is_loopback(hostname: str) -> bool:

@@ -109,10 +109,17 @@ class _Run:
             dry_run=options.dry_run,
         )
         self._ledger = LedgerWriter(
-            plan.folder, plan.header.hash, self._before.segments + 1, options.concurrency, self._now()
+            plan.folder, plan.header.hash, self._before.last_segment + 1, options.concurrency, self._now()
         )
 
     async def finish(self) -> Report:
+        await self._ledger.open()
+        try:
+            return await self._settle_all()
+        finally:
+            self._ledger.release()
+
+    async def _settle_all(self) -> Report:
         began = self._client.clock()
         used = self._client.usage
         requests, retries, throttled, waited = used.requests, used.retries, used.throttled, used.waited
@@ -155,10 +162,13 @@ class _Run:
         while self._stopped is None and (item := next(rows, None)) is not None:
             row, context = item
             try:
-                result = (await self._writer.settle(row, context)).result(self._now())
+                work = await self._writer.settle(row, context)
             except STOPS_THE_RUN as error:
                 self._stop(str(error), for_good=not error.retryable)
                 return
+            if isinstance(work.error, STOPS_THE_RUN):
+                self._stop(str(work.error), for_good=not work.error.retryable)
+            result = work.result(self._now())
             await self._ledger.record(result)
             self._take_in(result)
 
@@ -175,21 +185,28 @@ class _Run:
 
     def _rows_to_do(self) -> Iterator[tuple[PlanRow, RowContext]]:
         """Yield the rows that are not settled, with what an earlier attempt left to know about them."""
-        in_doubt = 0 if self._before.complete else self._before.concurrency
+        in_doubt = self._before.in_doubt
         for row in self._plan.rows():
             if self._before.is_settled(row.number):
                 continue
             yield row, self._context(row, in_doubt=in_doubt > 0)
-            in_doubt -= 1
+            in_doubt -= self._before.outcome(row.number) is None
 
     def _context(self, row: PlanRow, *, in_doubt: bool) -> RowContext:
+        """Say what is known of a row.
+
+        :param in_doubt: whether, if it has no outcome yet, it may have been under way when an attempt broke off.
+        """
         before: LedgerState = self._before
-        if before.outcome(row.number) is RowOutcome.UNRESOLVED:
-            return RowContext(before.next_generation(row.number), look_first=True)
-        if before.outcome(row.number) is RowOutcome.FAILED:
-            return RowContext(before.next_generation(row.number))
-        # It may have been under way when the process died. While its key is remembered, sending it again tells.
-        return RowContext(look_first=in_doubt and self._keys_are_old())
+        outcome = before.outcome(row.number)
+        if outcome is RowOutcome.UNRESOLVED:
+            return RowContext(before.next_generation(row.number), in_doubt=True, look_first=True)
+        if outcome is RowOutcome.FAILED:
+            in_doubt = before.in_doubt > 0
+        # While its key is remembered, sending it again tells what became of it.
+        return RowContext(
+            before.next_generation(row.number), in_doubt=in_doubt, look_first=in_doubt and self._keys_are_old()
+        )
 
     def _keys_are_old(self) -> bool:
         last = self._before.last_at

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from airflow_provider_persona.api.case_change import CaseChange, Step
@@ -42,10 +44,12 @@ class RowContext:
     """What an earlier attempt left to know about a row.
 
     :param generation: generation of keys to begin with.
-    :param look_first: whether to read the case before writing, because an earlier attempt may have written to it.
+    :param in_doubt: whether an earlier attempt may have written to the case.
+    :param look_first: whether to read the case before writing, because sending it again would not tell.
     """
 
     generation: int = 0
+    in_doubt: bool = False
     look_first: bool = False
 
 
@@ -144,11 +148,12 @@ class CaseWriter:
         self._guards = guards
         self._compare = compare
         self._dry_run = dry_run
+        self._turn = asyncio.Lock()
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
         """Do what the row wants, and return what became of it.
 
-        :raises PersonaError: one of `STOPS_THE_RUN`; the row is then not settled.
+        :raises PersonaError: one of `STOPS_THE_RUN`, before anything was written; the row is then not settled.
         """
         work = RowWork(row, context, f"{self._identity}:{row.number}")
         if row.change is None or row.case_id is None:
@@ -156,8 +161,11 @@ class CaseWriter:
             return work
         try:
             work.become(*await self._settle(work))
-        except STOPS_THE_RUN:
-            raise
+        except STOPS_THE_RUN as error:
+            if not work.exchanges:
+                raise
+            # Persona keeps the refusal under the write's key, so a later attempt must know to take the next one.
+            work.become(RowOutcome.FAILED, str(error), error)
         except PersonaError as error:
             await self._settle_error(work, error)
         return work
@@ -169,7 +177,7 @@ class CaseWriter:
         steps = work.change.steps(work.current)
         if not steps:
             own = "already so after an interruption; it may have been this run's own doing"
-            return RowOutcome.UNCHANGED, own if work.context.look_first else ""
+            return RowOutcome.UNCHANGED, own if work.context.in_doubt else ""
         objection = self._objection(work) if guarded else None
         if objection is not None:
             return RowOutcome.SKIPPED_GUARD, objection
@@ -186,19 +194,22 @@ class CaseWriter:
         """Make one step true; return a guard's objection when one came up before it could be sent."""
         exchange = self._client.exchange(step.request(work.case_id), work.identity, work.context.generation)
         work.exchanges.append(exchange)
-        for _ in range(_STALE_READS):
-            fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
-            response = await self._client.carry_out(exchange, fresh_until)
+        for stale_reads in range(_STALE_READS):
+            # In a small window the reads of all rows would leave none for a write; so from the second time on, in turn.
+            async with self._turn if stale_reads > 1 else nullcontext():
+                if stale_reads:
+                    await self._read(work)
+                    assert work.current is not None
+                    if exchange.attempt.number > 1 and step.is_shown_by(work.current):
+                        return None  # an earlier attempt had its effect, and its answer was lost
+                    objection = self._objection(work)
+                    if objection is not None:
+                        return objection
+                fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
+                response = await self._client.carry_out(exchange, fresh_until)
             if response is not None:
                 self._note(work, response, step)
                 return None
-            await self._read(work)
-            assert work.current is not None
-            if exchange.attempt.number > 1 and step.is_shown_by(work.current):
-                return None  # an earlier attempt had its effect, and its answer was lost
-            objection = self._objection(work)
-            if objection is not None:
-                return objection
         raise PersonaUnresolvedError(
             f"{step.operation_id} could not be sent soon enough after a read of the case, {_STALE_READS} times; "
             "a window of the request limit must allow a read and a write",
@@ -238,8 +249,6 @@ class CaseWriter:
             return
         try:
             await self._read(work)
-        except STOPS_THE_RUN:
-            raise
         except PersonaError:
             work.become(RowOutcome.UNRESOLVED, str(error), error)
             return

@@ -21,9 +21,18 @@ from typing import IO, Any
 from airflow_provider_persona.api.messages import canonical_json
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
-from airflow_provider_persona.bulk.store import StorePath, as_local, names_in, read_lines, shown, write_whole
+from airflow_provider_persona.bulk.store import (
+    StorePath,
+    as_local,
+    cannot_write,
+    names_in,
+    open_private,
+    read_lines,
+    shown,
+    write_whole,
+)
 
-_PREFIX = "ledger-"
+_PREFIX, _SUFFIX = "ledger-", ".jsonl"
 _LONGEST_SEGMENT = 1000
 _CODES = {outcome: code for code, outcome in enumerate(RowOutcome, 1)}
 _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
@@ -33,15 +42,15 @@ _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
 class LedgerState:
     """What a ledger says, in a few bytes a row.
 
-    :param segments: how many segments there are.
+    :param last_segment: number of the last segment, 0 when there is none.
     :param complete: whether the last attempt came to the end of the plan.
-    :param concurrency: rows that the last attempt had under way at once.
+    :param in_doubt: how many rows at most may have been under way when attempts broke off.
     :param last_at: UTC time of the last line, ISO 8601, or None when there is none.
     """
 
-    segments: int = 0
+    last_segment: int = 0
     complete: bool = False
-    concurrency: int = 0
+    in_doubt: int = 0
     last_at: str | None = None
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
     _generations: array[int] = field(default_factory=lambda: array("H"))
@@ -78,7 +87,13 @@ class LedgerState:
 
 def segment_names(folder: StorePath) -> list[str]:
     """Return the names of the ledger's segments in `folder`, in the order in which they were written."""
-    return [name for name in names_in(folder) if name.startswith(_PREFIX) and name.endswith(".jsonl")]
+    return sorted(filter(_number_of, names_in(folder)), key=_number_of)
+
+
+def _number_of(name: str) -> int:
+    """Return the number of a segment, or 0 for another file."""
+    number = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    return int(number) if number.isdecimal() and name == f"{_PREFIX}{number}{_SUFFIX}" else 0
 
 
 def read_results(folder: StorePath, plan_hash: str) -> Iterator[RowResult]:
@@ -96,16 +111,17 @@ def read_ledger(folder: StorePath, plan_hash: str) -> LedgerState:
 
     :raises PlanError: when a segment belongs to another plan.
     """
-    state = LedgerState(segments=len(segment_names(folder)))
+    state = LedgerState(last_segment=max(map(_number_of, segment_names(folder)), default=0))
     for line in _read(folder, plan_hash):
         if "row" in line:
             state.record(RowResult.from_line(line))
         elif "segment" in line:
             state.complete = False
-            state.concurrency = line["concurrency"]
+            state.in_doubt = max(state.in_doubt, line["concurrency"])
             state.last_at = state.last_at or line["at"]
         elif "end" in line:
             state.complete = line["end"] == "complete"
+            state.in_doubt = 0 if state.complete else state.in_doubt
     return state
 
 
@@ -140,7 +156,18 @@ class LedgerWriter:
         self._lines: list[bytes] = []
         self._taken = self._durable = 0
         self._uploading = asyncio.Lock()
-        self._begin_segment()
+
+    async def open(self) -> None:
+        """Put down that an attempt begins, so that a folder which cannot be written to fails it before any request.
+
+        :raises StoreError: then.
+        """
+        try:
+            self._begin_segment()
+            if self._file is None:
+                await self._upload()
+        except Exception as error:  # fsspec's stores raise what their libraries raise
+            raise cannot_write(self._folder, error) from error
 
     async def record(self, result: RowResult) -> None:
         """Put a row's record down; when this returns, it outlives the process."""
@@ -149,6 +176,9 @@ class LedgerWriter:
     async def close(self, end: str, at: str, counts: Mapping[str, int]) -> None:
         """Write how the attempt ended (`complete` or `stopped`) and the counts of all rows."""
         await self._put({"plan": self._plan_hash, "end": end, "at": at, "counts": dict(counts)})
+
+    def release(self) -> None:
+        """Close the file, however the attempt ended."""
         if self._file is not None:
             self._file.close()
 
@@ -177,13 +207,13 @@ class LedgerWriter:
 
     @property
     def _name(self) -> str:
-        return f"{_PREFIX}{self._number:05d}.jsonl"
+        return f"{_PREFIX}{self._number:05d}{_SUFFIX}"
 
     def _begin_segment(self) -> None:
         opening = canonical_json({"segment": self._number, **self._opening})
         local = as_local(self._folder)
         if local is not None:
-            self._file = (local / self._name).open("ab")
+            self._file = open_private(local / self._name, "ab")
             self._file.write(opening + b"\n")
             self._file.flush()
         else:

@@ -110,7 +110,7 @@ def judge(report: Report, options: ApplyOptions) -> None:
     :raises RunFailedError: when more rows failed than are allowed, or the balance does not hold.
     """
     if report.stopped is not None:
-        left = report.rows - report.settled
+        left = report.rows - report.settled + report.failures
         raise RunStoppedError(
             f"the run stopped with {left} of {report.rows} rows not done: {report.stopped}. {report}",
             retryable=not report.stopped_for_good,

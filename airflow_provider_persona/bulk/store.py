@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from airflow_provider_persona.bulk.errors import StoreError
 
@@ -25,9 +25,10 @@ _COPY = 1024 * 1024
 
 def as_local(path: StorePath) -> Path | None:
     """Return the local path behind `path`, or None when it is in an object store."""
-    if isinstance(path, Path):
+    protocol = getattr(path, "protocol", None)
+    if protocol is None and isinstance(path, Path):  # older releases of `UPath` are a `Path` too, whatever the store
         return path
-    if getattr(path, "protocol", None) in ("", "file", "local"):
+    if protocol in ("", "file", "local"):
         return Path(str(getattr(path, "path", path)))
     return None
 
@@ -50,11 +51,16 @@ def prepare_folder(folder: StorePath) -> None:
             file.write(b"")
         probe.unlink()
     except Exception as error:  # fsspec's stores raise what their libraries raise
-        raise StoreError(
-            f"the folder for plan and ledger, {shown(folder)}, cannot be written to ({type(error).__name__}); "
-            "check state_path",
-            retryable=True,
-        ) from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: StorePath, error: Exception) -> StoreError:
+    """Return the error for a folder that cannot be written to."""
+    return StoreError(
+        f"the folder for plan and ledger, {shown(folder)}, cannot be written to ({type(error).__name__}); "
+        "check state_path",
+        retryable=True,
+    )
 
 
 def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
@@ -66,7 +72,7 @@ def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
     if local is not None:
         part = local.with_name(local.name + ".part")
         try:
-            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with open_private(part, "wb") as file:
                 file.writelines(line + b"\n" for line in lines)
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,6 +87,11 @@ def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
         gathered.seek(0)
         with path.open("wb") as file:
             shutil.copyfileobj(gathered, file, _COPY)
+
+
+def open_private(path: Path, mode: str) -> IO[bytes]:
+    """Open a local file for writing, for its owner only when it is new."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def read_lines(path: StorePath) -> Iterator[bytes]:

@@ -12,8 +12,9 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
@@ -64,6 +65,8 @@ class AsyncPersonaClient:
         self._sleep = sleep
         self._chance = chance
         self._session: aiohttp.ClientSession | None = None
+        # aiohttp would count the wait for a free connection against the timeout of the request.
+        self._places = asyncio.Semaphore(connections)
         self._door = asyncio.Lock()
         self._answer_seen = asyncio.Event()
 
@@ -120,12 +123,14 @@ class AsyncPersonaClient:
             await self.send(question)
             self.environment.require_known()
         while True:
-            grant = await self._wait_for_turn()
-            if self.clock() > fresh_until:
-                self.budget.unused(grant)
-                self._answer_seen.set()
-                return None
-            decision = exchange.conclude(await self._try_once(exchange, grant), self.clock())
+            async with self._places:
+                grant = await self._wait_for_turn()
+                if self.clock() > fresh_until:
+                    self.budget.unused(grant)
+                    self._answer_seen.set()
+                    return None
+                outcome = await self._try_once(exchange, grant)
+            decision = exchange.conclude(outcome, self.clock())
             if isinstance(decision, Done):
                 return decision.response
             if not isinstance(decision, SendAgain):
@@ -147,8 +152,9 @@ class AsyncPersonaClient:
         self.usage.requests += 1
         try:
             outcome = await self._transmit(exchange.request, exchange.idempotency_key)
-        except BaseException:
+        except BaseException:  # a cancelled task, for one
             self.budget.lost(grant)
+            self._answer_seen.set()
             raise
         if isinstance(outcome, Response):
             self.budget.answered(grant, outcome, self.clock())
@@ -204,16 +210,21 @@ class AsyncPersonaClient:
                 data=None if request.body is None else canonical_json(request.body),
                 headers=headers,
                 allow_redirects=False,
-                proxy=self._proxy,
+                proxy=self._proxy or None,
             ) as answer:
                 return Response(answer.status, dict(answer.headers), await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return _failure(error)
 
-    @property
-    def _proxy(self) -> str | None:
-        proxies = self.settings.proxies or {}
-        return proxies.get(self.settings.host.partition(":")[0])
+    @cached_property
+    def _proxy(self) -> str:
+        """The proxy of the settings, else of the environment. aiohttp would look there too, but take netrc's logins along."""
+        from urllib.request import getproxies, proxy_bypass
+
+        host = urlsplit(self.settings.host)
+        if self.settings.proxies:
+            return self.settings.proxies.get(host.scheme, "")
+        return "" if proxy_bypass(host.netloc) else getproxies().get(host.scheme, "")
 
     def _new_session(self) -> aiohttp.ClientSession:
         import ssl
@@ -234,7 +245,6 @@ class AsyncPersonaClient:
                 "Authorization": self.settings.authorization(),
                 "User-Agent": "airflow-provider-persona",
             },
-            trust_env=not self.settings.proxies,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self._session

@@ -143,7 +143,12 @@ class PersonaClient:
     def _try_once(self, exchange: Exchange, headers: Mapping[str, str], timeout: float) -> Outcome:
         grant = self._wait_for_turn()
         self.usage.requests += 1
-        outcome = self._transmit(exchange.request, exchange.idempotency_key, headers, timeout)
+        try:
+            outcome = self._transmit(exchange.request, exchange.idempotency_key, headers, timeout)
+        except BaseException:  # a task's timeout, for one, is raised from a signal
+            with self._lock:
+                self.budget.lost(grant)
+            raise
         with self._lock:
             if isinstance(outcome, Response):
                 self.budget.answered(grant, outcome, self._clock())
@@ -192,6 +197,7 @@ class PersonaClient:
         import urllib3
 
         query = f"?{urlencode(request.query)}" if request.query else ""
+        deadline = self._clock() + self.settings.connect_timeout + timeout
         try:
             with self.session.request(
                 request.method,
@@ -203,19 +209,18 @@ class PersonaClient:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                content = self._read(answer, timeout)
+                content = self._read(answer, deadline)
                 return Response(answer.status_code, dict(answer.headers), content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _failure(error)
 
-    def _read(self, answer: requests.Response, timeout: float) -> bytes:
+    def _read(self, answer: requests.Response, deadline: float) -> bytes:
         """Read the whole body in time; the timeout of `requests` alone would let each byte take as long."""
-        deadline = self._clock() + timeout
         chunks = []
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             chunks.append(chunk)
             if self._clock() > deadline:
-                raise TimeoutError(f"no full answer within {timeout:g} s")
+                raise TimeoutError("no full answer in time")
         return b"".join(chunks)
 
 
@@ -242,9 +247,14 @@ def _new_session(settings: PersonaSettings) -> requests.Session:
             prepared.headers["Authorization"] = settings.authorization()
             return prepared
 
-    session = requests.Session()
+    class Session(requests.Session):
+        """Follows no redirect, whoever uses it, and hands it over as the answer that it is."""
+
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            return None
+
+    session = Session()
     session.auth = BearerAuth()
-    session.max_redirects = 0  # whoever uses the session itself must not follow one either
     session.headers["User-Agent"] = "airflow-provider-persona"
     if settings.proxies:
         session.proxies.update(settings.proxies)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_persona.api.case_change import CaseChange
 from airflow_provider_persona.api.errors import PersonaError, PersonaSettingsError
-from airflow_provider_persona.api.messages import API_PREFIX, Request, Response
+from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.models import Case
-from airflow_provider_persona.api.operations import matching, operation
+from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.rate_limit import window_state
 from airflow_provider_persona.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of
 from airflow_provider_persona.hooks.connection import settings_of
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
 
@@ -288,7 +286,7 @@ class PersonaHook(HttpHook):
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> requests.Session:
-        """Return the pooled session. It authenticates and refuses redirects; `run` and `call` also retry and keep limits."""
+        """Return the pooled session. It authenticates and follows no redirect; `run` and `call` also retry and keep limits."""
         session = self.client.session
         if headers:
             session.headers.update(headers)
@@ -313,13 +311,20 @@ class PersonaHook(HttpHook):
         """
         options = extra_options or {}
         try:
-            request = self._request(endpoint or "", data, any_status=options.get("check_response") is False, **request_kwargs)
+            request = request_of(
+                self.method,
+                endpoint or "",
+                data,
+                host=self.settings.host,
+                any_status=options.get("check_response") is False,
+                **request_kwargs,
+            )
             response = self.client.send(
                 request, headers={str(k): str(v) for k, v in (headers or {}).items()}, timeout=options.get("timeout")
             )
         except PersonaError as error:
             raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
-        return _as_requests_response(response, self.settings.host + request.path)
+        return as_requests_response(response, self.settings.host + request.path)
 
     def check_response(self, response: requests.Response) -> None:
         """Raise for an answer that is no success, without logging its body.
@@ -331,28 +336,7 @@ class PersonaHook(HttpHook):
 
     def url_from_endpoint(self, endpoint: str | None) -> str:
         """Return the address of a path below the connection's host."""
-        return self.settings.host + _api_path(endpoint or "", self.settings.host).geturl()
-
-    def _request(self, endpoint: str, data: Any, *, any_status: bool, **kwargs: Any) -> Request:
-        parts = _api_path(endpoint, self.settings.host)
-        body, query = _json_body(kwargs.pop("json", None)), parse_qsl(parts.query, keep_blank_values=True)
-        for given in (kwargs.pop("params", None), data if self.method in ("GET", "HEAD") else None):
-            query += _pairs(given)
-        if self.method not in ("GET", "HEAD") and data:
-            body = _json_body(data)
-        if kwargs:
-            raise PersonaSettingsError(f"a Persona connection takes json and params, not {', '.join(sorted(kwargs))}")
-        known = matching(self.method, parts.path.removeprefix(API_PREFIX))
-        return Request(
-            operation_id=known.operation_id if known else f"{self.method} {parts.path}",
-            method=self.method,
-            path=parts.path,
-            query=tuple(query),
-            body=body,
-            success=frozenset(range(200, 600)) - {429} if any_status else frozenset(range(200, 300)),
-            repeatable=known.repeatable if known else self.method in ("GET", "HEAD"),
-            binary=True,
-        )
+        return self.settings.host + api_path(endpoint or "", self.settings.host).geturl()
 
     def _cases(self, request: Request) -> Iterator[Case]:
         for page in self.client.pages(request):
@@ -411,57 +395,3 @@ def _list(names: Iterable[str] | None) -> str | None:
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is None or empty."""
     return {name: value for name, value in values.items() if value not in (None, {})}
-
-
-def _api_path(endpoint: str, host: str) -> SplitResult:
-    """Return an endpoint's path below `/api/v1`, and its query.
-
-    :raises PersonaSettingsError: when it leads to another host, or out of the API.
-    """
-    parts = urlsplit(endpoint)
-    if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}" != host:
-        raise PersonaSettingsError("the endpoint is on another host than the connection's; the API key stays on its host")
-    if any(segment in (".", "..") for segment in parts.path.split("/")):
-        raise PersonaSettingsError("the endpoint must not hold . or .. between slashes")
-    path = "/" + parts.path.lstrip("/")
-    if not path.startswith(f"{API_PREFIX}/"):
-        path = API_PREFIX + path
-    return parts._replace(scheme="", netloc="", path=path, fragment="")
-
-
-def _pairs(given: Any) -> list[tuple[str, str]]:
-    if not given:
-        return []
-    if isinstance(given, str):
-        return parse_qsl(given, keep_blank_values=True)
-    pairs = given.items() if isinstance(given, Mapping) else given
-    return [(str(name), str(value)) for name, value in pairs if value is not None]
-
-
-def _json_body(given: Any) -> Mapping[str, Any] | None:
-    if not given:
-        return None
-    if isinstance(given, str | bytes):
-        try:
-            given = json.loads(given)
-        except ValueError:
-            given = None
-    if not isinstance(given, Mapping):
-        raise PersonaSettingsError("Persona takes JSON objects; give data as a mapping or as the text of a JSON object")
-    return given
-
-
-def _as_requests_response(response: Response, url: str) -> requests.Response:
-    import http
-
-    import requests
-    from requests.structures import CaseInsensitiveDict
-
-    made = requests.Response()
-    made.status_code = response.status
-    made.headers = CaseInsensitiveDict(response.headers)
-    made.url = url
-    made.raw = io.BytesIO(response.content)
-    made.encoding = "utf-8"
-    made.reason = http.HTTPStatus(response.status).phrase if response.status in set(http.HTTPStatus) else ""
-    return made

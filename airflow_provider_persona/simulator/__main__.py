@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as refusal:
         parser.error(str(refusal))
     with server:
-        print(  # noqa: T201
+        print(
             f"{READY} {server.url} environment={config.environment_id} cases={config.cases}"
             f" limit={config.limit}/{config.window_seconds:g}s",
             flush=True,

@@ -122,7 +122,7 @@ class SimulatorApp:
             return
         exchange.logged.status = reply.status
         if kind is FaultKind.MALFORMED:
-            await _send(send, Reply(200, reply.body[:-2] + b',"', reply.headers))
+            await _send(send, Reply(reply.status, reply.body[:-2] + b',"', reply.headers))
         elif kind is FaultKind.SLOW and exchange.fault is not None:
             await _dribble(send, reply, exchange.fault.seconds)
         else:

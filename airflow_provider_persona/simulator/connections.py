@@ -84,9 +84,9 @@ def booked_protocol(book: ConnectionBook) -> type[asyncio.Protocol]:
     """Return uvicorn's HTTP protocol (httptools, else h11) that enters its connections in `book`."""
     base: Any
     try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base  # noqa: N813, PLC0415
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base  # noqa: N813
     except ImportError:
-        from uvicorn.protocols.http.h11_impl import H11Protocol as base  # noqa: N813, PLC0415
+        from uvicorn.protocols.http.h11_impl import H11Protocol as base  # noqa: N813
 
     class BookedProtocol(base):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:

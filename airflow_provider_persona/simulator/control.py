@@ -91,48 +91,62 @@ def _read(kind: Any, body: bytes) -> Any:
         raise BadControlError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-Control = Callable[["SimulatorApp", Mapping[str, str], bytes], Any]
+@dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """One control request: the application that it controls, its query and its body."""
+
+    app: SimulatorApp
+    query: Mapping[str, str]
+    body: bytes
+
+    @property
+    def environment(self) -> Environment:
+        """The environment as it is now."""
+        return self.app.environment
 
 
-def _journal(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    since = int(query.get("since", "0"))
-    return {"effects": [effect.as_json() for effect in app.environment.journal.effects[since:]]}
+Control = Callable[[ControlRequest], Any]
 
 
-def _requests(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    log = app.environment.requests
-    operation, case_id = query.get("operation"), query.get("case-id")
+def _journal(request: ControlRequest) -> Any:
+    since = int(request.query.get("since", "0"))
+    return {"effects": [effect.as_json() for effect in request.environment.journal.effects[since:]]}
+
+
+def _requests(request: ControlRequest) -> Any:
+    log = request.environment.requests
+    operation, case_id = request.query.get("operation"), request.query.get("case-id")
     chosen = [
-        request.as_json()
-        for request in log.since(int(query.get("since", "0")))
-        if operation in (None, request.operation) and case_id in (None, request.case_id)
+        logged.as_json()
+        for logged in log.since(int(request.query.get("since", "0")))
+        if operation in (None, logged.operation) and case_id in (None, logged.case_id)
     ]
     return {"received": log.received, "requests": chosen}
 
 
-def _show_faults(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    plan = app.environment.faults
+def _show_faults(request: ControlRequest) -> Any:
+    plan = request.environment.faults
     return {"rates": dict(plan.rates), "waiting": [asdict(waiting) for waiting in plan.scripted]}
 
 
-def _script_faults(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    script: FaultScript = _read(FaultScript, body)
-    plan = app.environment.faults
+def _script_faults(request: ControlRequest) -> Any:
+    script: FaultScript = _read(FaultScript, request.body)
+    plan = request.environment.faults
     if script.clear:
         plan.scripted.clear()
     plan.script(script.faults)
-    return _show_faults(app, query, body)
+    return _show_faults(request)
 
 
-def _turn_clock(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    change: ClockChange = _read(ClockChange, body)
-    clock = app.environment.clock
+def _turn_clock(request: ControlRequest) -> Any:
+    change: ClockChange = _read(ClockChange, request.body)
+    clock = request.environment.clock
     if change.frozen is not None:
         (clock.freeze if change.frozen else clock.unfreeze)()
     if change.jump is not None:
         clock.jump(change.jump)
     clock.advance(change.advance)
-    return _clock(app.environment)
+    return _clock(request.environment)
 
 
 def _clock(environment: Environment) -> dict[str, Any]:
@@ -140,10 +154,10 @@ def _clock(environment: Environment) -> dict[str, Any]:
     return {"now": now, "time": timestamp(now), "frozen": environment.clock.frozen}
 
 
-def _reconfigure(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    change: ConfigChange = _read(ConfigChange, body)
-    app.environment.reconfigure(change.applied_to(app.environment.config))
-    return _settings(app.environment.config)
+def _reconfigure(request: ControlRequest) -> Any:
+    change: ConfigChange = _read(ConfigChange, request.body)
+    request.environment.reconfigure(change.applied_to(request.environment.config))
+    return _settings(request.environment.config)
 
 
 def _settings(config: SimulatorConfig) -> dict[str, Any]:
@@ -151,7 +165,7 @@ def _settings(config: SimulatorConfig) -> dict[str, Any]:
     return {**shown, "state_file": str(config.state_file) if config.state_file else None}
 
 
-def _show_cases(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
+def _show_cases(request: ControlRequest) -> Any:
     cases = [
         {
             "case_id": case.case_id,
@@ -161,29 +175,29 @@ def _show_cases(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any
             "tags": case.tags,
             "fields": case.fields,
         }
-        for case in app.environment.world.order
+        for case in request.environment.world.order
     ]
     return {"cases": cases}
 
 
-def _act_as_human(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    change: HumanChange = _read(HumanChange, body)
+def _act_as_human(request: ControlRequest) -> Any:
+    change: HumanChange = _read(HumanChange, request.body)
     try:
-        changed = app.environment.act_as_human(change.case_id, change.status, change.fields)
+        changed = request.environment.act_as_human(change.case_id, change.status, change.fields)
     except KeyError as unknown:
         raise BadControlError(f"there is no case, status or field {unknown.args[0]!r}") from None
     return {"changed": changed}
 
 
-def _add_objects(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    for object_id in _read(list[str], body):
-        if app.environment.world.add_object(object_id) is None:
+def _add_objects(request: ControlRequest) -> Any:
+    for object_id in _read(list[str], request.body):
+        if request.environment.world.add_object(object_id) is None:
             raise BadControlError(f"{object_id} has no prefix of something that can be attached to a case")
-    return {"objects": len(app.environment.world.objects)}
+    return {"objects": len(request.environment.world.objects)}
 
 
-def _state(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    environment = app.environment
+def _state(request: ControlRequest) -> Any:
+    environment = request.environment
     now = environment.clock.now()
     statuses: dict[str, Counter[str]] = {}
     for case in environment.world.order:
@@ -203,13 +217,17 @@ def _state(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
     }
 
 
-def _connections(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    return {"seen": app.book.seen, "seen_by_api": app.book.seen_by_api, "open": app.book.open_count}
+def _connections(request: ControlRequest) -> Any:
+    return {
+        "seen": request.app.book.seen,
+        "seen_by_api": request.app.book.seen_by_api,
+        "open": request.app.book.open_count,
+    }
 
 
-def _reset(app: SimulatorApp, query: Mapping[str, str], body: bytes) -> Any:
-    app.environment = Environment(app.config)
-    return _state(app, query, body)
+def _reset(request: ControlRequest) -> Any:
+    request.app.environment = Environment(request.app.config)
+    return _state(request)
 
 
 _CONTROLS: Final[Mapping[tuple[str, str], Control]] = {
@@ -217,9 +235,9 @@ _CONTROLS: Final[Mapping[tuple[str, str], Control]] = {
     ("GET", "requests"): _requests,
     ("GET", "faults"): _show_faults,
     ("POST", "faults"): _script_faults,
-    ("GET", "clock"): lambda app, query, body: _clock(app.environment),
+    ("GET", "clock"): lambda request: _clock(request.environment),
     ("POST", "clock"): _turn_clock,
-    ("GET", "config"): lambda app, query, body: _settings(app.environment.config),
+    ("GET", "config"): lambda request: _settings(request.environment.config),
     ("POST", "config"): _reconfigure,
     ("GET", "cases"): _show_cases,
     ("POST", "cases"): _act_as_human,
@@ -240,6 +258,6 @@ def answer_control(app: SimulatorApp, method: str, name: str, query: bytes, body
     if control is None:
         return 404, json.dumps({"error": "no such control", "controls": sorted({n for _, n in _CONTROLS})}).encode()
     try:
-        return 200, json.dumps(control(app, parse_query(query), body)).encode()
+        return 200, json.dumps(control(ControlRequest(app, parse_query(query), body))).encode()
     except ValueError as refusal:
         return 400, json.dumps({"error": str(refusal)}).encode()

@@ -267,7 +267,7 @@ class Environment:
         route, key, style = exchange.route, exchange.key, exchange.style
         if route is None:
             raise not_found()
-        assert key is not None and style is not None  # noqa: S101, PT018 - admit has set both
+        assert key is not None and style is not None  # noqa: PT018 - admit has set both
         if route.permission is not None and route.permission not in key.permissions:
             raise RefusedError(403, "Forbidden", f"API key does not have the permission {route.permission}")
         body = parse_body(exchange.incoming.body)

@@ -49,7 +49,7 @@ class FaultKind(StrEnum):
     TRUNCATED = "truncated"
     """The connection closes in the middle of the good answer."""
     MALFORMED = "malformed"
-    """200 with broken JSON, though the kept answer is good."""
+    """The good status with broken JSON, though the kept answer is good."""
 
 
 OUTSIDE: Final = frozenset(

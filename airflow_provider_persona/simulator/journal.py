@@ -14,6 +14,8 @@ from typing import Any
 
 from airflow_provider_persona.simulator.clock import timestamp
 
+_HEADER_SETS_KEPT = 10_000
+
 HUMAN: str = "human"
 """The actor of changes that were made through the control endpoint, as if in the dashboard."""
 
@@ -135,7 +137,7 @@ class RequestLog:
 
     def note(self, request: LoggedRequest) -> None:
         """Add one request; its headers share memory with equal ones."""
-        if len(self._headers) < 10_000:
+        if len(self._headers) < _HEADER_SETS_KEPT:
             request.headers = self._headers.setdefault(request.headers, request.headers)
         self.received += 1
         self._kept.append(request)

@@ -27,6 +27,12 @@ _YEAR: Final = 365 * 86_400.0
 KYC_TEMPLATE: Final = "ctmpl_kyc"
 MONITORING_TEMPLATE: Final = "ctmpl_monitoring"
 
+_MONITORED_EVERY: Final = 5
+_SHARE_ASSIGNED: Final = 0.3
+_SHARE_TAGGED: Final = 0.1
+_SHARE_COMMENTED: Final = 0.05
+_SHARE_REVIEWED_BY_HAND: Final = 0.2
+
 _FIRST_NAMES: Final = (
     "Aino",
     "Bela",
@@ -139,19 +145,21 @@ def populate(cases: int, seed: int) -> World:
 
 
 def _seed_case(world: World, random: Random, ordinal: int, created_at: float) -> None:
-    template = world.templates[MONITORING_TEMPLATE if ordinal % 5 == 4 else KYC_TEMPLATE]
+    template = world.templates[
+        MONITORING_TEMPLATE if ordinal % _MONITORED_EVERY == _MONITORED_EVERY - 1 else KYC_TEMPLATE
+    ]
     users = list(world.users)
     case = world.open_case(template, created_at, Actor(random.choice(users), "user"))
     weights = _STATUS_WEIGHTS[template.template_id]
     case.status = random.choices(list(weights), list(weights.values()))[0]
     case.fields = _person(random, ordinal) if template.template_id == KYC_TEMPLATE else _alert(random, ordinal)
     case.queue_id = random.choice(list(world.queues))
-    if random.random() < 0.3:
+    if random.random() < _SHARE_ASSIGNED:
         case.assignee, case.assigned_at = random.choice(users), created_at + 60
         case.assigner = Actor("cap_simulator", "case-assignment-policy")
-    if random.random() < 0.1:
+    if random.random() < _SHARE_TAGGED:
         case.tags = [random.choice(list(world.tags.values()))]
-    if random.random() < 0.05:
+    if random.random() < _SHARE_COMMENTED:
         case.comment_ids = [f"cscm_sim{ordinal + 1:06d}"]
     if case.status_type is StatusType.END:
         case.resolved_at = case.updated_at = created_at + 3600
@@ -188,7 +196,7 @@ def _person(random: Random, ordinal: int) -> dict[str, Any]:
         "country-code": random.choice(_COUNTRIES),
         "risk_score": random.randrange(100),
         "external-integration-id": f"crm-{ordinal + 1:06d}",
-        "manual-review": random.random() < 0.2,
+        "manual-review": random.random() < _SHARE_REVIEWED_BY_HAND,
         "decision-note": None,
     }
 

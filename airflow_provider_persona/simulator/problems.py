@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
+
+_FAILURES: Final[Mapping[int, tuple[str, ...]]] = {
+    409: ("Stale object error", "Attempted to update a record that was modified meanwhile."),
+    500: ("Internal server error",),
+    502: ("Bad gateway",),
+    503: ("Service unavailable",),
+    504: ("Gateway timeout",),
+}
 
 
 class RefusedError(Exception):
@@ -49,7 +58,4 @@ def unprocessable(details: str, pointer: str) -> RefusedError:
 
 def server_failure(status: int) -> RefusedError:
     """Return an answer of the API itself that tells of a failure on its side."""
-    titles = {500: "Internal server error", 502: "Bad gateway", 503: "Service unavailable", 504: "Gateway timeout"}
-    if status == 409:
-        return RefusedError(409, "Stale object error", "Attempted to update a record that was modified meanwhile.")
-    return RefusedError(status, titles[status])
+    return RefusedError(status, *_FAILURES[status])

@@ -74,10 +74,9 @@ def find_route(method: str, path: str) -> Route | None:
     exact = table.get(f"{method} {rest}")
     if exact is not None:
         return exact
-    segments = rest.split("/", 2)
-    if len(segments) < 2 or not segments[1]:
+    kind, _, below = rest.partition("/")
+    subject, slash, action = below.partition("/")
+    if not subject:
         return None
-    subject = segments[1]
-    segments[1] = "*"
-    found = table.get(f"{method} {'/'.join(segments)}")
+    found = table.get(f"{method} {kind}/*{slash}{action}")
     return None if found is None else Route(found.operation, subject, found.permission, found.success)

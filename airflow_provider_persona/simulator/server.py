@@ -28,7 +28,7 @@ READY = "Persona simulator ready:"
 
 def _event_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop  # noqa: PLC0415
+        import uvloop
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
@@ -56,9 +56,9 @@ class SimulatorServer(SimulatorControl):
         """
         if self._thread is not None:
             return self
-        import uvicorn  # noqa: PLC0415
+        import uvicorn
 
-        from airflow_provider_persona.simulator.application import SimulatorApp  # noqa: PLC0415
+        from airflow_provider_persona.simulator.application import SimulatorApp
 
         self._app = SimulatorApp(self.config, self._book)
         listening = socket.create_server((self.config.host, self.config.port), backlog=2048)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import requests
@@ -134,10 +135,15 @@ def test_a_taken_port_is_an_error(server) -> None:
         SimulatorServer(SimulatorConfig(cases=1, port=port)).start()
 
 
-def test_without_uvloop_it_runs_on_asyncio(monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+@pytest.mark.parametrize("missing", [["uvloop"], ["uvloop", "uvicorn.protocols.http.httptools_impl"]])
+def test_without_the_fast_libraries_it_behaves_alike(monkeypatch, missing) -> None:
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
     with SimulatorServer(SimulatorConfig(cases=1)) as server:
-        server.script_fault("reset_before")
-        with pytest.raises(requests.ConnectionError, match="reset"):
-            requests.get(f"{server.url}/api/v1/cases", timeout=5)
+        for kind, message in (("reset_before", "reset"), ("reset_after", "reset"), ("truncated", "broken")):
+            server.script_fault(kind)
+            with pytest.raises(requests.RequestException, match=message):
+                requests.get(
+                    f"{server.url}/api/v1/cases", headers={"Authorization": f"Bearer {SANDBOX_KEY}"}, timeout=5
+                )
         assert requests.get(f"{server.url}/api/v1/cases", timeout=5).status_code == 401

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import airflow_provider_persona.simulator as simulator
+from airflow_provider_persona import simulator
 from airflow_provider_persona.api.operations import catalogue
 from airflow_provider_persona.simulator.clock import SimulatorClock, epoch_seconds, timestamp
 from airflow_provider_persona.simulator.config import ResetRounding, SimulatorConfig

@@ -54,7 +54,8 @@ def test_a_status_with_a_space_survives_its_link(call, server) -> None:
         answer = call("GET", link)
         met += _ids(answer)
         link = answer.json()["links"]["next"]
-    assert met == expected[::-1] and len(met) > 1
+    assert met == expected[::-1]
+    assert len(met) > 1
 
 
 @pytest.mark.parametrize("size", ["0", "101", "-1", "many"])

@@ -63,7 +63,8 @@ def test_a_key_decides_when_no_header_does(simulate) -> None:
     older = ApiKey("persona_sandbox_older", version="2023-01-05", inflection=Inflection.CAMEL)
     call = simulate(SimulatorConfig(cases=5, keys=(ApiKey(SANDBOX_KEY), older)))
     plain = call("GET", "/cases/case_sim000001", key="persona_sandbox_older").json()
-    assert plain["included"] and "nameFirst" in plain["data"]["attributes"]["fields"]
+    assert plain["included"]
+    assert "nameFirst" in plain["data"]["attributes"]["fields"]
     pinned = {"Persona-Version": "2025-12-08", "Key-Inflection": "kebab"}
     same = [call("GET", "/cases/case_sim000001", key=key, headers=pinned).json() for key in (SANDBOX_KEY, older.secret)]
     assert same[0] == same[1]

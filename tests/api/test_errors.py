@@ -1,0 +1,135 @@
+"""Errors are typed, traceable and tell no secrets."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from airflow_provider_persona.api import errors
+from airflow_provider_persona.api.errors import (
+    PersonaAnswerError,
+    PersonaError,
+    PersonaServerError,
+    PersonaSettingsError,
+    PersonaValidationError,
+    error_for,
+    error_from_event,
+)
+from airflow_provider_persona.api.messages import Response
+
+CANARY = "Aino Abara born 1990-01-01"
+
+ALL_ERRORS = sorted(
+    (cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, PersonaError)),
+    key=lambda cls: cls.__name__,
+)
+
+
+def answered(status, problem=None, **headers):
+    content = json.dumps({"errors": [problem or {"title": "Some title"}]}).encode()
+    return Response(status, {"Request-Id": "req_1", **headers}, content)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (302, "PersonaAnswerError"),
+        (400, "PersonaValidationError"),
+        (401, "PersonaAuthenticationError"),
+        (403, "PersonaPermissionError"),
+        (404, "PersonaNotFoundError"),
+        (408, "PersonaServerError"),
+        (409, "PersonaConflictError"),
+        (418, "PersonaAnswerError"),
+        (422, "PersonaValidationError"),
+        (429, "PersonaRateLimitError"),
+        (500, "PersonaServerError"),
+        (599, "PersonaServerError"),
+    ],
+)
+def test_the_status_decides_the_class(status, name):
+    error = error_for(answered(status), "retrieve-case")
+    assert type(error).__name__ == name
+    assert (error.status, error.request_id, error.operation_id) == (status, "req_1", "retrieve-case")
+    assert error.retryable is (name in ("PersonaServerError", "PersonaRateLimitError"))
+    assert str(error).startswith(f"Persona answered {status} (Some title) to retrieve-case")
+    assert str(error).endswith("[req_1]")
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_quota_is_told_apart(status):
+    error = error_for(answered(status, {"title": "Quota exceeded", "details": CANARY}), "create-a-case")
+    assert type(error).__name__ == "PersonaQuotaError"
+    assert error.retryable
+    assert "permission" not in str(error)
+
+
+def test_neither_details_nor_meta_nor_the_body_are_kept():
+    problem = {"title": "Unprocessable Entity", "details": CANARY, "meta": {"value": CANARY}}
+    problem["source"] = {"pointer": "/data/attributes/fields/name", "value": CANARY}
+    error = error_for(answered(422, problem, Secret=CANARY), "update-a-case")
+    assert CANARY not in repr(vars(error)) + str(error) + repr(error) + json.dumps(error.to_event())
+    assert error.pointer == "/data/attributes/fields/name"
+    assert "at /data/attributes/fields/name" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("title", "cleaned"),
+    [
+        ("a\nb\r\tc\x1b[31m", "a b  c [31m"),
+        ("x" * 500, "x" * 119 + "…"),
+        ("   ", None),
+        ("", None),
+        (None, None),
+        (7, None),
+        (["a"], None),
+        ("‮evil", "evil"),
+    ],
+)
+def test_a_title_is_one_short_printable_line(title, cleaned):
+    error = error_for(answered(422, {"title": title}), "update-a-case")
+    assert error.title == cleaned
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>" + CANARY.encode(), b"[]", b"null", b'{"errors": []}', b'{"errors": ["x"]}', b'{"errors": {"a": 1}}', b"\xff"],
+)
+def test_an_answer_in_another_shape_still_has_its_error(content):
+    error = error_for(Response(502, {}, content), "retrieve-case")
+    assert isinstance(error, PersonaServerError)
+    assert (error.title, error.pointer, error.request_id) == (None, None, None)
+    assert str(error) == "Persona answered 502 to retrieve-case"
+
+
+@pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
+def test_every_error_survives_an_event_and_a_pickle(cls):
+    error = cls(
+        "what happened", status=422, title="t", pointer="/p", request_id="req_1", operation_id="o", retryable=True
+    )
+    through_event = error_from_event(json.loads(json.dumps(error.to_event())))
+    for again in (through_event, pickle.loads(pickle.dumps(error))):
+        assert type(again) is cls
+        assert str(again) == "what happened"
+        assert vars(again) == vars(error)
+
+
+def test_there_are_as_many_errors_as_the_tree_has():
+    assert set(ALL_ERRORS) == {PersonaError, *PersonaError.__subclasses__()}
+    assert len(ALL_ERRORS) == 13
+
+
+def test_an_event_of_a_newer_version_is_still_an_error():
+    error = error_from_event({"type": "PersonaTeapotError", "message": "short and stout", "retryable": True})
+    assert type(error) is PersonaError
+    assert error.retryable
+    assert str(error_from_event({})) == "Persona failed without a message"
+
+
+def test_a_settings_error_is_a_value_error_too():
+    assert issubclass(PersonaSettingsError, ValueError)
+    assert not issubclass(PersonaValidationError, ValueError)
+    assert PersonaAnswerError("x").retryable is False

@@ -1,0 +1,103 @@
+"""What the tests of bulk runs share: rows that change something, a plan of them, one attempt at it, and its evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_persona.api.rate_limit import WindowBudget
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
+from airflow_provider_persona.bulk.ledger import read_results
+from airflow_provider_persona.bulk.outcomes import RowResult
+from airflow_provider_persona.bulk.plan import Plan, write_plan
+from airflow_provider_persona.bulk.report import Report
+from airflow_provider_persona.bulk.run import wishes_of
+from airflow_provider_persona.bulk.store import StorePath, prepare_folder
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorControl
+
+FAST = RetryPolicy(delays=(0.005, 0.01, 0.02, 0.05, 0.05))
+CREATED = "2026-01-05T08:00:00+00:00"
+
+SET_STATUS = "set-status-for-a-case"
+RETRIEVE = "retrieve-case"
+
+_DECISIONS = {"Approved": "Declined", "resolved": "closed"}
+
+
+def other_decision(status: str) -> str:
+    """A final status of the same template that the case does not have."""
+    decision = "Approved" if status in ("Open", "Pending", "In Review", "Approved", "Declined") else "resolved"
+    return _DECISIONS[decision] if status == decision else decision
+
+
+def decisions(sim: SimulatorControl, count: int | None = None) -> list[dict[str, Any]]:
+    """Rows of which every one changes its case."""
+    cases = list(sim.statuses().items())[:count]
+    return [{"case_id": case_id, "status": other_decision(status)} for case_id, status in cases]
+
+
+def plan_of(
+    rows: Iterable[Mapping[str, Any]], folder: StorePath, mapping: Mapping[str, Any] | None = None, run: str = "run"
+) -> Plan:
+    prepare_folder(folder)
+    return write_plan(
+        wishes_of(rows, mapping), folder, run=run, source="rows", environment=None, created_at=CREATED
+    )
+
+
+def attempt(
+    sim: SimulatorControl,
+    plan: Plan,
+    *,
+    key: str = SANDBOX_KEY,
+    policy: RetryPolicy = FAST,
+    read_timeout: float = 20.0,
+    expected_environment_id: str | None = None,
+    utc: Any = None,
+    url: str | None = None,
+    **options: Any,
+) -> Report:
+    """Make one attempt at a plan, with all of the limit to itself."""
+    settings = PersonaSettings.checked(
+        api_key=key,
+        host=url or sim.url,
+        reserve=0.0,
+        read_timeout=read_timeout,
+        expected_environment_id=expected_environment_id,
+    )
+
+    async def go() -> Report:
+        async with AsyncPersonaClient(settings, policy=policy, budget=WindowBudget(0.0)) as client:
+            clock = {} if utc is None else {"utc": utc}
+            return await apply_plan(plan, client, ApplyOptions(**options), **clock)
+
+    return asyncio.run(go())
+
+
+def last_results(plan: Plan) -> dict[int, RowResult]:
+    """What the ledger says of each row in the end."""
+    return {result.row: result for result in read_results(plan.folder, plan.header.hash)}
+
+
+def changes(sim: SimulatorControl) -> Counter[str]:
+    """How often the API really changed each case, by the simulator's journal."""
+    return Counter(effect.case_id for effect in sim.journal() if effect.changed and effect.actor != "human")
+
+
+def assert_each_changed_once(sim: SimulatorControl, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Make sure that exactly the wanted cases were changed, each once, and are as wanted."""
+    wanted = {row["case_id"]: row["status"] for row in rows}
+    assert changes(sim) == Counter(dict.fromkeys(wanted, 1))
+    statuses = sim.statuses()
+    assert {case_id: statuses[case_id] for case_id in wanted} == wanted
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]

@@ -1,0 +1,65 @@
+"""A small object store on disk, behind fsspec: whole objects only, put in one step, nothing appended.
+
+It lets a test kill a process that writes to an object store, and look at what is left.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from upath import UPath, registry
+
+
+class _Upload(io.BytesIO):
+    """What is written becomes the object when it is closed, in one step."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def close(self) -> None:
+        if not self.closed:
+            part = f"{self._path}.uploading"
+            Path(part).write_bytes(self.getvalue())
+            os.replace(part, self._path)
+        super().close()
+
+
+class Shelf(LocalFileSystem):  # type: ignore[misc]
+    """An object store whose objects are files below a local folder."""
+
+    protocol = "shelf"
+    puts: list[str] = []  # noqa: RUF012 - of this process, on purpose
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        return "/" + str(path).removeprefix("shelf:").strip("/")
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        if mode == "rb":
+            return super()._open(path, mode, **kwargs)
+        if mode != "wb":
+            raise ValueError(f"an object store cannot open with {mode}")
+        if Path(path).with_name("closed").exists():
+            raise PermissionError("Access denied")
+        self.puts.append(Path(path).name)
+        return _Upload(path)
+
+
+class ShelfPath(UPath):
+    """A path on the shelf."""
+
+
+fsspec.register_implementation("shelf", Shelf, clobber=True)
+registry.register_implementation("shelf", ShelfPath, clobber=True)
+
+
+def shelf_path(address: str) -> UPath:
+    return UPath(address)

@@ -1,0 +1,210 @@
+"""Faults, one by one and by rate: every row ends truly, and no effect happens twice or is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_runs import (
+    RETRIEVE,
+    SET_STATUS,
+    assert_each_changed_once,
+    attempt,
+    changes,
+    decisions,
+    last_results,
+    plan_of,
+)
+
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.bulk.guards import Guards
+from airflow_provider_persona.bulk.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan import Plan
+from airflow_provider_persona.bulk.run import ApplyOptions, RunStoppedError, judge
+from airflow_provider_persona.simulator import FaultKind, SimulatorConfig, SimulatorServer, usual_rates
+
+NEVER_ENDING = 1_000_000
+
+
+def assert_told_truly(sim: SimulatorServer, plan: Plan) -> None:
+    """Hold every line of the ledger against the journal: what is called done is done, what is called failed is not."""
+    changed, statuses, results = changes(sim), sim.statuses(), last_results(plan)
+    assert len(results) == plan.header.rows
+    for row in plan.rows():
+        result, case_id = results[row.number], str(row.case_id)
+        assert row.change is not None
+        if result.outcome is RowOutcome.UPDATED:
+            assert (changed[case_id], statuses[case_id]) == (1, row.change.status), result
+        elif result.outcome is RowOutcome.FAILED:
+            assert (changed[case_id], statuses[case_id] == row.change.status) == (0, False), result
+        else:
+            assert result.outcome is RowOutcome.UNRESOLVED, result
+            assert changed[case_id] <= 1
+
+
+def test_a_lost_answer_leads_to_one_effect_under_one_key(persona: SimulatorServer, tmp_path: Path) -> None:
+    rows = decisions(persona, 6)
+    lost = [FaultKind.RESET_AFTER, FaultKind.HANG_AFTER, FaultKind.TRUNCATED, FaultKind.MALFORMED, FaultKind.RESET_BEFORE]
+    for kind, row in zip(lost, rows, strict=False):
+        persona.script_fault(kind, case_id=row["case_id"])
+    plan = plan_of(rows, tmp_path)
+    report = attempt(persona, plan, read_timeout=0.4)
+    assert report.counts == {RowOutcome.UPDATED: 6}
+    assert report.retries == len(lost)
+    assert Counter(effect.case_id for effect in persona.journal()) == Counter(row["case_id"] for row in rows)
+    for row in rows[:4]:
+        first, again = persona.requests(case_id=row["case_id"])
+        assert first.idempotency_key == again.idempotency_key
+        assert again.replayed
+    assert {result.generation for result in last_results(plan).values()} == {0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "effects"),
+    [
+        (FaultKind.HTTP_500, 1),
+        (FaultKind.HTTP_503, 1),
+        (FaultKind.STALE_409, 1),
+        (FaultKind.HTTP_500_AFTER, 2),
+        (FaultKind.HTTP_504_AFTER, 2),
+    ],
+)
+def test_a_failure_that_is_kept_under_its_key_is_left_behind_with_the_next_key(
+    persona: SimulatorServer, tmp_path: Path, kind: FaultKind, effects: int
+) -> None:
+    rows = decisions(persona, 3)
+    persona.script_fault(kind, case_id=rows[1]["case_id"])
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 3}
+    first, again = persona.requests(case_id=rows[1]["case_id"])
+    assert first.idempotency_key != again.idempotency_key
+    assert len([effect for effect in persona.journal() if effect.case_id == rows[1]["case_id"]]) == effects
+    assert_each_changed_once(persona, rows)
+    assert (last_results(plan)[2].generation, last_results(plan)[2].attempts) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.PROXY_502, FaultKind.PROXY_503, FaultKind.LATENCY, FaultKind.SLOW])
+def test_a_passing_trouble_costs_time_only(persona: SimulatorServer, tmp_path: Path, kind: FaultKind) -> None:
+    rows = decisions(persona, 3)
+    persona.script_fault(kind, operation=SET_STATUS, times=2, seconds=0.1)
+    assert attempt(persona, plan_of(rows, tmp_path)).counts == {RowOutcome.UPDATED: 3}
+    assert_each_changed_once(persona, rows)
+
+
+def test_when_no_attempt_is_left_a_read_tells_what_became_of_the_row(persona: SimulatorServer, tmp_path: Path) -> None:
+    done, undone, unknown, fine = rows = decisions(persona, 4)
+    persona.script_fault(FaultKind.HTTP_500_AFTER, operation=SET_STATUS, case_id=done["case_id"], times=NEVER_ENDING)
+    persona.script_fault(FaultKind.HTTP_500, operation=SET_STATUS, case_id=undone["case_id"], times=NEVER_ENDING)
+    persona.script_fault(FaultKind.HTTP_503, case_id=unknown["case_id"], times=NEVER_ENDING)
+    plan = plan_of(rows, tmp_path)
+    report = attempt(persona, plan)
+    results = last_results(plan)
+    assert [results[number].outcome for number in (1, 2, 3, 4)] == [
+        RowOutcome.UPDATED,
+        RowOutcome.FAILED,
+        RowOutcome.UNRESOLVED,
+        RowOutcome.UPDATED,
+    ]
+    assert results[1].reason == "the answer was lost; a later read shows the change"
+    assert results[2].reason.startswith("a later read does not show the change: whether Persona did")
+    assert (results[3].attempts, results[3].generation) == (6, 5)
+    assert report.is_balanced
+    assert report.retryable_failures == report.failures == 2
+    assert_told_truly(persona, plan)
+    persona.clear_faults()
+    again = attempt(persona, plan)
+    assert again.counts == {RowOutcome.UPDATED: 4}
+    assert (again.resumed, again.requests) == (2, 3)  # the unresolved one was read first
+    assert_each_changed_once(persona, rows)
+    assert last_results(plan)[2].generation == 6
+    assert fine["case_id"] in changes(persona)
+
+
+def test_a_row_of_unknown_outcome_that_was_done_is_not_written_again(persona: SimulatorServer, tmp_path: Path) -> None:
+    (row,) = rows = decisions(persona, 1)
+    persona.script_fault(FaultKind.HTTP_500_AFTER, operation=SET_STATUS, times=6)
+    persona.script_fault(FaultKind.PROXY_503, operation=RETRIEVE, times=6)
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan).counts == {RowOutcome.UNRESOLVED: 1}
+    written = len(persona.requests(operation=SET_STATUS))
+    assert attempt(persona, plan).counts == {RowOutcome.UNCHANGED: 1}
+    assert len(persona.requests(operation=SET_STATUS)) == written
+    assert last_results(plan)[1].reason == "already so after an interruption; it may have been this run's own doing"
+    assert changes(persona) == Counter([row["case_id"]])
+
+
+def test_a_guarded_row_whose_answer_was_lost_is_not_taken_for_a_humans_decision(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    statuses = persona.statuses()
+    rows = [row | {"expected_status": statuses[row["case_id"]]} for row in decisions(persona, 5)]
+    persona.script_fault(FaultKind.RESET_AFTER, operation=SET_STATUS, times=5)
+    slow = RetryPolicy(delays=(1.1, 0.01), jitter=0.0)  # the guard's read is old by then
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan, policy=slow).counts == {RowOutcome.UPDATED: 5}
+    assert len(persona.requests(operation=SET_STATUS)) == 5
+    assert_each_changed_once(persona, rows)
+
+
+@pytest.mark.parametrize(
+    ("seed", "rate", "options"),
+    [
+        (1, 0.05, {}),
+        (2, 0.03, {"guards": Guards(never_from=frozenset({"nothing"}))}),
+        (3, 0.05, {"compare": "get"}),
+        (4, 0.25, {}),
+    ],
+)
+def test_with_random_faults_every_row_ends_truly(
+    tmp_path: Path, seed: int, rate: float, options: dict[str, Any]
+) -> None:
+    config = SimulatorConfig(cases=300, limit=1_000_000, seed=seed, fault_rates=usual_rates(rate))
+    with SimulatorServer(config) as sim:
+        rows = decisions(sim)
+        plan = plan_of(rows, tmp_path)
+        report = attempt(sim, plan, **options)
+        assert report.is_balanced
+        assert report.stopped is None
+        assert report.retries > 5
+        assert sum(request.fault is not None for request in sim.requests()) > 5
+        assert_told_truly(sim, plan)
+        sim.configure(fault_rates={})
+        again = attempt(sim, plan)
+        assert again.counts[RowOutcome.UPDATED] + again.counts[RowOutcome.UNCHANGED] == 300
+        assert_each_changed_once(sim, rows)
+
+
+def test_a_service_that_goes_down_stops_the_run_and_the_next_attempt_finishes_it(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    rows = decisions(persona)
+    plan = plan_of(rows, tmp_path)
+    persona.script_fault(FaultKind.PROXY_503, times=NEVER_ENDING, skip=100)
+    report = attempt(persona, plan, concurrency=10)
+    assert report.stopped is not None
+    assert report.stopped.startswith("one row after another failed, the last with: whether Persona did")
+    assert not report.stopped_for_good
+    done = report.counts[RowOutcome.UPDATED]
+    assert done == len(changes(persona)) > 0
+    assert 20 <= report.failures < 30  # twice the concurrency, and those that were under way
+    assert report.settled < 300
+    with pytest.raises(RunStoppedError, match=f"the run stopped with {300 - done} of 300 rows not done") as error:
+        judge(report, ApplyOptions())
+    assert error.value.retryable
+    persona.clear_faults()
+    again = attempt(persona, plan)
+    assert (again.resumed, again.counts) == (done, {RowOutcome.UPDATED: 300})
+    assert_each_changed_once(persona, rows)
+
+
+def test_a_service_that_cannot_be_reached_stops_the_run(persona: SimulatorServer, tmp_path: Path) -> None:
+    rows = decisions(persona)
+    plan = plan_of(rows, tmp_path)
+    report = attempt(persona, plan, url="http://127.0.0.1:9", concurrency=4, patience=5)
+    assert "check host, proxy and network" in str(report.stopped)
+    assert 5 <= report.counts[RowOutcome.FAILED] < 10
+    assert report.counts.total() == report.failures
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 300}
+    assert_each_changed_once(persona, rows)

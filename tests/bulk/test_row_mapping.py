@@ -1,0 +1,185 @@
+"""From rows to wishes: which column means what, and which rows can be no change. Reasons never repeat a value."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
+from airflow_provider_persona.bulk.rows import ColumnMapping, InvalidRow, Wish
+from airflow_provider_persona.bulk.run import wishes_of
+
+CANARY = "Keiko-Lindqvist-7731"
+
+
+def read(row: dict[str, Any], mapping: dict[str, Any] | None = None) -> Wish | InvalidRow:
+    return ColumnMapping.of(mapping, list(row)).read(row)
+
+
+def wish(row: dict[str, Any], mapping: dict[str, Any] | None = None) -> Wish:
+    found = read(row, mapping)
+    assert isinstance(found, Wish), found
+    return found
+
+
+def reason(row: dict[str, Any], mapping: dict[str, Any] | None = None) -> str:
+    found = read(row, mapping)
+    assert isinstance(found, InvalidRow), found
+    return found.reason
+
+
+def test_columns_are_taken_by_our_names_without_a_mapping() -> None:
+    row = {"case_id": "case_1", "status": "Approved", "expected_status": "Open", "assignee": "a@b.c", "unrelated": 1}
+    found = wish(row)
+    assert (found.case_id, found.expected_status) == ("case_1", "Open")
+    assert found.change.model_dump(exclude_unset=True) == {"status": "Approved", "assignee": "a@b.c"}
+
+
+def test_renamed_columns_replace_only_the_names_they_give() -> None:
+    row = {"id": "case_1", "verdict": "Approved", "assignee": "a@b.c"}
+    found = wish(row, {"case_id": "id", "status": "verdict"})
+    assert (found.case_id, found.change.status, found.change.assignee) == ("case_1", "Approved", "a@b.c")
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapping", "missing"),
+    [
+        (["id", "status"], None, "case_id"),
+        (["case_id", "note"], None, "status"),
+        (["case_id", "status"], {"status": "verdict"}, "verdict"),
+        (["case_id", "status"], {"fields": {"decision-note": "note"}}, "note"),
+        (["case_id", "expected_status"], None, "status"),
+        ([], None, "case_id"),
+    ],
+)
+def test_a_missing_column_is_named_beside_those_that_are_there(
+    columns: list[str], mapping: dict[str, Any] | None, missing: str
+) -> None:
+    with pytest.raises(MissingColumnError) as error:
+        ColumnMapping.of(mapping, columns)
+    assert f"no column {missing};" in str(error.value)
+    assert (", ".join(columns) or "(none)") in str(error.value)
+
+
+def test_a_missing_column_is_found_even_when_there_are_no_rows() -> None:
+    with pytest.raises(MissingColumnError, match=r"no column case_id; their columns are identifier, status"):
+        list(wishes_of([], None, ["identifier", "status"]))
+    assert list(wishes_of([], None, ["case_id", "status"])) == []
+
+
+def test_rows_given_directly_may_have_columns_of_their_own() -> None:
+    rows = [{"case_id": "case_1", "status": "Open"}, {"case_id": "case_2", "assignee": "a@b.c"}]
+    first, second = wishes_of(rows, None)
+    assert isinstance(first, Wish)
+    assert isinstance(second, Wish)
+    assert (first.change.status, second.change.status, second.change.assignee) == ("Open", None, "a@b.c")
+
+
+def test_a_misnamed_key_of_the_mapping_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BulkError, match=r"mapping knows no caseid, state; it knows case_id, expected_status, status"):
+        ColumnMapping.of({"caseid": "id", "state": "status"}, ["id", "status"])
+
+
+def test_a_column_that_is_there_twice_is_refused_when_the_mapping_means_it() -> None:
+    with pytest.raises(BulkError, match="more than one column status"):
+        ColumnMapping.of(None, ["case_id", "status", "status"])
+    assert ColumnMapping.of(None, ["case_id", "status", "joined", "joined"]).columns["status"] == "status"
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_a_row_without_case_id_or_status_is_invalid(empty: str | None) -> None:
+    assert reason({"case_id": empty, "status": "Open"}) == "no case id"
+    assert reason({"case_id": "case_1", "status": empty}) == "no status"
+
+
+@pytest.mark.parametrize(
+    "case_id",
+    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "case_1#x", "case%2F", "a\n", "a\x00", 7, float("nan"), "\ud800"],
+)
+def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any) -> None:
+    found = read({"case_id": case_id, "status": "Open"})
+    assert isinstance(found, InvalidRow)
+    assert found.case_id is None
+    assert "characters that no id has" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"status": " "}, "status: Value error, it is blank"),
+        ({"status": 5}, "status: Input should be a valid string"),
+        ({"assignee": ""}, "assignee: String should have at least 1 character"),
+        ({"sla_expires_in": CANARY}, "sla_expires_in: Input should be a valid integer"),
+        ({"sla_expires_in": -1}, "sla_expires_in: Input should be greater than 0"),
+        ({"sla_expires_in": 91 * 86400}, "sla_expires_in: Input should be less than or equal to 7776000"),
+        ({"tags": f'["{CANARY}"'}, "tags is no valid JSON"),
+        ({"tags": f'["{CANARY}", 5]'}, "tags is no list of texts"),
+        ({"tags": {CANARY: 1}}, "tags is no list of texts"),
+        ({"add_tags": 5}, "add_tags is no list of texts"),
+        ({"add_tags": [CANARY], "remove_tags": [CANARY]}, "the same tag is to be added and removed"),
+        ({"tags": [CANARY], "add_tags": [CANARY]}, "tags replaces all tags"),
+        ({"fields": f'{{"note": "{CANARY}"'}, "fields is no valid JSON"),
+        ({"fields": "[" * 100_000}, "fields is no valid JSON"),
+        ({"fields": f'["{CANARY}"]'}, "fields is no object"),
+        ({"fields": {"note": [CANARY, float("nan")]}}, "a field is not a finite number"),
+        ({"fields": '{"amount": NaN}'}, "a field is not a finite number"),
+        ({"fields": {"amount": Decimal("Infinity")}}, "a field is not a finite number"),
+        ({"fields": {"amount": Decimal("sNaN")}}, "a field is not a finite number"),
+        ({"fields": {"note": CANARY.encode()}}, "a field is binary"),
+        ({"fields": f'{{"note": "{CANARY}\\ud800"}}'}, "a field is no valid Unicode"),
+        ({"fields": f'{{"{CANARY}\\ud800": 1}}'}, "the name of a field is no valid Unicode"),
+        ({"add_tags": f'["{CANARY}\\ud800"]'}, "add_tags is no list of texts"),
+        ({"expected_status": float("nan")}, "expected_status is not text"),
+    ],
+)
+def test_a_row_that_can_be_no_change_says_why_without_its_values(row: dict[str, Any], said: str) -> None:
+    found = read({"case_id": "case_1", "status": "Open", **row})
+    assert isinstance(found, InvalidRow)
+    assert found.case_id == "case_1"
+    assert said in found.reason
+    assert CANARY not in found.reason
+
+
+def test_a_row_of_nulls_asks_for_nothing() -> None:
+    assert reason({"case_id": "case_1", "assignee": None, "fields": None}) == "it asks for nothing"
+
+
+@pytest.mark.parametrize("given", [["vip", "watch"], ("vip", "watch"), '["vip", "watch"]', "vip, watch", " vip ,, watch,"])
+def test_a_list_may_be_a_list_or_json_or_parted_by_commas(given: Any) -> None:
+    assert wish({"case_id": "case_1", "add_tags": given}).change.add_tags == ("vip", "watch")
+
+
+@pytest.mark.parametrize("given", [{"note": "x", "n": 1}, '{"note": "x", "n": 1}'])
+def test_fields_may_be_a_column_with_an_object_or_its_json(given: Any) -> None:
+    assert wish({"case_id": "case_1", "fields": given}).change.fields == {"note": "x", "n": 1}
+    assert wish({"case_id": "case_1", "extra": given}, {"fields": "extra"}).change.fields == {"note": "x", "n": 1}
+
+
+def test_fields_may_have_a_column_each_and_null_leaves_a_field_alone() -> None:
+    mapping = {"fields": {"decision-note": "note", "risk_score": "score"}}
+    assert wish({"case_id": "case_1", "note": "x", "score": 9}, mapping).change.fields == {
+        "decision-note": "x",
+        "risk_score": 9,
+    }
+    assert wish({"case_id": "case_1", "note": None, "score": 9}, mapping).change.fields == {"risk_score": 9}
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (Decimal("12"), 12),
+        (Decimal("12.50"), 12.5),
+        (Decimal("1E+3"), 1000),
+        (date(2026, 1, 5), "2026-01-05"),
+        (datetime(2026, 1, 5, 8, tzinfo=UTC), "2026-01-05T08:00:00+00:00"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (True, True),
+        ([Decimal("1"), {"on": date(2026, 1, 5)}], [1, {"on": "2026-01-05"}]),
+    ],
+)
+def test_what_databases_return_becomes_what_json_can_carry(value: Any, sent: Any) -> None:
+    assert wish({"case_id": "case_1", "x": value}, {"fields": {"x": "x"}}).change.fields == {"x": sent}
