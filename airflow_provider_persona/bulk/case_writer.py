@@ -26,7 +26,7 @@ from airflow_provider_persona.bulk.plan import PlanRow
 from airflow_provider_persona.client import AsyncPersonaClient
 
 READ_GOOD_FOR = 1.0
-"""Seconds for which a read may stand behind a guarded write. A write that cannot go out by then is preceded by another."""
+"""Seconds for which a read may stand behind a guarded write. A write that cannot go out by then needs another read."""
 
 _STALE_READS = 8
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Guards:
     """What must hold of a case's status just before it is changed.
 
-    Persona has no conditional write: between the read that a guard looks at and the write lies one round trip, in which a
-    human can still decide.
+    Persona has no conditional write: between the read that a guard looks at and the write lies one round trip, in which
+    a human can still decide.
 
     :param only_from: change it only from one of these statuses; None for any.
     :param never_from: never change it from one of these.

@@ -1,8 +1,8 @@
 """The plan: what a run will do, fixed before it does it, in a file that a person can read and nobody can change unseen.
 
 `plan.jsonl` is a header line and a line a row, with ids, statuses, queues, tags and object ids. What may hold personal
-data (custom fields, assignees) stands in `values.jsonl` beside it, bound to the plan by its hash, and is deleted when the
-run has no more use for it.
+data (custom fields, assignees) stands in `values.jsonl` beside it, bound to the plan by its hash, and is deleted when
+the run has no more use for it.
 """
 
 from __future__ import annotations
@@ -237,5 +237,3 @@ def _plan_row(record: dict[str, Any], values: Mapping[str, Any]) -> PlanRow:
         return PlanRow(number, case_id, None, problem=problem)
     expected = record.pop("expected_status", None)
     return PlanRow(number, case_id, CaseChange(**record, **values), expected)
-
-

@@ -51,8 +51,8 @@ class InvalidRow:
 class ColumnMapping:
     """Which column holds what.
 
-    :param columns: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`, `sla_expires_in`,
-        `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to the columns' names.
+    :param columns: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`,
+        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to the columns' names.
     :param fields: from custom fields of the case to columns, for fields that have a column each.
     """
 
@@ -101,17 +101,21 @@ class ColumnMapping:
             return InvalidRow(None, "the case id has characters that no id has (slash, space, …)")
         try:
             change = CaseChange(**self._change_of(row))
-        except _RowProblem as problem:
+            expected = self._expected_status(row)
+            if change.is_empty:
+                raise _RowError("it asks for nothing")
+        except _RowError as problem:
             return InvalidRow(case_id, str(problem))
         except ValidationError as error:
             faults = {f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}" for fault in error.errors()}
             return InvalidRow(case_id, "; ".join(sorted(faults)))
-        if change.is_empty:
-            return InvalidRow(case_id, "it asks for nothing")
-        expected = self._optional(row, "expected_status")
-        if expected is not None and not _is_text(expected):
-            return InvalidRow(case_id, "expected_status is not text")
         return Wish(case_id, change, expected)
+
+    def _expected_status(self, row: Mapping[str, Any]) -> str | None:
+        expected: str | None = self._optional(row, "expected_status")
+        if expected is not None and not _is_text(expected):
+            raise _RowError("expected_status is not text")
+        return expected
 
     def _optional(self, row: Mapping[str, Any], name: str) -> Any:
         column = self.columns.get(name)
@@ -122,7 +126,7 @@ class ColumnMapping:
         if "status" in self.columns:
             status = row[self.columns["status"]]
             if status is None or status == "":
-                raise _RowProblem("no status")
+                raise _RowError("no status")
             change["status"] = status
         for name in ("assignee", "case_queue_id", "sla_expires_in"):
             if (value := self._optional(row, name)) is not None:
@@ -131,13 +135,15 @@ class ColumnMapping:
             if (value := self._optional(row, name)) is not None:
                 change[name] = _list_of(value, name)
         fields = _object_of(self._optional(row, "fields"))
-        fields.update((name, _json_value(row[column])) for name, column in self.fields.items() if row[column] is not None)
+        fields.update(
+            (name, _json_value(row[column])) for name, column in self.fields.items() if row[column] is not None
+        )
         if fields:
             change["fields"] = fields
         return change
 
 
-class _RowProblem(ValueError):
+class _RowError(ValueError):
     """What is wrong with a row, without its values."""
 
 
@@ -152,7 +158,7 @@ def _list_of(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple | set | frozenset) or not all(map(_is_text, value)):
-        raise _RowProblem(f"{name} is no list of texts")
+        raise _RowError(f"{name} is no list of texts")
     return tuple(value)
 
 
@@ -163,7 +169,7 @@ def _object_of(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         value = _parse(value, "fields")
     if not isinstance(value, Mapping):
-        raise _RowProblem("fields is no object")
+        raise _RowError("fields is no object")
     return _json_object(value)
 
 
@@ -171,27 +177,27 @@ def _parse(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise _RowProblem(f"{name} is no valid JSON") from None
+        raise _RowError(f"{name} is no valid JSON") from None
 
 
 def _json_value(value: Any) -> Any:
     """Return a column's value as JSON can carry it."""
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise _RowProblem("a field is not a finite number")
+            raise _RowError("a field is not a finite number")
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise _RowProblem("a field is not a finite number")
+        raise _RowError("a field is not a finite number")
     if isinstance(value, list | tuple):
         return [_json_value(part) for part in value]
     if isinstance(value, Mapping):
         return _json_object(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        raise _RowProblem("a field is binary")
+        raise _RowError("a field is binary")
     if isinstance(value, str) and not _is_text(value):
-        raise _RowProblem("a field is no valid Unicode")
+        raise _RowError("a field is no valid Unicode")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
@@ -199,7 +205,7 @@ def _json_value(value: Any) -> Any:
 
 def _json_object(value: Mapping[Any, Any]) -> dict[str, Any]:
     if not all(_is_text(str(name)) for name in value):
-        raise _RowProblem("the name of a field is no valid Unicode")
+        raise _RowError("the name of a field is no valid Unicode")
     return {str(name): _json_value(part) for name, part in value.items()}
 
 

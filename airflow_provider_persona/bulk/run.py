@@ -57,8 +57,8 @@ def plan_or_resume(
 ) -> Plan:
     """Return the plan that an interrupted attempt left in `folder`, or a new one.
 
-    A plan is taken up again while it has rows to settle. One that is settled stays as the record of what was done, and a
-    new one is made beside it: whoever runs a task again after success wants the warehouse looked at again.
+    A plan is taken up again while it has rows to settle. One that is settled stays as the record of what was done, and
+    a new one is made beside it: whoever runs a task again after success wants the warehouse looked at again.
 
     :param wishes: gives the rows, asked only for a new plan.
     :param folder: the run's own folder; each plan stands in a numbered one below it.
@@ -142,5 +142,3 @@ def _safe(part: str) -> str:
 
 def _is_safe(character: str) -> bool:
     return character.isascii() and (character.isalnum() or character in "-_.")
-
-

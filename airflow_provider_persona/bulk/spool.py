@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from airflow_provider_persona.api.messages import canonical_json
 from airflow_provider_persona.bulk.rows import InvalidRow, Wish
@@ -54,7 +54,7 @@ class Spool:
         )
         self.repeats = 0
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

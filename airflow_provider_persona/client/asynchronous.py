@@ -18,7 +18,14 @@ from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure, canonical_json
+from airflow_provider_persona.api.messages import (
+    FailurePoint,
+    Outcome,
+    Request,
+    Response,
+    TransportFailure,
+    canonical_json,
+)
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
@@ -218,7 +225,7 @@ class AsyncPersonaClient:
 
     @cached_property
     def _proxy(self) -> str:
-        """The proxy of the settings, else of the environment. aiohttp would look there too, but take netrc's logins along."""
+        """The settings' proxy, else the environment's; aiohttp would take netrc's logins from there too."""
         from urllib.request import getproxies, proxy_bypass
 
         host = urlsplit(self.settings.host)

@@ -16,7 +16,14 @@ from urllib.parse import urlencode
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure, canonical_json
+from airflow_provider_persona.api.messages import (
+    FailurePoint,
+    Outcome,
+    Request,
+    Response,
+    TransportFailure,
+    canonical_json,
+)
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
@@ -250,7 +257,7 @@ def _new_session(settings: PersonaSettings) -> requests.Session:
     class Session(requests.Session):
         """Follows no redirect, whoever uses it, and hands it over as the answer that it is."""
 
-        def get_redirect_target(self, resp: requests.Response) -> None:
+        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the parent's parameter
             return None
 
     session = Session()

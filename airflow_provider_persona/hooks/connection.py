@@ -22,19 +22,19 @@ def settings_of(connection: Connection, extra: Mapping[str, Any] | None = None, 
     :raises PersonaSettingsError: when they cannot be used, naming the connection and the setting.
     """
     extras = dict(connection.extra_dejson if extra is None else extra)
-    values = {
-        "api_key": connection.password,
-        "host": _host(connection),
-        "version": extras.get("persona_version"),
-        "expected_environment_id": extras.get("expected_environment_id"),
-        "reserve": extras.get("reserve"),
-        "connect_timeout": extras.get("connect_timeout"),
-        "read_timeout": extras.get("read_timeout"),
-        "proxies": _object(extras.get("proxies")),
-        "verify": _verify(extras.get("verify")),
-    }
-    values.update({name: value for name, value in overrides.items() if value is not None})
     try:
+        values = {
+            "api_key": connection.password,
+            "host": _host(connection),
+            "version": extras.get("persona_version"),
+            "expected_environment_id": extras.get("expected_environment_id"),
+            "reserve": extras.get("reserve"),
+            "connect_timeout": extras.get("connect_timeout"),
+            "read_timeout": extras.get("read_timeout"),
+            "proxies": _object(extras.get("proxies")),
+            "verify": _verify(extras.get("verify")),
+        }
+        values.update({name: value for name, value in overrides.items() if value is not None})
         return PersonaSettings.checked(**values)
     except PersonaSettingsError as error:
         raise PersonaSettingsError(f"connection {connection.conn_id}: {error}") from None
@@ -56,7 +56,7 @@ def _object(value: Any) -> Any:
     try:
         return json.loads(value)
     except ValueError:
-        raise PersonaSettingsError("proxies: give a JSON object like {\"https\": \"http://proxy:3128\"}") from None
+        raise PersonaSettingsError('proxies: give a JSON object like {"https": "http://proxy:3128"}') from None
 
 
 def _verify(value: Any) -> Any:

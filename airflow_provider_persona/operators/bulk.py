@@ -7,9 +7,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.operators.private_templates import PrivateTemplatesOperator
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_persona.hooks.persona import PersonaHook
 
 
-class BulkCaseUpdateOperator(BaseOperator):
+class BulkCaseUpdateOperator(PrivateTemplatesOperator):
     """What all operators share that change many cases; they differ in where the rows come from.
 
     The rows become a plan in a file, the plan is applied with many rows under way at once within the request limit, and
@@ -108,6 +109,7 @@ class BulkCaseUpdateOperator(BaseOperator):
         from airflow_provider_persona.bulk.run import judge
         from airflow_provider_persona.hooks.persona import PersonaHook
 
+        self.render_private_templates(context)
         with failing_for_good_when_useless_to_retry():
             options = self._options()
             hook = PersonaHook(self.persona_conn_id, reserve=self.reserve)
@@ -193,16 +195,18 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
 
     For rows in a database use `SqlToPersonaCasesOperator`, which streams them.
 
-    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`.
+    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. A template, like all arguments;
+        what it renders to is not kept by Airflow, because rows may hold personal data.
 
     The other parameters are those of `BulkCaseUpdateOperator`.
     """
 
-    template_fields: Sequence[str] = ("changes", *BulkCaseUpdateOperator.template_fields)
+    private_template_fields: Sequence[str] = ("changes",)
 
     def __init__(self, *, changes: Iterable[Mapping[str, Any]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.changes = changes
+        self.follow_private_templates()
 
     def read_wishes(self) -> Iterator[Wish | InvalidRow]:
         """Yield what each of the given rows wishes for.

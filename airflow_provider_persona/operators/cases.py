@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.operators.private_templates import PrivateTemplatesOperator
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.case_writer import RowWork
 
 
-class PersonaUpdateCaseOperator(BaseOperator):
+class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
     """Makes one case as wanted, with the least number of calls, and checks Persona's answers.
 
     What is not given stays as it is. The status is changed last. Without a guard nothing is read first, so one wanted
     status is one request; with a guard the case is read just before, and what is already so is not written.
+
+    All arguments are templates. What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because it may
+    hold personal data.
 
     Returns to XCom: `id`, `status` (as Persona answered), `outcome` (`updated` or `unchanged`) and `request_ids`.
 
@@ -48,11 +52,8 @@ class PersonaUpdateCaseOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "case_id",
         "status",
-        "fields",
         "case_queue_id",
         "sla_expires_in",
-        "attachments",
-        "assignee",
         "tags",
         "add_tags",
         "remove_tags",
@@ -62,7 +63,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         "never_from",
         "persona_conn_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
+    private_template_fields: Sequence[str] = ("fields", "attachments", "assignee")
     ui_color = "#dce6ff"
 
     def __init__(
@@ -105,6 +106,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         self.only_from = only_from
         self.never_from = never_from
         self.persona_conn_id = persona_conn_id
+        self.follow_private_templates()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the case as wanted.
@@ -115,6 +117,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         """
         from airflow_provider_persona.bulk.outcomes import RowOutcome
 
+        self.render_private_templates(context)
         with failing_for_good_when_useless_to_retry():
             work = self._change_case(self._change(), context)
             if work.error is not None:

@@ -1,4 +1,4 @@
-"""Rows of a query, streamed: as many in memory as one fetch brings, whatever the database and the size of the result."""
+"""Rows of a query, streamed: as many in memory as one fetch brings, whatever the size of the result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def query_rows(
 ) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
     """Run a query; yield its columns and an iterator over its rows as mappings.
 
-    `get_records` and `get_df_by_chunks` would hold the whole result in memory. PostgreSQL is read through a cursor on the
-    server, MySQL and MariaDB through SQLAlchemy's streaming; other drivers fetch in parts by themselves.
+    `get_records` and `get_df_by_chunks` would hold the whole result in memory. PostgreSQL is read through a cursor on
+    the server, MySQL and MariaDB through SQLAlchemy's streaming; other drivers fetch in parts by themselves.
 
     :param hook: a hook of any DB-API connection.
     :param sql: one query.

@@ -164,7 +164,9 @@ def test_a_wish_that_makes_no_sense_is_refused(odd):
 
 
 def test_neither_a_wish_nor_its_refusal_shows_personal_data():
-    change = CaseChange(fields={"name-first": "Canary"}, assignee="canary@b.c", attachments=[{"filename": "f", "data": "canary"}])
+    change = CaseChange(
+        fields={"name-first": "Canary"}, assignee="canary@b.c", attachments=[{"filename": "f", "data": "canary"}]
+    )
     assert "canary" not in f"{change!r} {change.steps()!r}".lower()
     with pytest.raises(ValidationError) as caught:
         CaseChange(fields="canary")

@@ -26,7 +26,25 @@ def test_a_call_becomes_a_request_below_the_api_prefix():
 
 @pytest.mark.parametrize(
     "unsafe",
-    ["a/b", "/", "..", ".", "...", "../x", "a b", " ", "a?x=1", "a#b", "a%2Fb", "%2e%2e", "a\\b", "a\nb", "é", "a&b", "a;b"],
+    [
+        "a/b",
+        "/",
+        "..",
+        ".",
+        "...",
+        "../x",
+        "a b",
+        " ",
+        "a?x=1",
+        "a#b",
+        "a%2Fb",
+        "%2e%2e",
+        "a\\b",
+        "a\nb",
+        "é",
+        "a&b",
+        "a;b",
+    ],
 )
 def test_a_value_that_could_leave_its_segment_is_refused(unsafe):
     with pytest.raises(BadCallError, match=r"case-id cannot be put into a path"):
@@ -148,7 +166,9 @@ def test_creating_is_the_only_case_operation_that_must_not_be_repeated():
     assert [entry.operation_id for entry in catalogue().values() if not entry.repeatable] == ["create-a-case"]
 
 
-@pytest.mark.skipif(not _PUBLISHED.exists(), reason="the list of Persona's published operations is not beside the repository")
+@pytest.mark.skipif(
+    not _PUBLISHED.exists(), reason="the list of Persona's published operations is not beside the repository"
+)
 def test_the_catalogue_agrees_with_what_persona_publishes():
     published = {entry["operation_id"]: entry for entry in json.loads(_PUBLISHED.read_text("utf-8"))}
     kinds = {"object": AnswerKind.OBJECT, "collection": AnswerKind.COLLECTION}

@@ -14,7 +14,11 @@ from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page
 
 MOVE = Request(
-    "set-status-for-a-case", "POST", "/api/v1/cases/case_1/set-status", (("fields[case]", "status"),), {"meta": {"a": 1, "b": 2}}
+    "set-status-for-a-case",
+    "POST",
+    "/api/v1/cases/case_1/set-status",
+    (("fields[case]", "status"),),
+    {"meta": {"a": 1, "b": 2}},
 )
 
 
@@ -87,7 +91,12 @@ def test_a_relative_link_is_followed_and_what_it_leaves_out_is_asked_for_again()
 def test_what_the_link_says_wins_over_what_was_asked_for():
     following = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2&filter%5Bstatus%5D=Closed&page%5Bsize%5D=1"))
     assert following is not None
-    assert sorted(name for name, _ in following.query) == ["fields[case]", "filter[status]", "page[after]", "page[size]"]
+    assert sorted(name for name, _ in following.query) == [
+        "fields[case]",
+        "filter[status]",
+        "page[after]",
+        "page[size]",
+    ]
     assert ("filter[status]", "Closed") in following.query
 
 

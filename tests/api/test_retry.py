@@ -27,7 +27,6 @@ from airflow_provider_persona.api.retry import (
     SANE_WAIT,
     Attempt,
     Done,
-    Failed,
     RetryPolicy,
     SendAgain,
     Unresolved,
@@ -37,7 +36,9 @@ from airflow_provider_persona.api.retry import (
 READ = Request("retrieve-case", "GET", "/api/v1/cases/c")
 MOVE = Request("set-status-for-a-case", "POST", "/api/v1/cases/c/set-status", body={"meta": {"status": "Open"}})
 PATCH = Request("update-a-case", "PATCH", "/api/v1/cases/c", body={"data": {}})
-CREATE = Request("create-a-case", "POST", "/api/v1/cases", body={"data": {}}, success=frozenset({201}), repeatable=False)
+CREATE = Request(
+    "create-a-case", "POST", "/api/v1/cases", body={"data": {}}, success=frozenset({201}), repeatable=False
+)
 ATTACH = replace(PATCH, repeatable=False)
 FILE = replace(READ, operation_id="a-file", binary=True)
 
@@ -107,7 +108,9 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("outcome", "read", "move", "patch", "create"), TABLE, ids=lambda value: str(getattr(value, "status", "")))
+@pytest.mark.parametrize(
+    ("outcome", "read", "move", "patch", "create"), TABLE, ids=lambda value: str(getattr(value, "status", ""))
+)
 def test_what_an_outcome_means(outcome, read, move, patch, create):
     found = [after(request, outcome) for request in (READ, MOVE, PATCH, CREATE)]
     assert found == [read, move, patch, create]
@@ -116,7 +119,10 @@ def test_what_an_outcome_means(outcome, read, move, patch, create):
 RATE, QUOTA = PersonaRateLimitError, PersonaQuotaError
 
 LIMITS = [
-    (answer(429, "Rate limit exceeded", ratelimit_limit="300", ratelimit_remaining="0", ratelimit_reset="17"), "wait 17"),
+    (
+        answer(429, "Rate limit exceeded", ratelimit_limit="300", ratelimit_remaining="0", ratelimit_reset="17"),
+        "wait 17",
+    ),
     (answer(429, "Rate limit exceeded", RateLimit_Reset="17"), "wait 17"),
     (answer(429, ratelimit_reset="17.5"), "wait 17.5"),
     (answer(429, ratelimit_reset="0"), "wait 1"),

@@ -1,4 +1,4 @@
-"""Settings that are checked without showing a value, models that tolerate what is new, goals and the environment guard."""
+"""Settings checked without showing a value, models that tolerate what is new, goals and the environment guard."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def test_a_key_copied_with_its_line_end_is_taken():
 
 def test_nothing_shows_the_key():
     settings = checked()
-    assert KEY not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()} {settings.headers()}"
+    assert (
+        KEY not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()} {settings.headers()}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,12 @@ def test_a_case_tolerates_what_is_new():
             "type": "case/v9",
             "id": "case_" + "x" * 500,
             "brand-new": 1,
-            "attributes": {"status": "Invented last week", "resolved-at": None, "shiny": {"a": 1}, "assignee-id": "a@b.c"},
+            "attributes": {
+                "status": "Invented last week",
+                "resolved-at": None,
+                "shiny": {"a": 1},
+                "assignee-id": "a@b.c",
+            },
             "relationships": {"accounts": {"data": [{"type": "account/v2", "id": "act_1", "more": 1}]}, "odd": None},
         }
     )
@@ -143,10 +150,18 @@ def test_a_sparse_case_is_a_case():
 
 @pytest.mark.parametrize(
     ("resource", "place"),
-    [(None, "data"), ([], "data"), ({}, "id"), ({"id": 7}, "id"), ({"id": "c", "attributes": {"status": ["canary"]}}, "status")],
+    [
+        (None, "data"),
+        ([], "data"),
+        ({}, "id"),
+        ({"id": 7}, "id"),
+        ({"id": "c", "attributes": {"status": ["canary"]}}, "status"),
+    ],
 )
 def test_what_is_no_case_is_refused_by_place_not_by_value(resource, place):
-    with pytest.raises(PersonaAnswerError, match=rf"answer to some-op does not look like a case \(at .*{place}\)") as caught:
+    with pytest.raises(
+        PersonaAnswerError, match=rf"answer to some-op does not look like a case \(at .*{place}\)"
+    ) as caught:
         Case.from_resource(resource, "some-op")
     assert "canary" not in str(caught.value)
 
@@ -233,7 +248,9 @@ def test_another_environment_is_refused_and_stays_refused():
     guard = EnvironmentGuard("env_1")
     for _ in range(2):
         assert guard.question_before(WRITE) is not None
-        with pytest.raises(PersonaSettingsError, match="belongs to environment env_2, but the connection expects env_1"):
+        with pytest.raises(
+            PersonaSettingsError, match="belongs to environment env_2, but the connection expects env_1"
+        ):
             guard.check(from_environment("env_2"))
 
 

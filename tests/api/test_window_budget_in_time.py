@@ -8,7 +8,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from window_simulation import ROUNDINGS, Deadlock, Run, Server, World
+from window_simulation import ROUNDINGS, DeadlockError, Run, Server, World
 
 from airflow_provider_persona.api.rate_limit import Wait, WindowBudget
 
@@ -101,7 +101,10 @@ def test_lost_answers_never_stop_it(limit, window, rounding, reserve, in_flight,
     World(server, [run], seed).play()
     assert run.finished is not None
     lost = run.sent - run.requests - server.refused("a")
-    assert run.finished <= longest(run, server) + (lost + 1) * run.patience + (lost / (run.budget.per_window or 1)) * window
+    assert (
+        run.finished
+        <= longest(run, server) + (lost + 1) * run.patience + (lost / (run.budget.per_window or 1)) * window
+    )
     # A lost request may arrive in another window than it was sent in.
     assert server.refused("a") <= lost
 
@@ -163,7 +166,7 @@ def test_the_simulation_notices_a_budget_that_never_wakes():
         def ask(self, now: float) -> Wait:
             return Wait(None)
 
-    with pytest.raises(Deadlock, match="0 of 5"):
+    with pytest.raises(DeadlockError, match="0 of 5"):
         World(Server(10), [Run("a", Stubborn(), 5)]).play()
 
 

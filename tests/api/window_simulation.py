@@ -29,7 +29,7 @@ ROUNDINGS: dict[str, Rounding] = {
 MOST_EVENTS = 400_000
 
 
-class Deadlock(AssertionError):
+class DeadlockError(AssertionError):
     """Requests wait and nothing will ever wake them."""
 
 
@@ -123,10 +123,10 @@ class World:
             if all(run.finished is not None for run in self.runs):
                 return self
             if not self._events:
-                raise Deadlock(", ".join(f"{run.name}: {run.done} of {run.requests}" for run in self.runs))
+                raise DeadlockError(", ".join(f"{run.name}: {run.done} of {run.requests}" for run in self.runs))
             self.now, _, action = heapq.heappop(self._events)
             action()
-        raise Deadlock(f"still not done after {MOST_EVENTS} events, at {self.now} s")
+        raise DeadlockError(f"still not done after {MOST_EVENTS} events, at {self.now} s")
 
     def _advance(self, run: Run) -> None:
         while run.ready and run.under_way < run.in_flight:
@@ -174,5 +174,9 @@ class World:
                 run.finished = self.now
         else:
             pause = float(answer.headers.get("ratelimit-reset", "1"))
-            self.at(self.now + pause, lambda: (run.ready.append(None), self._advance(run)) and None)
+            self.at(self.now + pause, lambda: self._again(run))
+        self._advance(run)
+
+    def _again(self, run: Run) -> None:
+        run.ready.append(None)
         self._advance(run)

@@ -1,4 +1,4 @@
-"""What the tests of bulk runs share: rows that change something, a plan of them, one attempt at it, and its evidence."""
+"""What the tests of bulk runs share: rows that change something, a plan of them, an attempt at it, its evidence."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def plan_of(
     rows: Iterable[Mapping[str, Any]], folder: StorePath, mapping: Mapping[str, Any] | None = None, run: str = "run"
 ) -> Plan:
     prepare_folder(folder)
-    return write_plan(
-        wishes_of(rows, mapping), folder, run=run, source="rows", environment=None, created_at=CREATED
-    )
+    return write_plan(wishes_of(rows, mapping), folder, run=run, source="rows", environment=None, created_at=CREATED)
 
 
 def attempt(

@@ -6,7 +6,6 @@ It lets a test kill a process that writes to an object store, and look at what i
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ class _Upload(io.BytesIO):
         if not self.closed:
             part = f"{self._path}.uploading"
             Path(part).write_bytes(self.getvalue())
-            os.replace(part, self._path)
+            Path(part).replace(self._path)
         super().close()
 
 

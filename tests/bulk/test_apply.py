@@ -19,11 +19,11 @@ from bulk_runs import (
     plan_of,
 )
 
+from airflow_provider_persona.bulk.apply import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, RunStoppedError
 from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import VALUES_FILE
 from airflow_provider_persona.bulk.run import judge
-from airflow_provider_persona.bulk.apply import ApplyOptions
 from airflow_provider_persona.simulator import READ_ONLY_KEY, SimulatorServer
 
 CANARY = "Noor-Grimaldi-9052"
@@ -105,7 +105,8 @@ def test_all_parts_of_a_change_are_written_and_the_status_last(persona: Simulato
     }
     plan = plan_of([row], tmp_path, NOTE)
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 1}
-    assert [request.operation for request in persona.requests()] == ["update-a-case", "set-tags", "assign-a-case", SET_STATUS]
+    called = [request.operation for request in persona.requests()]
+    assert called == ["update-a-case", "set-tags", "assign-a-case", SET_STATUS]
     case = next(case for case in persona.cases() if case["case_id"] == case_id)
     assert (case["status"], case["assignee"], case["tags"]) == ("Approved", "chika.lead@example.com", ["vip", "batch"])
     assert case["fields"]["decision-note"] == "done"
@@ -132,7 +133,11 @@ def test_guards_leave_out_the_cases_that_a_human_has_decided(persona: SimulatorS
             ("Open", "Pending"),
             "its status is In Review, and only Open, Pending may be changed",
         ),
-        ({"never_from": frozenset({"In Review"})}, ("Open", "Pending", "Declined"), "its status is In Review, which is never"),
+        (
+            {"never_from": frozenset({"In Review"})},
+            ("Open", "Pending", "Declined"),
+            "its status is In Review, which is never changed",
+        ),
     ],
 )
 def test_only_from_and_never_from_hold_for_all_rows(

@@ -29,7 +29,7 @@ NEVER_ENDING = 1_000_000
 
 
 def assert_told_truly(sim: SimulatorServer, plan: Plan) -> None:
-    """Hold every line of the ledger against the journal: what is called done is done, what is called failed is not."""
+    """Hold every line of the ledger against the journal: what it calls done is done, what it calls failed is not."""
     changed, statuses, results = changes(sim), sim.statuses(), last_results(plan)
     assert len(results) == plan.header.rows
     for row in plan.rows():
@@ -46,7 +46,13 @@ def assert_told_truly(sim: SimulatorServer, plan: Plan) -> None:
 
 def test_a_lost_answer_leads_to_one_effect_under_one_key(persona: SimulatorServer, tmp_path: Path) -> None:
     rows = decisions(persona, 6)
-    lost = [FaultKind.RESET_AFTER, FaultKind.HANG_AFTER, FaultKind.TRUNCATED, FaultKind.MALFORMED, FaultKind.RESET_BEFORE]
+    lost = [
+        FaultKind.RESET_AFTER,
+        FaultKind.HANG_AFTER,
+        FaultKind.TRUNCATED,
+        FaultKind.MALFORMED,
+        FaultKind.RESET_BEFORE,
+    ]
     for kind, row in zip(lost, rows, strict=False):
         persona.script_fault(kind, case_id=row["case_id"])
     plan = plan_of(rows, tmp_path)

@@ -58,7 +58,8 @@ def test_a_human_who_decides_while_the_run_waits_for_a_window_is_not_overwritten
         assert report.counts[RowOutcome.SKIPPED_GUARD] == len(decided)
         assert {sim.statuses()[case_id] for case_id in decided} == {"Declined"}
         assert set(changes(sim)) == set(opened) - set(decided)
-        skipped = {result.case_id for result in last_results(plan).values() if result.outcome == RowOutcome.SKIPPED_GUARD}
+        results = last_results(plan).values()
+        skipped = {result.case_id for result in results if result.outcome == RowOutcome.SKIPPED_GUARD}
         assert skipped == set(decided)
 
 

@@ -179,7 +179,8 @@ def test_no_plan_is_none(tmp_path: Path) -> None:
 
 
 def test_fields_and_assignees_stand_apart_and_never_in_the_plan(tmp_path: Path) -> None:
-    rows = [row("case_1", note=CANARY), row("case_2"), row("case_3", assignee=f"{CANARY}@example.com"), row("", note=CANARY)]
+    assigned = row("case_3", assignee=f"{CANARY}@example.com")
+    rows = [row("case_1", note=CANARY), row("case_2"), assigned, row("", note=CANARY)]
     columns = {"case_id": None, "status": None, "note": None, "assignee": None}
     plan = plan_of([columns | given_row for given_row in rows], tmp_path, NOTE)
     assert CANARY not in (tmp_path / PLAN_FILE).read_text()

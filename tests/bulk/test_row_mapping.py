@@ -98,7 +98,7 @@ def test_a_row_without_case_id_or_status_is_invalid(empty: str | None) -> None:
 
 @pytest.mark.parametrize(
     "case_id",
-    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "case_1#x", "case%2F", "a\n", "a\x00", 7, float("nan"), "\ud800"],
+    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "a#x", "a%2F", "a\n", "a\x00", 7, float("nan"), "\ud800"],
 )
 def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any) -> None:
     found = read({"case_id": case_id, "status": "Open"})
@@ -148,7 +148,9 @@ def test_a_row_of_nulls_asks_for_nothing() -> None:
     assert reason({"case_id": "case_1", "assignee": None, "fields": None}) == "it asks for nothing"
 
 
-@pytest.mark.parametrize("given", [["vip", "watch"], ("vip", "watch"), '["vip", "watch"]', "vip, watch", " vip ,, watch,"])
+@pytest.mark.parametrize(
+    "given", [["vip", "watch"], ("vip", "watch"), '["vip", "watch"]', "vip, watch", " vip,, watch,"]
+)
 def test_a_list_may_be_a_list_or_json_or_parted_by_commas(given: Any) -> None:
     assert wish({"case_id": "case_1", "add_tags": given}).change.add_tags == ("vip", "watch")
 
@@ -171,14 +173,14 @@ def test_fields_may_have_a_column_each_and_null_leaves_a_field_alone() -> None:
 @pytest.mark.parametrize(
     ("value", "sent"),
     [
-        (Decimal("12"), 12),
+        (Decimal(12), 12),
         (Decimal("12.50"), 12.5),
         (Decimal("1E+3"), 1000),
         (date(2026, 1, 5), "2026-01-05"),
         (datetime(2026, 1, 5, 8, tzinfo=UTC), "2026-01-05T08:00:00+00:00"),
         (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
         (True, True),
-        ([Decimal("1"), {"on": date(2026, 1, 5)}], [1, {"on": "2026-01-05"}]),
+        ([Decimal(1), {"on": date(2026, 1, 5)}], [1, {"on": "2026-01-05"}]),
     ],
 )
 def test_what_databases_return_becomes_what_json_can_carry(value: Any, sent: Any) -> None:

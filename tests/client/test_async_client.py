@@ -99,10 +99,7 @@ def test_the_first_writes_of_many_wait_for_the_environment(persona):
     async def run():
         async with client_of(persona, expected_environment_id="env_simulator") as client:
             await asyncio.gather(
-                *(
-                    client.call("add-tag", path={"case-id": case}, body={"meta": {"tag-name": "kyc"}})
-                    for case in cases
-                ),
+                *(client.call("add-tag", path={"case-id": case}, body={"meta": {"tag-name": "kyc"}}) for case in cases),
                 return_exceptions=True,
             )
 

@@ -90,7 +90,7 @@ def test_odd_query_values_arrive_as_they_are(persona, connect):
 def test_another_environment_is_refused_before_the_first_write(persona, connect, approval):
     face = connect(persona.url, expected_environment_id="env_other")
     for _ in range(2):
-        with pytest.raises(PersonaSettingsError, match="belongs to environment env_simulator.*expects env_other"):
+        with pytest.raises(PersonaSettingsError, match=r"belongs to environment env_simulator.*expects env_other"):
             face.call(SET_STATUS, **approval)
     assert {request.operation for request in persona.requests()} == {"list-all-rate-limits"}
     assert persona.journal() == []
@@ -136,7 +136,9 @@ def test_neither_key_nor_personal_data_are_logged_or_raised(persona, connect, op
         except PersonaError as error:
             texts.append("".join(traceback.format_exception(error)) + repr(vars(error)))
         persona.clear_faults()
-    face.call("update-a-case", path={"case-id": open_case}, body={"data": {"attributes": {"fields": {"name-first": canary}}}})
+    face.call(
+        "update-a-case", path={"case-id": open_case}, body={"data": {"attributes": {"fields": {"name-first": canary}}}}
+    )
     face.call("retrieve-case", path={"case-id": open_case})
     assert len(texts) >= 5
     assert caplog.records

@@ -1,4 +1,4 @@
-"""Both clients against everything that can go wrong on the way: what was done once is done once, what is unknown says so."""
+"""Both clients against all that can go wrong on the way: nothing is done twice, and what is unknown says so."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def test_a_creation_whose_answer_was_lost_happens_once(persona, connect, kind):
     assert [effect.operation for effect in persona.journal()] == ["create-a-case"]
 
 
-@pytest.mark.parametrize(("kind", "effects"), [("http_500", 0), ("http_500_after", 1), ("http_503_after", 1), ("proxy_502", 0)])
+@pytest.mark.parametrize(
+    ("kind", "effects"), [("http_500", 0), ("http_500_after", 1), ("http_503_after", 1), ("proxy_502", 0)]
+)
 def test_a_creation_that_met_a_server_failure_is_never_repeated(persona, connect, kind, effects):
     persona.script_fault(kind, operation="create-a-case")
     with pytest.raises(PersonaUnresolvedError, match="create-a-case is unknown"):

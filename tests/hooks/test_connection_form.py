@@ -14,7 +14,6 @@ from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.get_provider_info import get_provider_info
 from airflow_provider_persona.hooks.form import FORM_FIELDS
 from airflow_provider_persona.hooks.persona import PersonaAsyncHook, PersonaHook
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_3_PLUS
 
 _SCHEMA = Path(airflow.__file__).parent / "provider_info.schema.json"
 _TYPE = get_provider_info()["connection-types"][0]
@@ -29,12 +28,24 @@ def test_the_metadata_fits_airflows_schema():
     jsonschema.validate(get_provider_info(), json.loads(_SCHEMA.read_text("utf-8")))
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="this Airflow's schema knows no declared form")
+def schema_of_the_form():
+    """Airflow checks the form itself where it documents `provider.yaml`, from the release on that draws declared forms."""
+    schema = json.loads(_SCHEMA.with_name("provider.yaml.schema.json").read_text("utf-8"))
+    types = schema["properties"]["connection-types"]
+    if "conn-fields" not in types["items"]["properties"]:
+        pytest.skip("this Airflow draws no declared form")
+    return types
+
+
+def test_the_declared_form_fits_airflows_schema():
+    jsonschema.validate(get_provider_info()["connection-types"], schema_of_the_form())
+
+
 def test_the_schema_looks_at_the_form():
-    broken = json.loads(json.dumps(get_provider_info()))
-    broken["connection-types"][0]["conn-fields"]["reserve"] = "no object"
+    broken = json.loads(json.dumps(get_provider_info()["connection-types"]))
+    broken[0]["conn-fields"]["reserve"] = "no object"
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(broken, json.loads(_SCHEMA.read_text("utf-8")))
+        jsonschema.validate(broken, schema_of_the_form())
 
 
 def test_the_metadata_is_plain_data():

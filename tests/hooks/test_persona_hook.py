@@ -69,7 +69,8 @@ def test_cases_are_searched(hook, persona):
 
 def test_a_case_is_created_once_for_one_identity(hook, persona):
     made = [
-        hook.create_case("ctmpl_kyc", fields={"risk_score": 3}, sla_expires_in=3600, identity="run row") for _ in range(2)
+        hook.create_case("ctmpl_kyc", fields={"risk_score": 3}, sla_expires_in=3600, identity="run row")
+        for _ in range(2)
     ]
     assert made[0].id == made[1].id
     assert [effect.operation for effect in persona.journal()] == ["create-a-case"]
@@ -118,7 +119,11 @@ def test_a_case_is_redacted(hook, open_case):
 def test_an_update_with_everything_sets_the_status_last(hook, persona, open_case):
     case = hook.update_case(open_case, status="Approved", fields={"risk_score": 1}, add_tags=("x",))
     assert case.status == "Approved"
-    assert [request.operation for request in persona.requests()] == ["update-a-case", "add-tag", "set-status-for-a-case"]
+    assert [request.operation for request in persona.requests()] == [
+        "update-a-case",
+        "add-tag",
+        "set-status-for-a-case",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,10 @@ def test_a_redirect_is_refused_and_the_key_stays(hook, persona):
 def test_the_read_timeout_of_the_extras_is_kept(connection, persona):
     persona.script_fault("hang_before")
     begun = time.monotonic()
-    with PersonaHook(connection({"read_timeout": 0.4}), policy=NO_RETRIES) as hook, pytest.raises(PersonaTransportError):
+    with (
+        PersonaHook(connection({"read_timeout": 0.4}), policy=NO_RETRIES) as hook,
+        pytest.raises(PersonaTransportError),
+    ):
         hook.call("list-all-cases")
     assert 0.35 < time.monotonic() - begun < 1.5
 
@@ -191,7 +199,10 @@ def test_bodies_are_not_logged_when_a_call_fails(hook, persona, open_case, caplo
     ("extra", "settings"),
     [
         ({}, {"read_timeout": 60.0, "reserve": 0.2, "verify": True, "version": "2025-12-08"}),
-        (dict.fromkeys(["persona_version", "reserve", "read_timeout", "verify", "proxies"]), {"reserve": 0.2, "proxies": None}),
+        (
+            dict.fromkeys(["persona_version", "reserve", "read_timeout", "verify", "proxies"]),
+            {"reserve": 0.2, "proxies": None},
+        ),
         ({"reserve": 0, "connect_timeout": "2"}, {"reserve": 0.0, "connect_timeout": 2.0}),
         ({"verify": "False"}, {"verify": False}),
         ({"verify": "/etc/ca.pem"}, {"verify": "/etc/ca.pem"}),
@@ -229,13 +240,19 @@ def test_the_parts_of_a_connection_become_a_host(connection, parts, host):
 )
 def test_a_connection_that_cannot_be_used_is_named_and_shows_no_value(connection, extra, parts, named):
     hook = PersonaHook(connection(extra, **parts))
-    with pytest.raises(PersonaSettingsError, match=f"connection persona_test: .*{named}") as caught:
+    with pytest.raises(PersonaSettingsError, match=rf"connection persona_test: .*{named}") as caught:
         _ = hook.settings
     assert "canary" not in str(caught.value)
 
 
 def test_unknown_extras_never_become_headers(connection, persona):
-    extra = {"X-Canary": "canary", "timeout": "canary", "headers": {"X-Canary": "canary"}, "X-Number": 7731, "check_response": 1}
+    extra = {
+        "X-Canary": "canary",
+        "timeout": "canary",
+        "headers": {"X-Canary": "canary"},
+        "X-Number": 7731,
+        "check_response": 1,
+    }
     with PersonaHook(connection(extra)) as hook:
         hook.run("/cases")
         hook.call("list-all-cases")
@@ -309,7 +326,7 @@ def test_the_asynchronous_hook_reads_its_connection_inside_a_running_loop(connec
 
 
 def test_the_asynchronous_hook_names_a_connection_that_cannot_be_used(connection):
-    with pytest.raises(PersonaSettingsError, match="connection persona_test: .*no API key"):
+    with pytest.raises(PersonaSettingsError, match=r"connection persona_test: .*no API key"):
         asyncio.run(PersonaAsyncHook(connection(password="")).get_settings())
 
 

@@ -24,7 +24,7 @@ def update(run_dag, persona_connection):
     return run
 
 
-REVIEWER = "compliance.lead@example.com"
+REVIEWER = "ana.reviewer@example.com"
 
 
 def _open_case(persona):

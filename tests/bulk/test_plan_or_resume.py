@@ -1,0 +1,237 @@
+"""Which plan a run takes up, where it stands, and how a run is judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_runs import assert_each_changed_once, attempt, changes, decisions
+
+from airflow_provider_persona.bulk.apply import ApplyOptions
+from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, StoreError
+from airflow_provider_persona.bulk.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan
+from airflow_provider_persona.bulk.report import FailureLimit, Report
+from airflow_provider_persona.bulk.rows import InvalidRow, Wish
+from airflow_provider_persona.bulk.run import fingerprint, judge, plan_or_resume, run_folder, wishes_of
+from airflow_provider_persona.simulator import SimulatorServer
+
+
+class Warehouse:
+    """Rows that can be asked for, and how often they were."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+        self.asked = 0
+
+    def wishes(self) -> Iterable[Wish | InvalidRow]:
+        self.asked += 1
+        return wishes_of(self.rows, {"fields": {"decision-note": "note"}} if "note" in self.rows[0] else None)
+
+
+def planned(warehouse: Warehouse, folder: Path, *, source: str = "s", environment: str | None = None) -> Plan:
+    return plan_or_resume(
+        warehouse.wishes,
+        folder,
+        run="run",
+        source=source,
+        environment=environment,
+        utc=lambda: datetime(2026, 1, 5, tzinfo=UTC),
+    )
+
+
+def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(decisions(persona, 60))
+    plan = planned(warehouse, tmp_path / "run")
+    persona.script_fault("proxy_503", times=1_000_000)
+    assert attempt(persona, plan, concurrency=4).stopped
+    persona.clear_faults()
+    again = planned(Warehouse([{"case_id": "case_other", "status": "Open"}]), tmp_path / "run")
+    assert again == plan
+    assert warehouse.asked == 1
+    assert attempt(persona, again).counts == {RowOutcome.UPDATED: 60}
+    assert_each_changed_once(persona, warehouse.rows)
+
+
+def test_a_plan_with_failed_rows_is_taken_up_again(persona: SimulatorServer, tmp_path: Path) -> None:
+    warehouse = Warehouse([*decisions(persona, 2), {"case_id": "case_missing", "status": "Open"}])
+    plan = planned(warehouse, tmp_path)
+    assert attempt(persona, plan).failures == 1
+    assert planned(warehouse, tmp_path) == plan
+
+
+def test_after_a_settled_plan_the_warehouse_is_asked_again_and_the_old_one_stays(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(decisions(persona, 3))
+    first = planned(warehouse, tmp_path)
+    attempt(persona, first)
+    second = planned(warehouse, tmp_path)
+    assert warehouse.asked == 2
+    assert [folder.name for folder in sorted(tmp_path.iterdir())] == ["1", "2"]
+    assert Path(first.uri).exists()
+    assert second.folder == tmp_path / "2"
+
+
+def test_two_plans_of_a_run_share_no_keys_even_within_one_second(persona: SimulatorServer, tmp_path: Path) -> None:
+    """Or the second would be answered from the first one's kept answers, and change nothing."""
+    warehouse = Warehouse(decisions(persona, 3))
+    before = persona.statuses()
+    attempt(persona, planned(warehouse, tmp_path))
+    for row in warehouse.rows:
+        persona.act_as_human(row["case_id"], status=before[row["case_id"]])
+    attempt(persona, planned(warehouse, tmp_path))
+    assert changes(persona) == Counter({row["case_id"]: 2 for row in warehouse.rows})
+    assert not any(request.replayed for request in persona.requests())
+
+
+def test_a_plan_of_another_source_is_left_alone_and_its_private_values_are_deleted(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse([row | {"note": "private"} for row in decisions(persona, 3)])
+    first = planned(warehouse, tmp_path)
+    assert (tmp_path / "1" / VALUES_FILE).exists()
+    second = planned(warehouse, tmp_path, source="another query")
+    assert (first.folder, second.folder) == (tmp_path / "1", tmp_path / "2")
+    assert not (tmp_path / "1" / VALUES_FILE).exists()
+    assert (tmp_path / "2" / VALUES_FILE).exists()
+
+
+def test_a_dry_run_is_never_taken_up(persona: SimulatorServer, tmp_path: Path) -> None:
+    warehouse = Warehouse(decisions(persona, 3))
+    attempt(persona, planned(warehouse, tmp_path), dry_run=True)
+    assert planned(warehouse, tmp_path).folder == tmp_path / "2"
+
+
+def test_a_plan_for_another_environment_is_refused(tmp_path: Path) -> None:
+    warehouse = Warehouse([{"case_id": "case_1", "status": "Open"}])
+    planned(warehouse, tmp_path, environment="env_sandbox")
+    with pytest.raises(PlanError, match="is for environment env_sandbox, the connection is for env_production"):
+        planned(warehouse, tmp_path, environment="env_production")
+    assert planned(warehouse, tmp_path, environment="env_sandbox").header.environment == "env_sandbox"
+    assert planned(warehouse, tmp_path).folder == tmp_path / "1"
+
+
+def test_a_folder_left_without_a_plan_is_used_and_other_names_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "2").mkdir()
+    (tmp_path / "notes").mkdir()
+    assert planned(Warehouse([{"case_id": "case_1", "status": "Open"}]), tmp_path).folder == tmp_path / "2"
+
+
+def test_an_unusable_folder_is_found_before_the_warehouse_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    warehouse = Warehouse([{"case_id": "case_1", "status": "Open"}])
+    with pytest.raises(StoreError):
+        planned(warehouse, tmp_path / "file" / "run")
+    assert warehouse.asked == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "scheduled__2026-01-05T08:00:00+00:00",
+        "../../etc",
+        "a/b",
+        "..",
+        ".",
+        "",
+        " ",
+        "Prüfung",
+        "決定" * 100,
+        "x" * 250,
+        "a\x00b",
+        "%2e%2e",
+        "a\\b",
+    ],
+)
+def test_every_part_of_a_run_becomes_one_safe_name(tmp_path: Path, part: str) -> None:
+    folder = run_folder(tmp_path, ["dag", part])
+    assert isinstance(folder, Path)
+    assert folder.parent == tmp_path / "dag"
+    assert folder.name not in ("", ".", "..")
+    assert len(folder.name.encode()) <= 120
+    assert set(folder.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    folder.mkdir(parents=True)
+    assert folder.resolve().parent == (tmp_path / "dag").resolve()
+
+
+def test_plain_names_stay_as_they_are_and_others_stay_apart(tmp_path: Path) -> None:
+    assert run_folder(tmp_path, ["my_dag.v2", "manual-1"]) == tmp_path / "my_dag.v2" / "manual-1"
+    parts = ["a/b", "a_b", "a:b", "a\\b", "a b", "x" * 250, "x" * 251, ".a/b"]
+    assert len({run_folder(tmp_path, [part]).name for part in parts}) == len(parts)
+
+
+def test_a_fingerprint_tells_sources_apart() -> None:
+    assert fingerprint("select 1", None) == fingerprint("select 1", None)
+    assert len({fingerprint("a", "b"), fingerprint("ab", ""), fingerprint("a", None), fingerprint("a", {"b": 1})}) == 4
+
+
+def report(rows: int = 100, **more: Any) -> Report:
+    counts = Counter({RowOutcome(name): more.pop(name) for name in list(more) if name in list(RowOutcome)})
+    return Report(counts, rows, 0, "hash", "/state/plan.jsonl", "/state", **more)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "failures", "exceeded"),
+    [
+        (0, 0, False),
+        (0, 1, True),
+        (5, 5, False),
+        (5, 6, True),
+        (0.05, 5, False),
+        (0.05, 6, True),
+        (1.0, 100, False),
+        (0.0, 1, True),
+        (1, 2, True),
+        (0.015, 1, False),
+        (0.015, 2, True),
+    ],
+)
+def test_failures_are_allowed_by_number_or_by_share(allowed: float, failures: int, exceeded: bool) -> None:
+    found = report(updated=100 - failures, failed=failures)
+    options = ApplyOptions(max_failures=FailureLimit(allowed))
+    if not exceeded:
+        judge(found, options)
+        return
+    said = rf"^{failures} of 100 rows failed, {allowed} may; .* in the ledger, /state"
+    with pytest.raises(RunFailedError, match=said):
+        judge(found, options)
+
+
+@pytest.mark.parametrize("allowed", [-1, -0.1, 1.1])
+def test_a_limit_that_means_nothing_is_refused(allowed: float) -> None:
+    with pytest.raises(BulkError, match="a number of rows or a share"):
+        FailureLimit(allowed)
+
+
+def test_unresolved_rows_count_as_failures_and_invalid_ones_do_not() -> None:
+    judge(report(updated=90, invalid=10), ApplyOptions())
+    with pytest.raises(RunFailedError):
+        judge(report(updated=99, unresolved=1), ApplyOptions())
+
+
+@pytest.mark.parametrize(("retryable_failures", "retryable"), [(0, False), (1, True)])
+def test_a_retry_is_of_use_only_when_a_failure_may_pass(retryable_failures: int, retryable: bool) -> None:
+    with pytest.raises(RunFailedError) as error:
+        judge(report(updated=98, failed=2, retryable_failures=retryable_failures), ApplyOptions())
+    assert error.value.retryable is retryable
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_stopped_run_fails_whatever_its_counts(for_good: bool) -> None:
+    found = report(updated=60, failed=2, stopped="the key was refused", stopped_for_good=for_good)
+    with pytest.raises(RunStoppedError, match="stopped with 40 of 100 rows not done: the key was refused") as error:
+        judge(found, ApplyOptions(max_failures=FailureLimit(1.0)))
+    assert error.value.retryable is not for_good
+
+
+@pytest.mark.parametrize("updated", [99, 101])
+def test_a_run_that_does_not_balance_fails(updated: int) -> None:
+    with pytest.raises(RunFailedError, match=f"{updated} outcomes for 100 rows; the ledger is at /state"):
+        judge(report(updated=updated), ApplyOptions(max_failures=FailureLimit(1.0)))
