@@ -1,4 +1,4 @@
-"""How errors of Persona and of bulk runs end a task: at once where a retry is of no use, else as Airflow is told to retry."""
+"""How errors end a task: at once where a retry is of no use, else as the task's `retries` say."""
 
 from __future__ import annotations
 
@@ -30,5 +30,7 @@ def failing_for_good_when_useless_to_retry() -> Iterator[None]:
     except BadCallError as error:
         raise AirflowFailException(str(error)) from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in error.errors()
+        )
         raise AirflowFailException(f"the arguments cannot be used: {faults}") from None

@@ -19,7 +19,9 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    params={"dry_run": Param(default=False, type="boolean", description="Report what would be changed, change nothing")},
+    params={
+        "dry_run": Param(default=False, type="boolean", description="Report what would be changed, change nothing")
+    },
     tags=["persona"],
 ):
     SqlToPersonaCasesOperator(

@@ -1,8 +1,8 @@
 """### Update cases in shards
 
-Four mapped tasks take a quarter of the rows each, on whatever workers there are. They need no coordination: each answer of
-Persona tells how much of the request limit is left to all of them. Rows are never mapped one a task, which would cost more
-than the call itself.
+Four mapped tasks take a quarter of the rows each, on whatever workers there are. They need no coordination: each
+answer of Persona tells how much of the request limit is left to all of them. Rows are never mapped one a task, which
+would cost more than the call itself.
 """
 
 from __future__ import annotations

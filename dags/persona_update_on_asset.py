@@ -1,7 +1,7 @@
 """### Update cases when another pipeline has written its decisions
 
-The first Dag stands for any pipeline that writes the table; it tells Airflow so through an asset. The second runs whenever
-that has happened.
+The first Dag stands for any pipeline that writes the table; it tells Airflow so through an asset. The second runs
+whenever that has happened.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from airflow_provider_persona.bulk.outcomes import RowResult
 from airflow_provider_persona.bulk.ledger import read_results
+from airflow_provider_persona.bulk.outcomes import RowResult
 from airflow_provider_persona.bulk.plan import read_plan
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
 from demo.airflow_run import DAG_ID, AirflowRun
@@ -33,8 +33,12 @@ def main() -> int:
     with SimulatorProcess(config) as persona:
         print(f"A simulated Persona listens on {persona.url}: {CASES} cases, {LIMIT} requests per {WINDOW:g} s")
         wanted = fill(FOLDER / "warehouse.sqlite", persona.statuses())
-        print(f"The warehouse {FOLDER / 'warehouse.sqlite'} holds decisions on {len(wanted)} cases, and some flawed rows")
-        print(f"Running the Dag {DAG_ID} through Airflow (airflow dags test); all it prints goes to {FOLDER}/airflow.log")
+        print(
+            f"The warehouse {FOLDER / 'warehouse.sqlite'} holds decisions on {len(wanted)} cases, and some flawed rows"
+        )
+        print(
+            f"Running the Dag {DAG_ID} through Airflow (airflow dags test); all it prints goes to {FOLDER}/airflow.log"
+        )
         run = AirflowRun(FOLDER.resolve(), persona.url, SANDBOX_KEY, (FOLDER / "warehouse.sqlite").resolve())
         try:
             for line in run.lines():

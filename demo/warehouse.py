@@ -13,8 +13,8 @@ DECIDED = 1200
 def fill(path: Path, statuses: Mapping[str, str]) -> dict[str, str]:
     """Write the table `case_decisions` and return the changes that ought to come of it, by case.
 
-    Besides good rows it holds some that Persona's reviewers overtook, repeats, a contradiction, nulls, a malformed id and a
-    status that no template has.
+    Besides good rows it holds some that Persona's reviewers overtook, repeats, a contradiction, nulls, a malformed id
+    and a status that no template has.
 
     :param path: file of the SQLite database.
     :param statuses: the cases' statuses as the warehouse last saw them.
@@ -24,7 +24,9 @@ def fill(path: Path, statuses: Mapping[str, str]) -> dict[str, str]:
     good = {
         case_id: "Declined" if number % 3 == 0 else "Approved" for number, case_id in enumerate(open_cases[:DECIDED])
     }
-    rows: list[tuple[str | None, str | None, str | None]] = [(case_id, status, None) for case_id, status in good.items()]
+    rows: list[tuple[str | None, str | None, str | None]] = [
+        (case_id, status, None) for case_id, status in good.items()
+    ]
     rows += rows[:25]
     rows += [(case_id, "Declined", "Open") for case_id in decided_by_humans[:40]]
     contradicted, misspelt = open_cases[DECIDED], open_cases[DECIDED + 1]

@@ -1,4 +1,4 @@
-"""Canaries: a key, a name and a birth date are planted wherever they can stand, and looked for wherever they must not."""
+"""Canaries: a key, a name and a birth date are planted, and looked for wherever they must not stand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def test_no_canary_in_logs_xcom_plan_ledger_or_rendered_fields(
         persona.script_fault(fault, operation="update-a-case", times=2)
     with DAG("leaks", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
         SqlToPersonaCasesOperator(
-            task_id="cases", sql="SELECT * FROM decisions WHERE status != 'x'", sql_conn_id="warehouse", max_failures=0.9
+            task_id="cases",
+            sql="SELECT * FROM decisions WHERE status != 'x'",
+            sql_conn_id="warehouse",
+            max_failures=0.9,
         )
     run = run_dag(dag)
 

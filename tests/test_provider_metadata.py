@@ -24,7 +24,9 @@ def test_the_metadata_is_valid_and_installed_as_an_entry_point():
 
 def test_every_module_it_names_is_there():
     info = get_provider_info()
-    named = [module for part in ("hooks", "operators", "sensors", "triggers") for module in info[part][0]["python-modules"]]
+    named = [
+        module for part in ("hooks", "operators", "sensors", "triggers") for module in info[part][0]["python-modules"]
+    ]
     named += [transfer["python-module"] for transfer in info["transfers"]]
     for module in named:
         importlib.import_module(module)
@@ -42,7 +44,19 @@ def test_reading_the_metadata_imports_nothing_heavy():
 
 def test_airflow_shows_the_provider(airflow_db):
     shown = subprocess.check_output(
-        [sys.executable, "-W", "ignore", "-m", "airflow", "providers", "get", "airflow-provider-persona", "--full", "-o", "json"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "airflow",
+            "providers",
+            "get",
+            "airflow-provider-persona",
+            "--full",
+            "-o",
+            "json",
+        ],
         text=True,
     )
     for part in ("persona", "operators.cases", "operators.bulk", "sensors.cases", "triggers.cases", "sql_to_persona"):

@@ -37,13 +37,17 @@ def _dag_of(block):
 
 def test_make_has_every_command_that_is_named():
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z0-9-]+)`", README)) | set(re.findall(r"^make ([a-z0-9-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z0-9-]+)`", README)) | set(
+        re.findall(r"^make ([a-z0-9-]+)", README, re.MULTILINE)
+    )
     assert named
     assert named <= targets
 
 
 def test_every_class_that_is_named_exists():
-    for module, name in re.findall(r"`((?:operators|sensors|transfers|hooks)\.[a-z_]+(?:\.[a-z_]+)?)\.([A-Z]\w+)`", README):
+    for module, name in re.findall(
+        r"`((?:operators|sensors|transfers|hooks)\.[a-z_]+(?:\.[a-z_]+)?)\.([A-Z]\w+)`", README
+    ):
         assert hasattr(importlib.import_module(f"airflow_provider_persona.{module}"), name)
 
 

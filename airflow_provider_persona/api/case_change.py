@@ -101,7 +101,8 @@ class Step:
     :param body: its body.
     :param is_shown_by: tells whether a case that was read already is as wanted, so that the call can be left out.
     :param shows_in: attributes and relationships of the case in which the part shows.
-    :param is_denied_by: tells whether the case in the call's answer is not as wanted; by default, when it does not show it.
+    :param is_denied_by: tells whether the case in the call's answer is not as wanted; by default, when it does not
+        show it.
     """
 
     part: str

@@ -18,7 +18,7 @@ class EnvironmentGuard:
         self.seen: str | None = None
 
     def question_before(self, request: Request) -> Request | None:
-        """Return a cheap read to be sent before `request`, when it may write and no answer has told the environment yet."""
+        """Return a cheap read to be sent before `request`, when that may write and the environment is unknown."""
         if self._expected is None or self.seen is not None or request.method == "GET":
             return None
         return operation("list-all-rate-limits").bind()

@@ -10,8 +10,8 @@ from airflow_provider_persona.api.messages import Request, canonical_json
 def idempotency_key(identity: str, request: Request, generation: int) -> str:
     """Return the key under which `request` is sent.
 
-    A hash, so that neither ids nor personal data can be read from it. The payload is part of it, because Persona refuses
-    a key that comes back with other parameters (docs.withpersona.com/idempotence).
+    A hash, so that neither ids nor personal data can be read from it. The payload is part of it, because Persona
+    refuses a key that comes back with other parameters (docs.withpersona.com/idempotence).
 
     :param identity: what makes this call the same call when it is made again: run and row.
     :param request: the request.

@@ -20,8 +20,8 @@ class Verdict(StrEnum):
 class CaseGoal:
     """What one waits for in a case.
 
-    A case's statuses are labels that the customer chose, compared as given; which of them are final cannot be told from the
-    case. So either the labels are named, or the time of resolution stands in for them.
+    A case's statuses are labels that the customer chose, compared as given; which of them are final cannot be told
+    from the case. So either the labels are named, or the time of resolution stands in for them.
 
     :param target_statuses: statuses that end the wait well.
     :param failure_statuses: statuses that end it badly.

@@ -1,4 +1,4 @@
-"""Persona's objects as values, tolerant of all that Persona calls compatible: new attributes, types, values, longer ids."""
+"""Persona's objects as values, tolerant of new attributes, types and values, and of longer ids."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ResourceId(BaseModel):
 
 
 class CaseAttributes(_Attributes):
-    """The attributes of a case that have a meaning here; the rest is kept as it came. All are optional: reads are sparse."""
+    """The attributes of a case that have a meaning here; the rest is kept. All are optional: reads are sparse."""
 
     status: str | None = None
     name: str | None = None

@@ -30,8 +30,8 @@ def items_of(request: Request, page: Any) -> list[Mapping[str, Any]]:
 def next_page(request: Request, page: Any) -> Request | None:
     """Return the request of the page after `page`, or None after the last.
 
-    `links.next` is a path relative to the host. Whatever else it says (another host, another path) is refused, since the
-    key would go there. A search is sent again with the same body, as Persona wants it.
+    `links.next` is a path relative to the host. Whatever else it says (another host, another path) is refused, since
+    the key would go there. A search is sent again with the same body, as Persona wants it.
 
     :raises PersonaAnswerError: when the link leads elsewhere, or back to the page it came from.
     """
@@ -49,8 +49,10 @@ def next_page(request: Request, page: Any) -> Request | None:
     return following
 
 
-def _with_missing(linked: tuple[tuple[str, str], ...], sent: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Add what was asked for and the link leaves out: that Persona keeps filters in links is documented for one list only."""
+def _with_missing(
+    linked: tuple[tuple[str, str], ...], sent: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Add what was asked for and the link leaves out; that links keep filters is documented for one list only."""
     named = {name for name, _ in linked}
     cursors = {"page[after]", "page[before]"}
     return linked + tuple((name, value) for name, value in sent if name not in named and name not in cursors)

@@ -55,8 +55,8 @@ class Grant:
 class Wait:
     """No request may go out now.
 
-    :param seconds: ask again after so many seconds, or None: when an answer has come in. An answer that comes in earlier
-        is always a reason to ask again.
+    :param seconds: ask again after so many seconds, or None: when an answer has come in. An answer that comes in
+        earlier is always a reason to ask again.
     """
 
     seconds: float | None
@@ -133,7 +133,7 @@ class WindowBudget:
         """Ask to send one request at `now`."""
         if self._without_headers or self.limit == 0:
             return self._grant(now)
-        if self._remaining is not None and now >= self._end(now):
+        if self._remaining is not None and now >= self._end():
             self._enter_unknown_window()
         if self._remaining is None:
             return self._grant(now) if self._in_flight == 0 else Wait(None)
@@ -193,7 +193,8 @@ class WindowBudget:
 
     @property
     def _others_seen(self) -> bool:
-        assert self.limit is not None and self._remaining is not None
+        assert self.limit is not None
+        assert self._remaining is not None
         return self.limit - self._remaining > self._used_here
 
     @property
@@ -202,7 +203,7 @@ class WindowBudget:
 
     # ------------------------------------------------------------------ when
 
-    def _end(self, now: float) -> float:
+    def _end(self) -> float:
         """When the present window is certainly over."""
         return self._ends_early if self.rounding is Rounding.UP else self._ends_late
 
@@ -220,7 +221,7 @@ class WindowBudget:
     def _next_chance(self, now: float) -> float:
         if self._keeps_probe and self._remaining and now < self._ends_early:
             return self._ends_early
-        return self._end(now)
+        return self._end()
 
     def _enter_unknown_window(self) -> None:
         self._next_window()
@@ -240,7 +241,8 @@ class WindowBudget:
         """Begin to follow the window that `state` tells of."""
         if self._remaining is not None:
             if self._probing_end and self._opening is not None:
-                # We saw this window open, so its early end was exact, and it was over by then: the seconds are rounded up.
+                # We saw this window open, so its early end was exact, and it was over by then: the seconds are rounded
+                # up.
                 self.rounding = Rounding.UP
             self._next_window()
             self._used_here = 1
@@ -256,7 +258,8 @@ class WindowBudget:
             # Zero seconds left, or an answer from the old window after its early end: the seconds are rounded down.
             self.rounding = Rounding.DOWN
         elif self._opening is not None and state.reset < self._opening.reset and now - self._opening.sent_at < 1:
-            # A window is a whole number of seconds, so before its first second is over only rounding down gives one less.
+            # A window is a whole number of seconds, so before its first second is over only rounding down gives one
+            # less.
             self.rounding = Rounding.DOWN
         self._ends_early = min(self._ends_early, now + state.reset)
         self._ends_late = min(self._ends_late, now + state.reset + 1)

@@ -180,9 +180,7 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
     if now + decision.after - decision.attempt.key_born <= KEY_GOOD_FOR:
         return decision
     if request.repeatable:  # under a key that may be forgotten it is done anew, so it might as well have one of its own
-        following = replace(
-            decision.attempt, generation=decision.attempt.generation + 1, key_born=now + decision.after
-        )
+        following = replace(decision.attempt, generation=decision.attempt.generation + 1, key_born=now + decision.after)
         return replace(decision, attempt=following)
     return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
 
@@ -262,8 +260,8 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
 def wait_of(response: Response) -> float | None:
     """Return the seconds that a refusal asks to wait, or None when it does not say.
 
-    `RateLimit-Reset` and `Quota-Reset` are seconds left, not a time of day. Persona sends no `Retry-After`, a proxy may.
-    The specification and the prose spell the quota headers differently, so both spellings are read.
+    `RateLimit-Reset` and `Quota-Reset` are seconds left, not a time of day. Persona sends no `Retry-After`, a proxy
+    may. The specification and the prose spell the quota headers differently, so both spellings are read.
     """
     names = ["retry-after", "ratelimit-reset"]
     if is_quota(response):

@@ -17,7 +17,8 @@ class PersonaSettings(BaseModel):
     """The settings of one connection.
 
     :param api_key: the secret; it decides the environment (sandbox or production).
-    :param host: scheme and host, and port if need be. `/api/v1` at its end is dropped. Plain `http` is for loopback only.
+    :param host: scheme and host, and port if need be. `/api/v1` at its end is dropped. Plain `http` is for loopback
+        only.
     :param version: value of the `Persona-Version` header, so that the key's own setting never changes the shape.
     :param connect_timeout: seconds to make a connection.
     :param read_timeout: seconds from sending a request to the end of its answer.

@@ -52,7 +52,8 @@ class ColumnMapping:
     """Which column holds what.
 
     :param columns: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`,
-        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to the columns' names.
+        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to the columns'
+        names.
     :param fields: from custom fields of the case to columns, for fields that have a column each.
     """
 
@@ -102,14 +103,12 @@ class ColumnMapping:
         try:
             change = CaseChange(**self._change_of(row))
             expected = self._expected_status(row)
-            if change.is_empty:
-                raise _RowError("it asks for nothing")
         except _RowError as problem:
             return InvalidRow(case_id, str(problem))
         except ValidationError as error:
             faults = {f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}" for fault in error.errors()}
             return InvalidRow(case_id, "; ".join(sorted(faults)))
-        return Wish(case_id, change, expected)
+        return InvalidRow(case_id, "it asks for nothing") if change.is_empty else Wish(case_id, change, expected)
 
     def _expected_status(self, row: Mapping[str, Any]) -> str | None:
         expected: str | None = self._optional(row, "expected_status")

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
@@ -77,7 +77,7 @@ class AsyncPersonaClient:
         self._door = asyncio.Lock()
         self._answer_seen = asyncio.Event()
 
-    async def __aenter__(self) -> AsyncPersonaClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,9 +115,7 @@ class AsyncPersonaClient:
 
     def exchange(self, request: Request, identity: str, generation: int = 0) -> Exchange:
         """Return a new exchange under this client's policy, for `carry_out`."""
-        return Exchange(
-            request, identity, self.policy, self.clock(), generation=generation, chance=self._chance
-        )
+        return Exchange(request, identity, self.policy, self.clock(), generation=generation, chance=self._chance)
 
     async def carry_out(self, exchange: Exchange, fresh_until: float = math.inf) -> Response | None:
         """Like `send`, for an exchange of the caller's, who can read attempts and generation from it.
@@ -239,7 +237,9 @@ class AsyncPersonaClient:
         import aiohttp
 
         verify = self.settings.verify
-        context: ssl.SSLContext | bool = verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
+        context: ssl.SSLContext | bool = (
+            verify if isinstance(verify, bool) else ssl.create_default_context(cafile=verify)
+        )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=context, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
@@ -73,7 +73,7 @@ class PersonaClient:
         self._lock = threading.Lock()
         self._session: requests.Session | None = None
 
-    def __enter__(self) -> PersonaClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

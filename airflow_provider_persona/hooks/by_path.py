@@ -1,4 +1,4 @@
-"""Calls by path, as an `HttpHook` takes them: from its arguments to a request, and from the answer to `requests`' form."""
+"""Calls by path, as an `HttpHook` takes them: from its arguments to a request, and the answer back."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def api_path(endpoint: str, host: str) -> SplitResult:
     """
     parts = urlsplit(endpoint)
     if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}" != host:
-        raise PersonaSettingsError("the endpoint is on another host than the connection's; the API key stays on its host")
+        raise PersonaSettingsError(
+            "the endpoint is on another host than the connection's; the API key stays on its host"
+        )
     if any(segment in (".", "..") for segment in parts.path.split("/")):
         raise PersonaSettingsError("the endpoint must not hold . or .. between slashes")
     path = "/" + parts.path.lstrip("/")

@@ -1,8 +1,8 @@
 """The form of a connection of type `persona`.
 
 It is declared twice, from one description: 3.2 and later read it from the provider's metadata and never import a hook;
-2.11 to 3.1 ask the hook for widgets. A form saves every field, empty ones as null, so null means unset; and no field has
-a default of its own, because it would be frozen into each saved connection.
+2.11 to 3.1 ask the hook for widgets. A form saves every field, empty ones as null, so null means unset; and no field
+has a default of its own, because it would be frozen into each saved connection.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def form_widgets() -> dict[str, Any]:
     from wtforms import StringField
 
     return {
-        name: StringField(
-            lazy_gettext(field["label"]), widget=BS3TextFieldWidget(), description=field["description"]
-        )
+        name: StringField(lazy_gettext(field["label"]), widget=BS3TextFieldWidget(), description=field["description"])
         for name, field in FORM_FIELDS.items()
     }
 

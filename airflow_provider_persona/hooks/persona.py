@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpHook
@@ -33,9 +33,10 @@ _TEST_TIMEOUT = 4.0
 class PersonaHook(HttpHook):
     """Talks to one environment of Persona.
 
-    It is an `HttpHook`, so the stock `HttpOperator` works with a Persona connection. Unlike its parent it keeps one pooled
-    session, sends the API key as a bearer token, turns no extra of the connection into a header, refuses redirects,
-    enforces timeouts, keeps to the request limit, decides retries by what Persona documents, and logs no body.
+    It is an `HttpHook`, so the stock `HttpOperator` works with a Persona connection. Unlike its parent it keeps one
+    pooled session, sends the API key as a bearer token, turns no extra of the connection into a header, refuses
+    redirects, enforces timeouts, keeps to the request limit, decides retries by what Persona documents, and logs no
+    body.
 
     :param persona_conn_id: connection of type `persona`.
     :param method: HTTP method of `run`.
@@ -103,7 +104,7 @@ class PersonaHook(HttpHook):
         if "client" in self.__dict__:
             self.client.close()
 
-    def __enter__(self) -> PersonaHook:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +116,8 @@ class PersonaHook(HttpHook):
         """Read one case.
 
         :param case_id: its id.
-        :param fields: attributes to ask for, like `status` or `fields.risk-score`; None for all, which holds personal data.
+        :param fields: attributes to ask for, like `status` or `fields.risk-score`; None for all, which holds personal
+            data.
         :param include: related objects to ask for, like `inquiries`.
         :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
         """
@@ -123,7 +125,11 @@ class PersonaHook(HttpHook):
         return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
 
     def list_cases(
-        self, *, filters: Mapping[str, str] | None = None, fields: Iterable[str] | None = None, page_size: int = PAGE_SIZE
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        fields: Iterable[str] | None = None,
+        page_size: int = PAGE_SIZE,
     ) -> Iterator[Case]:
         """Yield cases, newest first, page by page as they are asked for.
 
@@ -264,7 +270,7 @@ class PersonaHook(HttpHook):
         return self.client.call(operation_id, path=path, query=query, body=body, identity=identity)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection with one cheap read, in less than ten seconds, and tell what answered. Never tells the key."""
+        """Try the connection with one cheap read, in less than ten seconds, and tell what answered, never the key."""
         from airflow_provider_persona.client import PersonaClient
 
         try:
@@ -284,9 +290,11 @@ class PersonaHook(HttpHook):
     # ------------------------------------------------------------------ as an HttpHook
 
     def get_conn(
-        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+        self,
+        headers: dict[Any, Any] | None = None,
+        extra_options: dict[str, Any] | None = None,  # noqa: ARG002 - the parent's parameter
     ) -> requests.Session:
-        """Return the pooled session. It authenticates and follows no redirect; `run` and `call` also retry and keep limits."""
+        """Return the pooled session; it authenticates and follows no redirect, `run` and `call` do more."""
         session = self.client.session
         if headers:
             session.headers.update(headers)

@@ -30,16 +30,17 @@ class BulkCaseUpdateOperator(PrivateTemplatesOperator):
     The rows become a plan in a file, the plan is applied with many rows under way at once within the request limit, and
     what became of each row is on a ledger beside the plan. A retry after a crash goes on where the ledger ends.
 
-    Returns to XCom the report: counts by outcome, the addresses of plan and ledger, requests and seconds; never a row. When
-    the task fails for its rows, the same report is pushed under the key `report`.
+    Returns to XCom the report: counts by outcome, the addresses of plan and ledger, requests and seconds; never a row.
+    When the task fails for its rows, the same report is pushed under the key `report`.
 
-    :param mapping: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`, `sla_expires_in`,
-        `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to columns. Columns that have our
-        names need none. Under `fields`: the column with an object, or a mapping of custom fields to columns.
+    :param mapping: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`,
+        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to columns.
+        Columns that have our names need none. Under `fields`: the column with an object, or a mapping of custom fields
+        to columns.
     :param only_from: change a case only while its status is this one, or one of these.
     :param never_from: never change a case from this status, or these.
-    :param compare: `never` writes without looking, except where a guard must look; `get` reads each case first and leaves
-        alone what is already so.
+    :param compare: `never` writes without looking, except where a guard must look; `get` reads each case first and
+        leaves alone what is already so.
     :param dry_run: write nothing; the report says what would be done. May be a template that renders to true or false.
     :param max_failures: rows that may fail without failing the task: a number (int) or a share (float).
     :param concurrency: rows under way at once, which is also how many requests a killed task may have to repeat.
@@ -70,7 +71,7 @@ class BulkCaseUpdateOperator(PrivateTemplatesOperator):
         never_from: str | Sequence[str] | None = None,
         compare: str = "never",
         dry_run: bool | str = False,
-        max_failures: int | float | str = 0,
+        max_failures: float | str = 0,
         concurrency: int = 24,
         reserve: float | None = None,
         state_path: str | None = None,
@@ -157,9 +158,7 @@ class BulkCaseUpdateOperator(PrivateTemplatesOperator):
         from airflow_provider_persona.bulk.apply import apply_plan
 
         async with hook.async_client(connections=options.concurrency) as client:
-            return await apply_plan(
-                plan, client, options, on_progress=lambda progress: self.log.info("%s", progress)
-            )
+            return await apply_plan(plan, client, options, on_progress=lambda progress: self.log.info("%s", progress))
 
     def _options(self) -> ApplyOptions:
         from airflow_provider_persona.bulk.apply import ApplyOptions
@@ -195,8 +194,8 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
 
     For rows in a database use `SqlToPersonaCasesOperator`, which streams them.
 
-    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. A template, like all arguments;
-        what it renders to is not kept by Airflow, because rows may hold personal data.
+    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. A template, like all
+        arguments; what it renders to is not kept by Airflow, because rows may hold personal data.
 
     The other parameters are those of `BulkCaseUpdateOperator`.
     """
@@ -228,7 +227,7 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
         return fingerprint(list(self.changes), self.mapping)
 
 
-def _as_bool(value: bool | str) -> bool:
+def _as_bool(value: bool | str) -> bool:  # noqa: FBT001 - it is what is converted
     if isinstance(value, bool):
         return value
     text = str(value).strip().lower()

@@ -25,8 +25,8 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
     What is not given stays as it is. The status is changed last. Without a guard nothing is read first, so one wanted
     status is one request; with a guard the case is read just before, and what is already so is not written.
 
-    All arguments are templates. What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because it may
-    hold personal data.
+    All arguments are templates. What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because
+    it may hold personal data.
 
     Returns to XCom: `id`, `status` (as Persona answered), `outcome` (`updated` or `unchanged`) and `request_ids`.
 
@@ -156,7 +156,9 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
             wanted["sla_expires_in"] = None
         change = CaseChange(**wanted)
         if change.is_empty:
-            raise PersonaSettingsError(f"{self.task_id} asks for no change of {self.case_id}; give status, fields or others")
+            raise PersonaSettingsError(
+                f"{self.task_id} asks for no change of {self.case_id}; give status, fields or others"
+            )
         return change
 
     def _change_case(self, change: CaseChange, context: Context) -> RowWork:

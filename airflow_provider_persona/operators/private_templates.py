@@ -1,13 +1,13 @@
 """Arguments that are templates, and that Airflow must not keep rendered.
 
-Airflow stores what every template field renders to and shows it under "Rendered Template". Arguments that hold personal data
-are therefore no template fields: they are rendered when the task executes, and nowhere kept.
+Airflow stores what every template field renders to and shows it under "Rendered Template". Arguments that hold
+personal data are therefore no template fields: they are rendered when the task executes, and nowhere kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 

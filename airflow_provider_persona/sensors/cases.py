@@ -92,8 +92,8 @@ class _CaseSensor(BaseSensorOperator):
 class PersonaCaseSensor(_CaseSensor):
     """Waits until one case has a wanted status.
 
-    Statuses are labels that your templates define; which of them are final cannot be told from a case. Name them, or let
-    `resolved` stand in for them. The case's status is returned to XCom.
+    Statuses are labels that your templates define; which of them are final cannot be told from a case. Name them, or
+    let `resolved` stand in for them. The case's status is returned to XCom.
 
     :param case_id: the case (`case_…`).
     :param target_statuses: a status, or several, that end the wait.
@@ -159,7 +159,9 @@ class PersonaCaseSensor(_CaseSensor):
     def take(self, ended: WaitEnded) -> str | None:
         """Return the status that ended the wait."""
         if ended.ended == "failed":
-            raise AirflowFailException(f"{self.case_id} has status {ended.status}, which the sensor takes for a failure")
+            raise AirflowFailException(
+                f"{self.case_id} has status {ended.status}, which the sensor takes for a failure"
+            )
         self.log.info("%s has status %s", self.case_id, ended.status)
         return ended.status
 
@@ -170,8 +172,8 @@ class PersonaCasesSensor(_CaseSensor):
     Without a number it waits until none remain. Cases are counted no further than the answer needs, so "none remain" is
     one request. Their number, up to that, is returned to XCom.
 
-    :param filters: by filter name: `status`, `case-template-id`, `account-id`, `reference-id`, `inquiry-id`, `report-id`,
-        one value each.
+    :param filters: by filter name: `status`, `case-template-id`, `account-id`, `reference-id`, `inquiry-id`,
+        `report-id`, one value each.
     :param at_most: wait until so many remain, or fewer; 0 when neither is given.
     :param at_least: wait until so many are there, or more.
     :param persona_conn_id: connection of type `persona`.

@@ -31,7 +31,9 @@ class PersonaHttpSensor(HttpSensor):
     def __init__(self, *, endpoint: str, http_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(endpoint=endpoint, http_conn_id=http_conn_id, **kwargs)
         if self.deferrable:
-            raise ValueError(f"{self.task_id}: PersonaHttpSensor cannot be deferred; use PersonaCaseSensor, or mode='reschedule'")
+            raise ValueError(
+                f"{self.task_id}: PersonaHttpSensor cannot be deferred; use PersonaCaseSensor, or mode='reschedule'"
+            )
 
     @cached_property
     def hook(self) -> PersonaHook:

@@ -128,9 +128,7 @@ class SimulatorProcess(SimulatorControl):
         :raises RuntimeError: when it ends instead.
         """
         command = [sys.executable, "-m", "airflow_provider_persona.simulator", "--config", "-"]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the process has no pipes")
         self._process.stdin.write(TypeAdapter(SimulatorConfig).dump_json(self.config).decode())

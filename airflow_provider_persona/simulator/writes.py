@@ -1,7 +1,5 @@
 """The calls that change a case. Each checks everything first, then changes, and returns the names of what changed."""
 
-# ruff: noqa: ARG001 - all writes have one signature, so that they fit into one table
-
 from __future__ import annotations
 
 import base64

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class SqlToPersonaCasesOperator(BulkCaseUpdateOperator):
     """Reads a query and makes Persona's cases so, in one task.
 
-    The query is streamed, so its size is no matter. It needs a column `case_id` and at least one that says what should be
-    true of the case, most often `status`; see `mapping` for the others and for other names.
+    The query is streamed, so its size is no matter. It needs a column `case_id` and at least one that says what should
+    be true of the case, most often `status`; see `mapping` for the others and for other names.
 
     :param sql: one query, or the name of a `.sql` file.
     :param sql_conn_id: connection of any database that Airflow has a DB-API hook for.

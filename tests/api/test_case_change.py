@@ -154,7 +154,8 @@ def test_an_answer_that_shows_it_or_cannot_show_it_is_taken(change, answered):
     "odd",
     [
         {"status": ""}, {"status": "  "}, {"assignee": " "}, {"sla_expires_in": 0}, {"sla_expires_in": LONGEST_SLA + 1},
-        {"tags": ("a",), "add_tags": ("b",)}, {"tags": (), "remove_tags": ("b",)}, {"add_tags": ("a",), "remove_tags": ("a",)},
+        {"tags": ("a",), "add_tags": ("b",)}, {"tags": (), "remove_tags": ("b",)},
+        {"add_tags": ("a",), "remove_tags": ("a",)},
         {"staus": "Open"}, {"attachments": [{"filename": "", "data": "x"}]}, {"attachments": [{"filename": "a"}]},
     ],
 )  # fmt: skip

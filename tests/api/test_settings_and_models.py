@@ -97,7 +97,8 @@ def test_null_and_empty_mean_unset_and_zero_and_false_do_not():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("version", "latest"), ("version", "2025-12-08; canary"), ("reserve", 1), ("reserve", -0.1), ("reserve", "canary"),
+        ("version", "latest"), ("version", "2025-12-08; canary"),
+        ("reserve", 1), ("reserve", -0.1), ("reserve", "canary"),
         ("connect_timeout", 0), ("read_timeout", -1), ("read_timeout", float("inf")), ("read_timeout", float("nan")),
         ("proxies", "canary"), ("proxies", {"https": 7}),
     ],

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROWS = 1_000_000 if os.environ.get("CI") == "true" else 200_000
+ROWS = 1_000_000 if os.environ.get("CI") == "true" else 100_000
 
 
 def test_planning_and_reading_a_large_plan_needs_little_memory() -> None:

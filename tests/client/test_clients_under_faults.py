@@ -109,12 +109,12 @@ def test_a_slow_answer_within_the_timeout_is_taken(persona, connect, approval):
 
 
 def test_an_answer_that_dribbles_is_cut_though_every_byte_is_in_time(persona, connect, open_case):
-    persona.script_fault(FaultKind.SLOW, seconds=8)
-    face = connect(persona.url, read_timeout=0.9, connect_timeout=0.3, policy=NO_RETRIES)
+    persona.script_fault(FaultKind.SLOW, seconds=4)
+    face = connect(persona.url, read_timeout=0.5, connect_timeout=0.1, policy=NO_RETRIES)
     begun = time.monotonic()
     with pytest.raises(PersonaTransportError):
         face.call("retrieve-case", path={"case-id": open_case})
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 2.5
 
 
 def test_a_hang_is_repeated_under_the_same_key(persona, connect, approval):
@@ -186,15 +186,6 @@ def test_a_limit_of_zero_fails_at_once(connect):
         with pytest.raises(PersonaRateLimitError, match="the limit is zero"):
             connect(persona.url).call("list-all-cases")
         assert len(persona.requests()) == 1
-
-
-def test_alone_a_client_is_never_refused_over_windows(connect):
-    with SimulatorServer(SimulatorConfig(cases=3, limit=10, window_seconds=0.8)) as persona:
-        face = connect(persona.url, reserve=0.2)
-        for _ in range(12):
-            face.call("list-all-cases")
-        assert {request.status for request in persona.requests()} == {200}
-        assert face.client.usage.waited > 0.3
 
 
 def test_a_quota_is_waited_for(connect):

@@ -106,7 +106,8 @@ def test_parsing_a_dag_costs_little_and_imports_nothing_heavy(path):
     program = f"""
 import sys, time
 import airflow.providers.common.compat.sdk as sdk
-from airflow.providers.common.compat.sdk import DAG, Asset, Param, BaseOperator, BaseSensorOperator, BaseHook, chain, conf, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, BaseOperator, BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseHook, chain, conf, task
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, PokeReturnValue
 from datetime import UTC, datetime
 import runpy
@@ -138,7 +139,9 @@ print(spent, sorted(heavy))
 """
     best = 1.0
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+        )
         spent, heavy = done.stdout.splitlines()[-1].split(" ", 1)
         assert heavy == "[]"
         best = min(best, float(spent))

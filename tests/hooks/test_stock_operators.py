@@ -64,7 +64,8 @@ def test_a_refusal_fails_beginning_with_its_status(connection, endpoint, status)
 def test_check_response_false_hands_the_refusal_over(connection):
     task = operator(
         connection(), "cases/case_none", method="GET", extra_options={"check_response": False},
-        response_check=lambda response: response.status_code == 404, response_filter=lambda response: response.status_code,
+        response_check=lambda response: response.status_code == 404,
+        response_filter=lambda response: response.status_code,
     )  # fmt: skip
     assert task.execute(CONTEXT) == 404
 

@@ -59,9 +59,7 @@ def test_rows_of_another_task_are_taken_from_xcom(run_dag, persona_connection, s
 
 def test_an_unknown_status_fails_its_row_with_title_and_pointer_and_then_the_task(bulk, persona):
     good, bad = _cases(persona, "Open", 2)
-    instance = bulk(
-        changes=[{"case_id": good, "status": "Declined"}, {"case_id": bad, "status": "Aproved"}], retries=2
-    )
+    instance = bulk(changes=[{"case_id": good, "status": "Declined"}, {"case_id": bad, "status": "Aproved"}], retries=2)
     assert (str(instance.state), instance.try_number) == ("failed", 1)  # a retry would meet the same 422
     report = _report(instance, "report")
     assert _counts(report) == {"updated": 1, "failed": 1}

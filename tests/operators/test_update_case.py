@@ -114,9 +114,9 @@ def test_a_wrong_key_fails_without_retries(run_dag, persona, monkeypatch):
 def test_templates_render_and_mapping_works(run_dag, persona_connection):
     cases = [case_id for case_id, status in persona_connection.statuses().items() if status == "Open"][:3]
     with DAG("update", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
-        PersonaUpdateCaseOperator.partial(task_id="case", status="{{ params.status }}", params={"status": "Declined"}).expand(
-            case_id=cases
-        )
+        PersonaUpdateCaseOperator.partial(
+            task_id="case", status="{{ params.status }}", params={"status": "Declined"}
+        ).expand(case_id=cases)
     run = run_dag(dag)
     assert str(run.state) == "success"
     assert [persona_connection.statuses()[case_id] for case_id in cases] == ["Declined"] * 3

@@ -85,7 +85,9 @@ def test_an_empty_result_is_a_success_with_zero_counts(transfer, warehouse, pers
 
 def test_nulls_make_a_row_invalid_and_the_rest_goes_on(transfer, warehouse, persona):
     good = _open_cases(persona, 1)[0]
-    warehouse("decisions", "case_id, status", [(None, "Declined"), (good, "Declined"), ("case_1", None), ("a b", "Open")])
+    warehouse(
+        "decisions", "case_id, status", [(None, "Declined"), (good, "Declined"), ("case_1", None), ("a b", "Open")]
+    )
     report = _report(transfer(sql="SELECT * FROM decisions"))
     assert (report["counts"]["invalid"], report["counts"]["updated"]) == (3, 1)
     assert [effect.case_id for effect in persona.journal()] == [good]
@@ -116,7 +118,9 @@ def test_another_environment_than_expected_fails_before_the_first_write(transfer
         ({"extra": {"persona_version": "newest"}}, "version"),
     ],
 )
-def test_an_unusable_connection_says_what_to_do(transfer, warehouse, persona, monkeypatch, caplog, capfd, connection, said):
+def test_an_unusable_connection_says_what_to_do(
+    transfer, warehouse, persona, monkeypatch, caplog, capfd, connection, said
+):
     given = {"conn_type": "persona", "host": persona.url, "password": SANDBOX_KEY, **connection}
     monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(given))
     warehouse("decisions", "case_id, status", [("case_sim000001", "Declined")])
