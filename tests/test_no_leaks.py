@@ -19,7 +19,7 @@ from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesO
 KEY = "persona_sandbox_" + "CANARYKEY0123456789"
 NAME = "Canaria " + "Vogelsang"
 BIRTHDATE = "1971-" + "02-03"
-REVIEWER = "ana.reviewer@" + "example.com"
+REVIEWER = "ben.reviewer@" + "example.com"
 
 
 @pytest.fixture

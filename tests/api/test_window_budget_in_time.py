@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from window_simulation import ROUNDINGS, DeadlockError, Run, Server, World
 
-from airflow_provider_persona.api.rate_limit import Wait, WindowBudget
+from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
 
 roundings = st.sampled_from(sorted(ROUNDINGS))
 windows = st.sampled_from([5, 10, 60])
@@ -159,6 +160,21 @@ def test_a_foreign_client_is_hardly_ever_refused_beside_a_run_with_a_reserve(rou
     assert sent > 200
     assert server.refused("foreign") <= 0.025 * sent
     assert server.refused("a") == 0
+
+
+def test_a_request_without_an_answer_may_have_been_counted():
+    budget = WindowBudget(0)
+    headers = {"RateLimit-Limit": "10", "RateLimit-Remaining": "9", "RateLimit-Reset": "60"}
+    budget.answered(granted(budget), Response(200, headers), 0.1)
+    for _ in range(8):
+        budget.lost(granted(budget))
+    assert isinstance(budget.ask(0.2), Wait)
+
+
+def granted(budget: WindowBudget) -> Grant:
+    turn = budget.ask(0.2)
+    assert isinstance(turn, Grant)
+    return turn
 
 
 def test_the_simulation_notices_a_budget_that_never_wakes():

@@ -64,7 +64,7 @@ def test_a_human_who_decides_while_the_run_waits_for_a_window_is_not_overwritten
 
 
 def test_guarded_rows_get_through_a_window_that_is_smaller_than_the_rows_under_way(tmp_path: Path) -> None:
-    config = SimulatorConfig(cases=60, limit=20, window_seconds=1, latency_ms=2)
+    config = SimulatorConfig(cases=60, limit=14, window_seconds=1, latency_ms=2)
     with SimulatorServer(config) as sim:
         rows = [row for row in decisions(sim) if row["status"] == "Approved"][:24]
         report = attempt(sim, plan_of(rows, tmp_path), guards=Guards(never_from=frozenset({"Declined", "Approved"})))

@@ -29,7 +29,7 @@ def test_the_metadata_fits_airflows_schema():
 
 
 def schema_of_the_form():
-    """Airflow checks the form itself where it documents `provider.yaml`, from the release on that draws declared forms."""
+    """Return the part of Airflow's schema of `provider.yaml` that describes declared forms."""
     schema = json.loads(_SCHEMA.with_name("provider.yaml.schema.json").read_text("utf-8"))
     types = schema["properties"]["connection-types"]
     if "conn-fields" not in types["items"]["properties"]:
