@@ -193,7 +193,7 @@ def _tells_of_the_effect(outcome: Outcome) -> bool:
 def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -> Decision:
     reason = f"no answer: {failure.reason}"
     error = PersonaTransportError(
-        f"Persona gave no answer to {request.operation_id} ({failure.reason}) in {pause.attempt.number} attempts; "
+        f"Persona gave no answer to {request.operation_id} ({failure.reason}), tried {_times(pause.attempt.number)}; "
         "check host, proxy and network",
         operation_id=request.operation_id,
     )
@@ -295,8 +295,12 @@ def _is_json_object(response: Response) -> bool:
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:
     if maybe_done and request.method != "GET":
-        return Unresolved(_unknown(request, f"{pause.attempt.number} attempts, last: {error}"))
+        return Unresolved(_unknown(request, f"tried {_times(pause.attempt.number)}, last: {error}"))
     return Failed(error)
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _unknown(request: Request, reason: str, response: Response | None = None) -> PersonaUnresolvedError:
