@@ -1,0 +1,95 @@
+"""Apply the rows of a SQLite table through the real operator, in this process, without a scheduler.
+
+The table is `case_updates(id, case_id, new_status)`. Plan and ledger stay in the state folder; started again after it
+was killed, it goes on where the ledger ends. The report names the cases whose rows did not come to be as wished.
+
+    python benchmarks/apply_rows.py --base-url URL --database FILE --api-key KEY --report FILE --state DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+WANTED = "SELECT case_id, new_status AS status FROM case_updates ORDER BY id"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Apply the rows of case_updates through SqlToPersonaCasesOperator.")
+    parser.add_argument("--base-url", required=True)
+    parser.add_argument("--database", required=True, type=Path, help="SQLite file with the table case_updates")
+    parser.add_argument("--api-key", required=True)
+    parser.add_argument("--report", required=True, type=Path, help='where {"failed": [case ids]} goes')
+    parser.add_argument("--state", required=True, type=Path, help="folder for plan and ledger")
+    parser.add_argument("--reserve", type=float, default=None, help="share of the limit left to others")
+    parser.add_argument("--compare", default="never")
+    parser.add_argument("--concurrency", type=int, default=24)
+    return parser.parse_args()
+
+
+def _environment(arguments: argparse.Namespace) -> None:
+    """Give Airflow a home and the two connections, before it is imported."""
+    home = arguments.state.resolve() / "airflow"
+    home.mkdir(parents=True, exist_ok=True)
+    persona = {"conn_type": "persona", "host": arguments.base_url, "password": arguments.api_key}
+    warehouse = {"conn_type": "sqlite", "host": str(arguments.database.resolve())}
+    os.environ.update(
+        {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_PERSONA_DEFAULT": json.dumps(persona),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse),
+        }
+    )
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
+
+    operator = SqlToPersonaCasesOperator(
+        task_id="apply_rows",
+        sql=WANTED,
+        sql_conn_id="warehouse",
+        state_path=str(arguments.state),
+        compare=arguments.compare,
+        concurrency=arguments.concurrency,
+        reserve=arguments.reserve,
+        max_failures=1.0,
+    )
+    task_instance = SimpleNamespace(
+        dag_id="benchmark", run_id="apply_rows", task_id="apply_rows", map_index=-1, try_number=1, xcom_push=print
+    )
+    return operator.execute({"ti": task_instance})
+
+
+def _not_as_wished(report: dict[str, Any]) -> list[str]:
+    from airflow_provider_persona.bulk.ledger import read_results
+
+    outcomes = {
+        result.row: (result.case_id, result.outcome)
+        for result in read_results(Path(report["ledger"]), report["plan_hash"])
+    }
+    return sorted(
+        {case_id for case_id, outcome in outcomes.values() if case_id and outcome not in ("updated", "unchanged")}
+    )
+
+
+def main() -> int:
+    """Apply the rows, write the report, and print the counts."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    _environment(arguments)
+    report = _run(arguments)
+    arguments.report.write_text(json.dumps({"failed": _not_as_wished(report)}))
+    print(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
