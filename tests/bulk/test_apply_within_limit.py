@@ -18,12 +18,12 @@ from airflow_provider_persona.simulator.config import ResetRounding
 
 @pytest.mark.parametrize("rounding", list(ResetRounding))
 def test_the_limit_is_used_up_and_never_run_into(tmp_path: Path, rounding: ResetRounding) -> None:
-    config = SimulatorConfig(cases=150, limit=50, window_seconds=2, reset_rounding=rounding, latency_ms=3)
+    config = SimulatorConfig(cases=110, limit=50, window_seconds=2, reset_rounding=rounding, latency_ms=3)
     with SimulatorServer(config) as sim:
         rows = decisions(sim)
         report = attempt(sim, plan_of(rows, tmp_path))
         statuses = Counter(request.status for request in sim.requests())
-        assert statuses == {200: 150}
+        assert statuses == {200: 110}
         assert_each_changed_once(sim, rows)
     assert report.throttled == 0
     assert report.waited > 2
