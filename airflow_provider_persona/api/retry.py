@@ -174,7 +174,7 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
     if request.method == "GET":
         return decision
     if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
-        return Unresolved(_unknown(request, str(decision.error)))
+        return Unresolved(_unknown(request, str(decision.error), decision.error))
     if not isinstance(decision, SendAgain) or not request.takes_idempotency_key or not decision.attempt.maybe_done:
         return decision
     if now + decision.after - decision.attempt.key_born <= KEY_GOOD_FOR:
@@ -295,7 +295,7 @@ def _is_json_object(response: Response) -> bool:
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:
     if maybe_done and request.method != "GET":
-        return Unresolved(_unknown(request, f"tried {_times(pause.attempt.number)}, last: {error}"))
+        return Unresolved(_unknown(request, f"tried {_times(pause.attempt.number)}, last: {error}", error))
     return Failed(error)
 
 
@@ -303,11 +303,11 @@ def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
-def _unknown(request: Request, reason: str, response: Response | None = None) -> PersonaUnresolvedError:
+def _unknown(request: Request, reason: str, last: Response | PersonaError | None = None) -> PersonaUnresolvedError:
     return PersonaUnresolvedError(
         f"whether Persona did {request.operation_id} is unknown ({reason}); look before doing it again",
-        status=response.status if response else None,
-        request_id=response.request_id if response else None,
+        status=last.status if last else None,
+        request_id=last.request_id if last else None,
         operation_id=request.operation_id,
         retryable=request.repeatable,
     )

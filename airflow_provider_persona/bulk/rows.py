@@ -131,7 +131,9 @@ class ColumnMapping:
             if (value := self._optional(row, name)) is not None:
                 change[name] = value
         for name in _LISTS:
-            if (value := self._optional(row, name)) is not None:
+            value = self._optional(row, name)
+            # Blank text stands for NULL in many exports; whoever wants no tags at all says so with an empty list, `[]`.
+            if value is not None and not (isinstance(value, str) and not value.strip()):
                 change[name] = _list_of(value, name)
         fields = _object_of(self._optional(row, "fields"))
         fields.update(

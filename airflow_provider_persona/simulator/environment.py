@@ -220,8 +220,9 @@ class Environment:
         return bool(parts)
 
     def _take_fault(self, exchange: Exchange) -> None:
-        if exchange.awaiting is not None:
-            exchange.fault = self.faults.take(exchange.awaiting)
+        awaiting, exchange.awaiting = exchange.awaiting, None  # a request lets one fault pass by at most once
+        if awaiting is not None:
+            exchange.fault = self.faults.take(awaiting)
             exchange.logged.fault = exchange.fault.kind if exchange.fault else None
 
     def _kind_of_key(self, incoming: Incoming) -> str:

@@ -198,6 +198,14 @@ def test_when_the_attempts_are_used_up(request_made, outcome, meaning):
     assert after(request_made, outcome, Attempt(key_born=0.0, number=POLICY.attempts)) == meaning
 
 
+def test_what_is_unresolved_after_an_answer_can_be_traced():
+    last = answer(503, Request_Id="req_1")
+    request_made = Request("set-status-for-a-case", "POST", "/api/v1/cases/case_1/set-status")
+    decision = decide(request_made, last, Attempt(key_born=0.0, number=POLICY.attempts), 10.0, POLICY)
+    assert isinstance(decision, Unresolved)
+    assert (decision.error.status, decision.error.request_id) == (503, "req_1")
+
+
 def test_the_delays_are_those_of_the_policy_lengthened_by_the_jitter():
     policy = RetryPolicy(delays=(1.0, 5.0), jitter=0.2)
     first = decide(MOVE, SILENT, Attempt(key_born=0.0), 0.0, policy, chance=0.5)

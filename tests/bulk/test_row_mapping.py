@@ -185,3 +185,11 @@ def test_fields_may_have_a_column_each_and_null_leaves_a_field_alone() -> None:
 )
 def test_what_databases_return_becomes_what_json_can_carry(value: Any, sent: Any) -> None:
     assert wish({"case_id": "case_1", "x": value}, {"fields": {"x": "x"}}).change.fields == {"x": sent}
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_blank_column_of_tags_leaves_the_tags_as_they_are_and_an_empty_list_removes_them(blank):
+    mapping = ColumnMapping.of(None, ["case_id", "status", "tags"])
+    row = {"case_id": "case_1", "status": "Open"}
+    assert mapping.read({**row, "tags": blank}).change.tags is None
+    assert mapping.read({**row, "tags": "[]"}).change.tags == ()

@@ -154,3 +154,9 @@ def test_rates_can_be_set_while_running(call, server) -> None:
     assert {call("GET", "/cases").status_code for _ in range(5)} == {500}
     server.configure(fault_rates={})
     assert {call("GET", "/cases").status_code for _ in range(5)} == {200}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.PROXY_503, FaultKind.HTTP_503])
+def test_a_scripted_fault_lets_as_many_pass_as_it_was_told(call, server, open_case, kind):
+    server.script_fault(kind, operation="set-status-for-a-case", skip=3)
+    assert [_outcome(call, open_case, f"skip-{number}") for number in range(5)] == [200, 200, 200, 503, 200]
