@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-persona",
         "name": "Persona",
-        "description": "Cases of Persona (withpersona.com): decided by the warehouse, updated exactly once.",
+        "description": "Brings the decisions of your warehouse into the cases of Persona (withpersona.com).",
         "versions": [__version__],
         "integrations": [
             {

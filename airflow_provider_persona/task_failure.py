@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 
 
 @contextmanager
@@ -27,6 +27,8 @@ def failing_for_good_when_useless_to_retry() -> Iterator[None]:
         if error.retryable:
             raise
         raise AirflowFailException(str(error)) from error
+    except AirflowNotFoundException as error:
+        raise AirflowFailException(f"{error}; add the connection, or correct its id") from error
     except BadCallError as error:
         raise AirflowFailException(str(error)) from error
     except ValidationError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.models import Case
 
 
@@ -67,3 +70,32 @@ class CountGoal:
         """Say where the wait stands when `seen` cases were found, looking at no more than `enough`."""
         reached = seen >= self.at_least if self.at_least is not None else seen <= (self.at_most or 0)
         return Verdict.REACHED if reached else Verdict.WAITING
+
+
+def labels(given: Iterable[str] | str | None) -> frozenset[str]:
+    """Return the statuses that an argument names: one, several, or a list that a template rendered to text.
+
+    :raises PersonaSettingsError: when a text cannot be told from a list that lost its form, since a guard that took it
+        for one status would guard nothing.
+    """
+    if given is None:
+        return frozenset()
+    if isinstance(given, str):
+        text = given.strip()
+        if text.startswith(("[", "(", "{")):
+            try:
+                given = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                raise _no_labels() from None
+        elif "," in text:
+            raise _no_labels()
+        else:
+            given = [given]
+    found = list(given)
+    if not all(isinstance(label, str) and label.strip() for label in found):
+        raise _no_labels()
+    return frozenset(found)
+
+
+def _no_labels() -> PersonaSettingsError:
+    return PersonaSettingsError("statuses are given as one text, or as a list of texts like ['Approved', 'Declined']")

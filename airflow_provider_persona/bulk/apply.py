@@ -13,7 +13,7 @@ from airflow_provider_persona.bulk.breaker import Breaker
 from airflow_provider_persona.bulk.case_writer import STOPS_THE_RUN, CaseWriter, RowContext
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.ledger import LedgerState, LedgerWriter, read_ledger
+from airflow_provider_persona.bulk.ledger import AttemptEnd, LedgerState, LedgerWriter, read_ledger
 from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan import Plan, PlanRow
 from airflow_provider_persona.bulk.report import FailureLimit, Progress, Report
@@ -133,7 +133,7 @@ class _Run:
             raise errors.exceptions[0] from None  # the store failed, or it is a fault of ours: one says enough
         finally:
             ticker.cancel()
-        end = "stopped" if self._stopped else "complete"
+        end = self._end()
         await self._ledger.close(end, self._now(), {outcome.value: n for outcome, n in self._counts.items()})
         report = Report(
             counts=self._counts,
@@ -153,9 +153,17 @@ class _Run:
             stopped_for_good=self._stopped_for_good,
             environment=self._client.environment.seen,
         )
-        if report.is_balanced and not report.failures and not self._options.dry_run:
-            self._plan.forget_values()
+        nothing_left = end is AttemptEnd.COMPLETE or (end is AttemptEnd.FAILED and not self._retryable)
+        if nothing_left and not self._options.dry_run:
+            self._plan.forget_values()  # nothing will take this plan up again
         return report
+
+    def _end(self) -> AttemptEnd:
+        if self._stopped is not None:
+            return AttemptEnd.STOPPED
+        failures = sum(self._counts[outcome] for outcome in NOT_DONE)
+        too_many = self._options.max_failures.is_exceeded_by(failures, self._plan.header.rows)
+        return AttemptEnd.FAILED if too_many else AttemptEnd.COMPLETE
 
     async def _work(self, rows: Iterator[tuple[PlanRow, RowContext]]) -> None:
         """Settle rows until none is left or the run has to stop."""
@@ -209,7 +217,7 @@ class _Run:
         )
 
     def _keys_are_old(self) -> bool:
-        last = self._before.last_at
+        last = self._before.in_doubt_since or self._before.last_at
         return last is not None and self._utc() - datetime.fromisoformat(last) > timedelta(seconds=KEY_GOOD_FOR)
 
     def _now(self) -> str:

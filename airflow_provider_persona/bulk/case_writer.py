@@ -29,6 +29,7 @@ READ_GOOD_FOR = 1.0
 """Seconds for which a read may stand behind a guarded write. A write that cannot go out by then needs another read."""
 
 _STALE_READS = 8
+_OWN_DOING = "already so after an interruption; it may have been this run's own doing"
 
 STOPS_THE_RUN = (
     PersonaAuthenticationError,
@@ -68,6 +69,7 @@ class RowWork:
     :param http_status: status of the last answer.
     :param request_ids: Persona's API logs of the writes.
     :param exchanges: the writes.
+    :param done: parts of the change that were made true.
     """
 
     row: PlanRow
@@ -81,6 +83,7 @@ class RowWork:
     http_status: int | None = None
     request_ids: list[str] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
     current: Case | None = None
     read_at: float = -math.inf
 
@@ -98,7 +101,9 @@ class RowWork:
 
     def become(self, outcome: RowOutcome, reason: str = "", error: PersonaError | None = None) -> None:
         """Settle the row."""
-        self.outcome, self.reason, self.error = outcome, reason, error
+        is_partial = outcome is not RowOutcome.UPDATED and bool(self.done)
+        self.reason = f"{reason}; already changed: {', '.join(self.done)}" if is_partial else reason
+        self.outcome, self.error = outcome, error
         if error is not None:
             self.http_status = error.status or self.http_status
             if error.request_id is not None and error.request_id not in self.request_ids:
@@ -176,18 +181,20 @@ class CaseWriter:
             await self._read(work)
         steps = work.change.steps(work.current)
         if not steps:
-            own = "already so after an interruption; it may have been this run's own doing"
-            return RowOutcome.UNCHANGED, own if work.context.in_doubt else ""
+            return RowOutcome.UNCHANGED, _OWN_DOING if work.context.in_doubt else ""
         objection = self._objection(work) if guarded else None
+        if objection is not None and work.context.in_doubt and work.status == work.change.status is not None:
+            # The status is changed last, so whoever changed it under this guard had changed the rest.
+            return RowOutcome.UNCHANGED, _OWN_DOING
         if objection is not None:
             return RowOutcome.SKIPPED_GUARD, objection
         if self._dry_run:
             return RowOutcome.PLANNED, ""
-        for number, step in enumerate(steps):
+        for step in steps:
             objection = await self._carry_out(work, step, guarded=guarded)
             if objection is not None:
-                done = ", ".join(part.part for part in steps[:number])
-                return RowOutcome.SKIPPED_GUARD, f"{objection}; already changed: {done}" if done else objection
+                return RowOutcome.SKIPPED_GUARD, objection
+            work.done.append(step.part)
         return RowOutcome.UPDATED, ""
 
     async def _carry_out(self, work: RowWork, step: Step, *, guarded: bool) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from airflow_provider_persona.api.lifecycle import labels
+
 
 @dataclass(frozen=True, slots=True)
 class Guards:
@@ -23,7 +25,7 @@ class Guards:
     @classmethod
     def of(cls, only_from: Iterable[str] | str | None, never_from: Iterable[str] | str | None = None) -> Guards:
         """Return the guards for arguments as users give them: one status or several."""
-        return cls(None if only_from is None else _labels(only_from), _labels(never_from or ()))
+        return cls(None if only_from is None else labels(only_from), labels(never_from))
 
     def needs_read(self, expected: str | None) -> bool:
         """Whether the case's status must be known to apply them."""
@@ -42,7 +44,3 @@ class Guards:
         if status in self.never_from:
             return f"its status is {status}, which is never changed"
         return None
-
-
-def _labels(given: Iterable[str] | str) -> frozenset[str]:
-    return frozenset({given}) if isinstance(given, str) else frozenset(given)

@@ -16,6 +16,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import IO, Any
 
 from airflow_provider_persona.api.messages import canonical_json
@@ -38,22 +39,62 @@ _CODES = {outcome: code for code, outcome in enumerate(RowOutcome, 1)}
 _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
 
 
+class AttemptEnd(StrEnum):
+    """How an attempt at a plan ended."""
+
+    COMPLETE = "complete"
+    """Every row has an outcome, and no more failed than may."""
+    FAILED = "failed"
+    """Every row has an outcome, and more failed than may."""
+    STOPPED = "stopped"
+    """It stopped before its end."""
+
+
 @dataclass(slots=True)
 class LedgerState:
     """What a ledger says, in a few bytes a row.
 
     :param last_segment: number of the last segment, 0 when there is none.
-    :param complete: whether the last attempt came to the end of the plan.
+    :param end: how the last attempt ended, or None when it broke off.
     :param in_doubt: how many rows at most may have been under way when attempts broke off.
+    :param in_doubt_since: time of the last line of the earliest attempt among those, or None when there was but one.
     :param last_at: UTC time of the last line, ISO 8601, or None when there is none.
     """
 
     last_segment: int = 0
-    complete: bool = False
+    end: AttemptEnd | None = None
     in_doubt: int = 0
+    in_doubt_since: str | None = None
     last_at: str | None = None
+    _attempt: str | None = None
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
     _generations: array[int] = field(default_factory=lambda: array("H"))
+    _retryable: set[int] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last attempt came to the end of the plan."""
+        return self.end in (AttemptEnd.COMPLETE, AttemptEnd.FAILED)
+
+    @property
+    def is_worth_another_attempt(self) -> bool:
+        """Whether going on with the plan may settle more: it broke off, or failed for rows that may yet succeed."""
+        return not self.complete or (self.end is AttemptEnd.FAILED and bool(self._retryable))
+
+    def begin_attempt(self, at: str, concurrency: int) -> None:
+        """Take in the opening line of a segment."""
+        if at != self._attempt and self.last_at is not None and self.in_doubt:
+            self.in_doubt_since = min(self.in_doubt_since or self.last_at, self.last_at)
+        if at != self._attempt:  # else one more segment of the same attempt
+            self._attempt, self.last_at = at, at
+        self.end = None
+        self.in_doubt = max(self.in_doubt, concurrency)
+
+    def end_attempt(self, end: AttemptEnd) -> None:
+        """Take in the closing line of an attempt."""
+        self.end = end
+        if self.complete:
+            self.in_doubt, self.in_doubt_since = 0, None
 
     def outcome(self, row: int) -> RowOutcome | None:
         """Return what became of a row, or None when nothing is known of it."""
@@ -80,6 +121,7 @@ class LedgerState:
             self._outcomes.extend(bytes(short))
             self._generations.extend([0] * short)
         self._outcomes[result.row] = _CODES[result.outcome]
+        (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
         if result.outcome in NOT_DONE:
             self._generations[result.row] = min(result.generation + 1, 0xFFFF)
         self.last_at = result.at
@@ -116,12 +158,9 @@ def read_ledger(folder: StorePath, plan_hash: str) -> LedgerState:
         if "row" in line:
             state.record(RowResult.from_line(line))
         elif "segment" in line:
-            state.complete = False
-            state.in_doubt = max(state.in_doubt, line["concurrency"])
-            state.last_at = state.last_at or line["at"]
+            state.begin_attempt(line["at"], line["concurrency"])
         elif "end" in line:
-            state.complete = line["end"] == "complete"
-            state.in_doubt = 0 if state.complete else state.in_doubt
+            state.end_attempt(AttemptEnd(line["end"]))
     return state
 
 
@@ -173,9 +212,9 @@ class LedgerWriter:
         """Put a row's record down; when this returns, it outlives the process."""
         await self._put(result.to_line(self._plan_hash))
 
-    async def close(self, end: str, at: str, counts: Mapping[str, int]) -> None:
-        """Write how the attempt ended (`complete` or `stopped`) and the counts of all rows."""
-        await self._put({"plan": self._plan_hash, "end": end, "at": at, "counts": dict(counts)})
+    async def close(self, end: AttemptEnd, at: str, counts: Mapping[str, int]) -> None:
+        """Write how the attempt ended and the counts of all rows."""
+        await self._put({"plan": self._plan_hash, "end": end.value, "at": at, "counts": dict(counts)})
 
     def release(self) -> None:
         """Close the file, however the attempt ended."""

@@ -56,11 +56,6 @@ class PlanHeader:
     hash: str = ""
     format: int = FORMAT
 
-    @property
-    def valid(self) -> int:
-        """Rows that can be sent."""
-        return self.rows - self.invalid
-
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -77,7 +78,8 @@ class ColumnMapping:
         if unknown:
             raise BulkError(f"mapping knows no {', '.join(unknown)}; it knows {', '.join(_KNOWN)}")
         by_field = given.pop("fields") if isinstance(given.get("fields"), Mapping) else {}
-        wanted = {name: name for name in _KNOWN if name in columns} | given
+        by_our_name = {column.lower(): column for column in columns}  # many databases write names in capitals
+        wanted = {name: by_our_name[name] for name in _KNOWN if name in by_our_name} | given
         if "case_id" not in wanted:
             raise MissingColumnError(_lacks(["case_id"], columns))
         named = {*wanted.values(), *by_field.values()}
@@ -89,6 +91,7 @@ class ColumnMapping:
             raise BulkError(f"the rows have more than one column {', '.join(twice)}; give each a name of its own")
         if not by_field and not set(wanted) & set(_PARTS):
             raise MissingColumnError(_lacks(["status"], columns))
+        _refuse_misspelt([name for name in _KNOWN if name not in wanted], set(columns) - named)
         return cls(wanted, by_field)
 
     def read(self, row: Mapping[str, Any]) -> Wish | InvalidRow:
@@ -96,6 +99,8 @@ class ColumnMapping:
         case_id = row[self.columns["case_id"]]
         if case_id is None or case_id == "":
             return InvalidRow(None, "no case id")
+        if not isinstance(case_id, str):
+            return InvalidRow(None, "the case id is not text")
         try:
             path_segment(case_id, "case id")
         except BadCallError:
@@ -146,6 +151,13 @@ class ColumnMapping:
 
 class _RowError(ValueError):
     """What is wrong with a row, without its values."""
+
+
+def _refuse_misspelt(unused: list[str], extra: set[str]) -> None:
+    """Refuse a column that nearly has one of our names: taken for another one, its guard would silently not guard."""
+    for name in unused:
+        for column in difflib.get_close_matches(name, {column.lower() for column in extra}, n=1, cutoff=0.85):
+            raise MissingColumnError(f"the rows have a column {column}; is it {name}? Rename it, or leave it out")
 
 
 def _lacks(missing: list[str], found: list[str]) -> str:

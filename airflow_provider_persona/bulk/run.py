@@ -98,9 +98,7 @@ def _is_to_be_resumed(plan: Plan, source: str) -> bool:
     if plan.header.source != source:
         log.info("%s came from another query or mapping; planning anew", plan.uri)
         return False
-    state = read_ledger(plan.folder, plan.header.hash)
-    settled = sum(count for outcome, count in state.counts().items() if outcome.value not in ("failed", "unresolved"))
-    return not state.complete or settled < plan.header.rows
+    return read_ledger(plan.folder, plan.header.hash).is_worth_another_attempt
 
 
 def judge(report: Report, options: ApplyOptions) -> None:

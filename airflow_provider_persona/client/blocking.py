@@ -90,7 +90,7 @@ class PersonaClient:
         """The one session of this client, made at the first call."""
         with self._lock:
             if self._session is None:
-                self._session = _new_session(self.settings)
+                self._session = new_session(self.settings)
             return self._session
 
     def call(
@@ -244,7 +244,8 @@ def _headers(
     return headers
 
 
-def _new_session(settings: PersonaSettings) -> requests.Session:
+def new_session(settings: PersonaSettings) -> requests.Session:
+    """Return a session that authenticates and follows no redirect."""
     import requests
 
     class BearerAuth(requests.auth.AuthBase):

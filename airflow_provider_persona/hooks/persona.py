@@ -295,9 +295,12 @@ class PersonaHook(HttpHook):
         extra_options: dict[str, Any] | None = None,  # noqa: ARG002 - the parent's parameter
     ) -> requests.Session:
         """Return the pooled session; it authenticates and follows no redirect, `run` and `call` do more."""
-        session = self.client.session
-        if headers:
-            session.headers.update(headers)
+        if not headers:
+            return self.client.session
+        from airflow_provider_persona.client.blocking import new_session
+
+        session = new_session(self.settings)  # one of its own, so that the headers do not stay on the pooled one
+        session.headers.update(headers)
         return session
 
     def run(

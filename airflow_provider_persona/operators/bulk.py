@@ -7,10 +7,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.operators.private_templates import PrivateTemplatesOperator
+from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_persona.hooks.persona import PersonaHook
 
 
-class BulkCaseUpdateOperator(PrivateTemplatesOperator):
+class BulkCaseUpdateOperator(BaseOperator):
     """What all operators share that change many cases; they differ in where the rows come from.
 
     The rows become a plan in a file, the plan is applied with many rows under way at once within the request limit, and
@@ -110,12 +110,13 @@ class BulkCaseUpdateOperator(PrivateTemplatesOperator):
         from airflow_provider_persona.bulk.run import judge
         from airflow_provider_persona.hooks.persona import PersonaHook
 
-        self.render_private_templates(context)
         with failing_for_good_when_useless_to_retry():
             options = self._options()
             hook = PersonaHook(self.persona_conn_id, reserve=self.reserve)
             plan = self._plan(hook, context)
             report = asyncio.run(self._apply(plan, hook, options))
+            if options.dry_run:
+                plan.forget_values()  # this task is the only one that could have applied it
             self.log.info("%s. Plan: %s. Ledger: %s", report, report.plan, report.ledger)
             try:
                 judge(report, options)
@@ -200,31 +201,38 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
     The other parameters are those of `BulkCaseUpdateOperator`.
     """
 
-    private_template_fields: Sequence[str] = ("changes",)
+    template_fields: Sequence[str] = ("changes", *BulkCaseUpdateOperator.template_fields)
+    changes = PrivateTemplate()
 
     def __init__(self, *, changes: Iterable[Mapping[str, Any]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.changes = changes
-        self.follow_private_templates()
 
     def read_wishes(self) -> Iterator[Wish | InvalidRow]:
-        """Yield what each of the given rows wishes for.
-
-        :raises BulkError: when `changes` is no list of mappings.
-        """
-        from airflow_provider_persona.bulk.errors import BulkError
+        """Yield what each of the given rows wishes for."""
         from airflow_provider_persona.bulk.run import wishes_of
 
-        rows = self.changes
-        if isinstance(rows, str | Mapping) or not all(isinstance(row, Mapping) for row in rows):
-            raise BulkError("changes is a list of mappings, like [{'case_id': 'case_…', 'status': 'Declined'}]")
-        yield from wishes_of(rows, self.mapping)
+        yield from wishes_of(self._rows(), self.mapping)
 
     def source(self) -> str:
         """Return a fingerprint of the rows and the mapping."""
         from airflow_provider_persona.bulk.run import fingerprint
 
-        return fingerprint(list(self.changes), self.mapping)
+        return fingerprint(self._rows(), self.mapping)
+
+    def _rows(self) -> list[Mapping[str, Any]]:
+        """Return the rows as rendered.
+
+        :raises BulkError: when `changes` is no list of mappings.
+        """
+        from airflow_provider_persona.bulk.errors import BulkError
+
+        given = revealed(self.changes)
+        rows = list(given) if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else [given]
+        if not all(isinstance(row, Mapping) for row in rows) or isinstance(given, Mapping):
+            raise BulkError("changes is a list of mappings, like [{'case_id': 'case_…', 'status': 'Declined'}]")
+        self.changes = rows  # a generator can be read once only
+        return rows
 
 
 def _as_bool(value: bool | str) -> bool:  # noqa: FBT001 - it is what is converted

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.operators.private_templates import PrivateTemplatesOperator
+from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.case_writer import RowWork
 
 
-class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
+class PersonaUpdateCaseOperator(BaseOperator):
     """Makes one case as wanted, with the least number of calls, and checks Persona's answers.
 
     What is not given stays as it is. The status is changed last. Without a guard nothing is read first, so one wanted
     status is one request; with a guard the case is read just before, and what is already so is not written.
 
-    All arguments are templates. What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because
-    it may hold personal data.
+    What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because it may hold personal data.
 
     Returns to XCom: `id`, `status` (as Persona answered), `outcome` (`updated` or `unchanged`) and `request_ids`.
 
@@ -52,8 +51,11 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
     template_fields: Sequence[str] = (
         "case_id",
         "status",
+        "fields",
         "case_queue_id",
         "sla_expires_in",
+        "attachments",
+        "assignee",
         "tags",
         "add_tags",
         "remove_tags",
@@ -63,7 +65,9 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
         "never_from",
         "persona_conn_id",
     )
-    private_template_fields: Sequence[str] = ("fields", "attachments", "assignee")
+    fields = PrivateTemplate()
+    attachments = PrivateTemplate()
+    assignee = PrivateTemplate()
     ui_color = "#dce6ff"
 
     def __init__(
@@ -106,7 +110,6 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
         self.only_from = only_from
         self.never_from = never_from
         self.persona_conn_id = persona_conn_id
-        self.follow_private_templates()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the case as wanted.
@@ -117,7 +120,6 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
         """
         from airflow_provider_persona.bulk.outcomes import RowOutcome
 
-        self.render_private_templates(context)
         with failing_for_good_when_useless_to_retry():
             work = self._change_case(self._change(), context)
             if work.error is not None:
@@ -138,11 +140,11 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
 
         given: dict[str, Any] = {
             "status": self.status,
-            "fields": self.fields,
+            "fields": revealed(self.fields),
             "case_queue_id": self.case_queue_id,
             "sla_expires_in": self.sla_expires_in,
-            "attachments": self.attachments,
-            "assignee": self.assignee,
+            "attachments": revealed(self.attachments),
+            "assignee": revealed(self.assignee),
             "tags": self.tags,
             "add_tags": self.add_tags,
             "remove_tags": self.remove_tags,
@@ -179,6 +181,6 @@ class PersonaUpdateCaseOperator(PrivateTemplatesOperator):
         async def change_case() -> RowWork:
             async with client:
                 writer = CaseWriter(client, identity, guards=guards, compare=False, dry_run=False)
-                return await writer.settle(PlanRow(1, self.case_id, change), RowContext())
+                return await writer.settle(PlanRow(1, self.case_id, change), RowContext(in_doubt=ti.try_number > 1))
 
         return asyncio.run(change_case())

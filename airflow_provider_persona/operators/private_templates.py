@@ -1,31 +1,46 @@
-"""Arguments that are templates, and that Airflow must not keep rendered.
+"""Template fields whose rendered values Airflow must not keep.
 
-Airflow stores what every template field renders to and shows it under "Rendered Template". Arguments that hold
-personal data are therefore no template fields: they are rendered when the task executes, and nowhere kept.
+Airflow stores what every template field renders to and shows it under "Rendered Template". Arguments that may hold
+personal data are template fields like all others, so dependencies, mapping and rendering are Airflow's own; but once
+rendered, their value stands in a wrapper that Airflow can store no more of than its kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from airflow.providers.common.compat.sdk import BaseOperator, XComArg
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+from typing import Any
 
 
-class PrivateTemplatesOperator(BaseOperator):
-    """An operator with `private_template_fields` beside its `template_fields`."""
+class Concealed:
+    """Holds a rendered value; shows only of what kind it is.
 
-    private_template_fields: Sequence[str] = ()
+    :param value: the value.
+    """
 
-    def follow_private_templates(self) -> None:
-        """Set the tasks upstream whose results the private fields take, as Airflow does for template fields."""
-        for name in self.private_template_fields:
-            XComArg.apply_upstream_relationship(self, getattr(self, name))
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
-    def render_private_templates(self, context: Context) -> None:
-        """Render the private fields in place."""
-        for name in self.private_template_fields:
-            setattr(self, name, self.render_template(getattr(self, name), context))
+    def __repr__(self) -> str:
+        return f"(a {type(self.value).__name__} that is not kept, since it may hold personal data)"
+
+
+class PrivateTemplate:
+    """A template field of an operator that conceals its value from the time it is rendered.
+
+    The first value that is set is the argument, a template still; Airflow sets the next one, which is what it renders
+    to.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute = f"_private_{name}"
+
+    def __get__(self, operator: Any, owner: type | None = None) -> Any:
+        return self if operator is None else operator.__dict__.get(self._attribute)
+
+    def __set__(self, operator: Any, value: Any) -> None:
+        is_argument = self._attribute not in operator.__dict__
+        operator.__dict__[self._attribute] = value if is_argument or isinstance(value, Concealed) else Concealed(value)
+
+
+def revealed(value: Any) -> Any:
+    """Return what a private template renders to, or the argument where nothing was rendered."""
+    return value.value if isinstance(value, Concealed) else value

@@ -127,9 +127,9 @@ class PersonaCaseSensor(_CaseSensor):
     @property
     def goal(self) -> CaseGoal:
         """What is waited for, as rendered."""
-        from airflow_provider_persona.api.lifecycle import CaseGoal
+        from airflow_provider_persona.api.lifecycle import CaseGoal, labels
 
-        return CaseGoal(_labels(self.target_statuses), _labels(self.failure_statuses), self.resolved)
+        return CaseGoal(labels(self.target_statuses), labels(self.failure_statuses), self.resolved)
 
     def look(self) -> PokeReturnValue:
         """Read the case's status once."""
@@ -235,9 +235,3 @@ class PersonaCasesSensor(_CaseSensor):
         """Return the number of cases that ended the wait."""
         self.log.info("The filter finds %s cases", ended.count)
         return ended.count
-
-
-def _labels(given: str | Sequence[str] | None) -> frozenset[str]:
-    if given is None:
-        return frozenset()
-    return frozenset({given}) if isinstance(given, str) else frozenset(given)

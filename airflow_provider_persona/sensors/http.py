@@ -28,8 +28,10 @@ class PersonaHttpSensor(HttpSensor):
     The other parameters are those of `HttpSensor`.
     """
 
-    def __init__(self, *, endpoint: str, http_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
-        super().__init__(endpoint=endpoint, http_conn_id=http_conn_id, **kwargs)
+    def __init__(
+        self, *, endpoint: str, http_conn_id: str = DEFAULT_CONN_ID, deferrable: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(endpoint=endpoint, http_conn_id=http_conn_id, deferrable=deferrable, **kwargs)
         if self.deferrable:
             raise ValueError(
                 f"{self.task_id}: PersonaHttpSensor cannot be deferred; use PersonaCaseSensor, or mode='reschedule'"

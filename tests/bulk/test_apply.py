@@ -269,10 +269,10 @@ def test_personal_values_are_in_no_record_and_are_deleted_when_the_run_is_done(
     rows = [row | {"note": CANARY, "assignee": f"{CANARY}@example.com"} for row in to_approved(opened)]
     rows[0] |= {"assignee": "ana.reviewer@example.com"}
     plan = plan_of(rows, tmp_path, NOTE)
+    assert CANARY in (tmp_path / VALUES_FILE).read_text()
     first = attempt(persona, plan)
     assert first.counts == {RowOutcome.UPDATED: 1, RowOutcome.FAILED: 3}  # no such users
-    assert (tmp_path / VALUES_FILE).exists()  # another attempt needs them
-    assert CANARY in (tmp_path / VALUES_FILE).read_text()
+    assert not (tmp_path / VALUES_FILE).exists()  # no attempt could do better with them
     records = [entry for entry in tmp_path.iterdir() if entry.name != VALUES_FILE]
     assert len(records) == 2
     assert not any(CANARY in entry.read_text() for entry in records)
@@ -295,3 +295,10 @@ def test_the_ledger_ends_with_the_balance(persona: SimulatorServer, tmp_path: Pa
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(BulkError):
         ApplyOptions(**options)
+
+
+def test_what_a_failed_row_had_changed_before_is_on_the_ledger(persona: SimulatorServer, tmp_path: Path) -> None:
+    opened = cases_in(persona, "Open")[0]
+    plan = plan_of([{"case_id": opened, "status": "Nope", "add_tags": "vip"}], tmp_path)
+    assert attempt(persona, plan).failures == 1
+    assert last_results(plan)[1].reason.endswith("; already changed: tags")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
 from airflow_provider_persona.bulk.errors import PlanError, StoreError
-from airflow_provider_persona.bulk.ledger import LedgerWriter, read_ledger, read_results, segment_names
+from airflow_provider_persona.bulk.ledger import (
+    AttemptEnd,
+    LedgerState,
+    LedgerWriter,
+    read_ledger,
+    read_results,
+    segment_names,
+)
 from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan import Plan
 from airflow_provider_persona.bulk.store import StorePath, as_local, prepare_folder
@@ -39,7 +47,9 @@ FULL = RowResult(
 )
 
 
-def write(folder: StorePath, results: list[RowResult], *, end: str | None = "complete", first: int = 1) -> None:
+def write(
+    folder: StorePath, results: list[RowResult], *, end: AttemptEnd | None = AttemptEnd.COMPLETE, first: int = 1
+) -> None:
     async def go() -> None:
         ledger = LedgerWriter(folder, "hash", first, 24, CREATED)
         await ledger.open()
@@ -70,7 +80,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_state_keeps_the_last_word_on_each_row_and_the_next_key(tmp_path: Path) -> None:
     write(tmp_path, [updated(1), FULL])
-    write(tmp_path, [updated(9)], end="stopped", first=2)
+    write(tmp_path, [updated(9)], end=AttemptEnd.STOPPED, first=2)
     state = read_ledger(tmp_path, "hash")
     assert (state.last_segment, state.complete, state.in_doubt, state.last_at) == (2, False, 24, CREATED)
     assert state.counts() == {RowOutcome.UPDATED: 2, RowOutcome.FAILED: 1}
@@ -159,7 +169,7 @@ def test_in_an_object_store_segments_stay_short(shelf: StorePath) -> None:
         await ledger.open()
         for first in range(1, 2401, 24):
             await asyncio.gather(*(ledger.record(updated(row)) for row in range(first, first + 24)))
-        await ledger.close("complete", CREATED, {})
+        await ledger.close(AttemptEnd.COMPLETE, CREATED, {})
 
     asyncio.run(go())
     sizes = [len((shelf / name).read_bytes().splitlines()) for name in segment_names(shelf)]
@@ -240,3 +250,14 @@ def test_a_run_that_meets_no_trouble_leaves_whole_lines_only(persona: SimulatorS
     lines = lines_of(tmp_path / "ledger-00001.jsonl")
     assert [line["row"] for line in lines[1:-1]] != []
     assert sorted(line["row"] for line in lines[1:-1]) == list(range(1, 51))
+
+
+def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) -> None:
+    state = LedgerState()
+    state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24)
+    state.record(replace(updated(1), at="2026-01-05T00:10:00.000+00:00"))
+    state.begin_attempt("2026-01-05T00:50:00.000+00:00", 24)
+    state.record(replace(updated(2), at="2026-01-05T00:51:00.000+00:00"))
+    assert state.in_doubt_since == "2026-01-05T00:10:00.000+00:00"
+    state.end_attempt(AttemptEnd.FAILED)
+    assert (state.in_doubt, state.in_doubt_since) == (0, None)

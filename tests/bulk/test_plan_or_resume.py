@@ -59,11 +59,30 @@ def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(
     assert_each_changed_once(persona, warehouse.rows)
 
 
-def test_a_plan_with_failed_rows_is_taken_up_again(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_whose_failures_no_attempt_can_mend_is_made_anew(persona: SimulatorServer, tmp_path: Path) -> None:
     warehouse = Warehouse([*decisions(persona, 2), {"case_id": "case_missing", "status": "Open"}])
     plan = planned(warehouse, tmp_path)
     assert attempt(persona, plan).failures == 1
+    warehouse.rows[-1] = decisions(persona, 3)[-1]  # somebody mends the row and clears the task
+    assert planned(warehouse, tmp_path) != plan
+
+
+def test_a_plan_with_failures_that_may_pass_is_taken_up_again(persona: SimulatorServer, tmp_path: Path) -> None:
+    warehouse = Warehouse(decisions(persona, 3))
+    plan = planned(warehouse, tmp_path)
+    persona.script_fault("http_503", case_id=warehouse.rows[1]["case_id"], times=100)
+    assert attempt(persona, plan).failures == 1
+    persona.clear_faults()
     assert planned(warehouse, tmp_path) == plan
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 3}
+
+
+def test_a_plan_whose_failures_were_allowed_is_made_anew(persona: SimulatorServer, tmp_path: Path) -> None:
+    warehouse = Warehouse(decisions(persona, 3))
+    plan = planned(warehouse, tmp_path)
+    persona.script_fault("http_503", case_id=warehouse.rows[1]["case_id"], times=100)
+    assert attempt(persona, plan, max_failures=FailureLimit(1)).failures == 1
+    assert planned(warehouse, tmp_path) != plan
 
 
 def test_after_a_settled_plan_the_warehouse_is_asked_again_and_the_old_one_stays(

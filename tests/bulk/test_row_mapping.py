@@ -98,7 +98,7 @@ def test_a_row_without_case_id_or_status_is_invalid(empty: str | None) -> None:
 
 @pytest.mark.parametrize(
     "case_id",
-    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "a#x", "a%2F", "a\n", "a\x00", 7, float("nan"), "\ud800"],
+    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "a#x", "a%2F", "a\n", "a\x00", "\ud800"],
 )
 def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any) -> None:
     found = read({"case_id": case_id, "status": "Open"})
@@ -193,3 +193,24 @@ def test_a_blank_column_of_tags_leaves_the_tags_as_they_are_and_an_empty_list_re
     row = {"case_id": "case_1", "status": "Open"}
     assert mapping.read({**row, "tags": blank}).change.tags is None
     assert mapping.read({**row, "tags": "[]"}).change.tags == ()
+
+
+@pytest.mark.parametrize("case_id", [7, float("nan"), b"case_1"])
+def test_an_id_that_is_no_text_is_told_so(case_id):
+    assert reason({"case_id": case_id, "status": "Open"}) == "the case id is not text"
+
+
+def test_columns_in_capitals_are_found_with_their_guard():
+    mapping = ColumnMapping.of(None, ["CASE_ID", "STATUS", "EXPECTED_STATUS"])
+    wish = mapping.read({"CASE_ID": "case_1", "STATUS": "Declined", "EXPECTED_STATUS": "Open"})
+    assert (wish.change.status, wish.expected_status) == ("Declined", "Open")
+
+
+@pytest.mark.parametrize("column", ["expected_statuss", "expectedstatus", "Expected_Staus", "case_queue"])
+def test_a_column_that_nearly_has_one_of_our_names_is_refused(column):
+    with pytest.raises(MissingColumnError, match=r"is it (expected_status|case_queue_id)"):
+        ColumnMapping.of(None, ["case_id", "status", column])
+
+
+def test_a_column_that_the_mapping_uses_may_be_called_as_it_likes():
+    assert ColumnMapping.of({"status": "expected_statuss"}, ["case_id", "expected_statuss"]).columns["status"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,3 +181,11 @@ def test_postgresql_as_the_warehouse_end_to_end(transfer, persona, postgres_tabl
     assert _report(instance)["counts"]["updated"] == 50
     assert {effect.case_id for effect in persona.journal()} == set(decided)
     assert len(persona.journal()) == 100  # a tag and a status each
+
+
+def test_a_query_of_many_rows_needs_little_memory_from_query_to_report(persona):
+    """Through query, plan, apply (as a dry run) and ledger, in a process of its own."""
+    script = Path(__file__).with_name("operator_memory.py")
+    command = [sys.executable, "-W", "ignore", str(script), "50000", persona.url, SANDBOX_KEY]
+    grown = float(subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).splitlines()[-1])
+    assert grown < 20
