@@ -138,7 +138,7 @@ class Progress:
         parts = [f"{self.done} of {self.rows} rows ({share})", f"{self.rate:.1f}/s"]
         parts += [f"{count} {outcome.value}" for outcome, count in self.counts.items() if count]
         if self.waits_for is not None:
-            parts.append(f"waiting {self.waits_for:.0f} s for the next window")
+            parts.append(f"waiting {max(1, round(self.waits_for))} s for the next window")
         if self.left is not None:
             parts.append(f"about {self.left:.0f} s left")
         return ", ".join(parts)
