@@ -38,11 +38,17 @@ def _remove_airflow_home() -> Iterator[None]:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-@pytest.fixture
-def persona() -> Iterator[SimulatorServer]:
-    """A simulated Persona with 300 cases and no limit worth the name."""
+@pytest.fixture(scope="session")
+def _running_persona() -> Iterator[SimulatorServer]:
     with SimulatorServer(SimulatorConfig(cases=300, limit=1_000_000, search_lag_seconds=0)) as server:
         yield server
+
+
+@pytest.fixture
+def persona(_running_persona: SimulatorServer) -> SimulatorServer:
+    """A simulated Persona with 300 cases and no limit worth the name, begun anew for each test."""
+    _running_persona.reset()
+    return _running_persona
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 API_PREFIX = "/api/v1"
 """Every path of the API starts so; `links.next` already holds it (docs.withpersona.com/pagination)."""
@@ -56,6 +57,24 @@ class Request:
     def takes_idempotency_key(self) -> bool:
         """Whether Persona keeps the answer under a key: for POST only (docs.withpersona.com/idempotence)."""
         return self.method == "POST"
+
+    @property
+    def target(self) -> str:
+        """Path and query as they stand on the wire, below the host."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    def content(self) -> bytes | None:
+        """Return the body as bytes, or None when there is none. Holds personal data: never log it."""
+        return None if self.body is None else canonical_json(self.body)
+
+    def headers(self, idempotency_key: str | None) -> dict[str, str]:
+        """Return the headers of this request alone, beside those of every request."""
+        headers = {"Accept": "*/*"} if self.binary else {}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        return headers
 
 
 def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -14,18 +14,11 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import (
-    FailurePoint,
-    Outcome,
-    Request,
-    Response,
-    TransportFailure,
-    canonical_json,
-)
+from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
@@ -161,12 +154,11 @@ class AsyncPersonaClient:
             self.budget.lost(grant)
             self._answer_seen.set()
             raise
+        self.usage.saw(outcome)
         if isinstance(outcome, Response):
             self.budget.answered(grant, outcome, self.clock())
-            self.usage.statuses[outcome.status] += 1
         else:
             self.budget.lost(grant)
-            self.usage.statuses[0] += 1
         self._answer_seen.set()
         if isinstance(outcome, Response):
             self.environment.check(outcome)
@@ -204,16 +196,12 @@ class AsyncPersonaClient:
         from yarl import URL
 
         session = self._session or self._new_session()
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        headers = {} if key is None else {"Idempotency-Key": key}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
         try:
             async with session.request(
                 request.method,
-                URL(f"{self.settings.host}{request.path}{query}", encoded=True),
-                data=None if request.body is None else canonical_json(request.body),
-                headers=headers,
+                URL(self.settings.host + request.target, encoded=True),
+                data=request.content(),
+                headers=request.headers(key),
                 allow_redirects=False,
                 proxy=self._proxy or None,
             ) as answer:

@@ -12,18 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import (
-    FailurePoint,
-    Outcome,
-    Request,
-    Response,
-    TransportFailure,
-    canonical_json,
-)
+from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
@@ -157,12 +149,11 @@ class PersonaClient:
                 self.budget.lost(grant)
             raise
         with self._lock:
+            self.usage.saw(outcome)
             if isinstance(outcome, Response):
                 self.budget.answered(grant, outcome, self._clock())
-                self.usage.statuses[outcome.status] += 1
             else:
                 self.budget.lost(grant)
-                self.usage.statuses[0] += 1
         if isinstance(outcome, Response):
             self.environment.check(outcome)
         return outcome
@@ -203,14 +194,13 @@ class PersonaClient:
         import requests
         import urllib3
 
-        query = f"?{urlencode(request.query)}" if request.query else ""
         deadline = self._clock() + self.settings.connect_timeout + timeout
         try:
             with self.session.request(
                 request.method,
-                f"{self.settings.host}{request.path}{query}",
-                data=None if request.body is None else canonical_json(request.body),
-                headers=_headers(self.settings, request, key, headers),
+                self.settings.host + request.target,
+                data=request.content(),
+                headers={**headers, **self.settings.headers(), **request.headers(key)},
                 timeout=(self.settings.connect_timeout, timeout),
                 verify=self.settings.verify,
                 allow_redirects=False,
@@ -229,19 +219,6 @@ class PersonaClient:
             if self._clock() > deadline:
                 raise TimeoutError("no full answer in time")
         return b"".join(chunks)
-
-
-def _headers(
-    settings: PersonaSettings, request: Request, key: str | None, further: Mapping[str, str]
-) -> dict[str, str]:
-    headers = {**further, **settings.headers()}
-    if request.binary:
-        headers["Accept"] = "*/*"
-    if request.body is not None:
-        headers["Content-Type"] = "application/json"
-    if key is not None:
-        headers["Idempotency-Key"] = key
-    return headers
 
 
 def new_session(settings: PersonaSettings) -> requests.Session:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from airflow_provider_persona.api.messages import Outcome, Response
+
 
 @dataclass(slots=True)
 class Usage:
@@ -22,6 +24,10 @@ class Usage:
     retries: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     waiting_until: float | None = None
+
+    def saw(self, outcome: Outcome) -> None:
+        """Count an answer, or its absence."""
+        self.statuses[outcome.status if isinstance(outcome, Response) else 0] += 1
 
     @property
     def throttled(self) -> int:

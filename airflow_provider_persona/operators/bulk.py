@@ -195,8 +195,8 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
 
     For rows in a database use `SqlToPersonaCasesOperator`, which streams them.
 
-    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. A template, like all
-        arguments; what it renders to is not kept by Airflow, because rows may hold personal data.
+    :param changes: rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. A template; what
+        it renders to is not kept by Airflow, because rows may hold personal data.
 
     The other parameters are those of `BulkCaseUpdateOperator`.
     """

@@ -12,22 +12,9 @@ from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client import AsyncPersonaClient, PersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
 
 QUICK = RetryPolicy(delays=(0.01, 0.02, 0.03), jitter=0)
-
-
-@pytest.fixture(scope="session")
-def _shared_persona() -> Iterator[SimulatorServer]:
-    with SimulatorServer(SimulatorConfig(cases=100, limit=1_000_000, search_lag_seconds=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def persona(_shared_persona: SimulatorServer) -> SimulatorServer:
-    """The simulated Persona of these tests, as new."""
-    _shared_persona.reset()
-    return _shared_persona
 
 
 class Blocking:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaSettingsError
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.simulator import SANDBOX_KEY
+from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 SET_STATUS = "set-status-for-a-case"
 
@@ -56,12 +56,13 @@ def test_without_an_identity_every_call_is_a_new_one(persona, connect, approval)
     assert len({request.idempotency_key for request in persona.requests()}) == 2
 
 
-def test_pages_bring_every_case_once(persona, connect):
+def test_pages_bring_every_case_once(connect):
     request = operation("list-all-cases").bind(query={"page[size]": 30, "fields[case]": "status"})
-    pages = connect(persona.url).pages(request)
-    assert [len(page) for page in pages] == [30, 30, 30, 10]
-    assert {case["id"] for page in pages for case in page} == set(persona.statuses())
-    assert all("fields%5Bcase%5D=status" in request.query for request in persona.requests())
+    with SimulatorServer(SimulatorConfig(cases=100)) as persona:
+        pages = connect(persona.url).pages(request)
+        assert [len(page) for page in pages] == [30, 30, 30, 10]
+        assert {case["id"] for page in pages for case in page} == set(persona.statuses())
+        assert all("fields%5Bcase%5D=status" in request.query for request in persona.requests())
 
 
 def test_pages_of_a_search_keep_its_body(persona, connect):

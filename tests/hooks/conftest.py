@@ -1,29 +1,16 @@
-"""A shared simulated Persona, and connections to it."""
+"""Connections to the simulated Persona."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
 
 Connect = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def _shared_persona() -> Iterator[SimulatorServer]:
-    with SimulatorServer(SimulatorConfig(cases=100, limit=1_000_000, search_lag_seconds=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def persona(_shared_persona: SimulatorServer) -> SimulatorServer:
-    """The simulated Persona of these tests, as new."""
-    _shared_persona.reset()
-    return _shared_persona
 
 
 @pytest.fixture
