@@ -103,6 +103,8 @@ class Step:
     :param shows_in: attributes and relationships of the case in which the part shows.
     :param is_denied_by: tells whether the case in the call's answer is not as wanted; by default, when it does not
         show it.
+    :param absence_tells: whether a case that does not show it proves that it was not done. Documents can be attached
+        to a case but do not show in it; a time that counts from now shows as another time on each reading.
     """
 
     part: str
@@ -111,6 +113,7 @@ class Step:
     is_shown_by: Callable[[Case], bool]
     shows_in: tuple[str, ...]
     is_denied_by: Callable[[Case], bool] | None = None
+    absence_tells: bool = True
 
     def check(self, answered: Case, request_id: str | None = None) -> None:
         """Make sure that the answer to the call shows what was asked for.
@@ -165,9 +168,12 @@ def _patch(change: CaseChange) -> Step:
     if "sla_expires_in" in given:
         meta["sla-expires-in-seconds"] = change.sla_expires_in
 
+    # Files are added each time, and a time from now is another each time.
+    is_never_shown = bool(change.attachments) or ("sla_expires_in" in given and change.sla_expires_in is not None)
+
     def shown(case: Case) -> bool:
-        if change.attachments or ("sla_expires_in" in given and change.sla_expires_in is not None):
-            return False  # files are added each time, and a time from now is another each time
+        if is_never_shown:
+            return False
         queues = [pointer.id for pointer in case.related("case-queue")]
         return (
             _holds(case.attributes.fields, change.fields)
@@ -184,7 +190,8 @@ def _patch(change: CaseChange) -> Step:
         body["data"] = {"attributes": attributes}
     if meta:
         body["meta"] = meta
-    return Step("fields", "update-a-case", body, shown, ("fields", "case-queue", "sla-expires-at"), denied)
+    shows_in = ("fields", "case-queue", "sla-expires-at")
+    return Step("fields", "update-a-case", body, shown, shows_in, denied, absence_tells=not is_never_shown)
 
 
 def _holds(fields: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
@@ -201,7 +208,7 @@ def _objects(operation_id: str, ids: tuple[str, ...]) -> Step:
         return adds and set(ids) <= attached
 
     body = {"meta": {"object-ids": list(ids)}}
-    return Step("objects", operation_id, body, shown, relationships, is_denied_by=lambda _: False)
+    return Step("objects", operation_id, body, shown, relationships, is_denied_by=lambda _: False, absence_tells=False)
 
 
 def _tags(change: CaseChange) -> Iterator[Step]:

@@ -17,6 +17,20 @@ class EnvironmentGuard:
         self._expected = expected
         self.seen: str | None = None
 
+    def expect(self, environment: str | None) -> None:
+        """Expect an environment from now on, for example the one that a plan was made in; None changes nothing.
+
+        :raises PersonaSettingsError: when another one is expected or has answered already.
+        """
+        if environment is None:
+            return
+        other = next((known for known in (self._expected, self.seen) if known not in (None, environment)), None)
+        if other is not None:
+            raise PersonaSettingsError(
+                f"the plan is for environment {environment}, and the connection is for {other}; nothing was written"
+            )
+        self._expected = environment
+
     def question_before(self, request: Request) -> Request | None:
         """Return a cheap read to be sent before `request`, when that may write and the environment is unknown."""
         if self._expected is None or self.seen is not None or request.method == "GET":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow_provider_persona.api.messages import Request, canonical_json
+from airflow_provider_persona.api.messages import Request
 
 
 def idempotency_key(identity: str, request: Request, generation: int) -> str:
@@ -17,9 +17,5 @@ def idempotency_key(identity: str, request: Request, generation: int) -> str:
     :param request: the request.
     :param generation: 0 for the first, one more each time that a kept failure must not be replayed.
     """
-    digest = hashlib.sha256()
-    for part in (identity, request.method, request.path, str(generation)):
-        digest.update(part.encode())
-        digest.update(b"\0")
-    digest.update(canonical_json([request.query, request.body]))
-    return digest.hexdigest()[:40]
+    told = "\0".join((identity, request.method, request.target, str(generation), ""))
+    return hashlib.sha256(told.encode() + (request.content() or b"")).hexdigest()[:40]

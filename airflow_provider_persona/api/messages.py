@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -52,6 +53,7 @@ class Request:
     success: frozenset[int] = frozenset({200})
     repeatable: bool = True
     binary: bool = False
+    _content: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 
     @property
     def takes_idempotency_key(self) -> bool:
@@ -61,11 +63,14 @@ class Request:
     @property
     def target(self) -> str:
         """Path and query as they stand on the wire, below the host."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        return f"{self.path}?{_encoded(self.query)}" if self.query else self.path
 
     def content(self) -> bytes | None:
-        """Return the body as bytes, or None when there is none. Holds personal data: never log it."""
-        return None if self.body is None else canonical_json(self.body)
+        """Return the body as bytes, made once, or None when there is none. Holds personal data: never log it."""
+        if self._content is _UNPARSED:
+            object.__setattr__(self, "_content", None if self.body is None else canonical_json(self.body))
+        content: bytes | None = self._content
+        return content
 
     def headers(self, idempotency_key: str | None) -> dict[str, str]:
         """Return the headers of this request alone, beside those of every request."""
@@ -75,6 +80,11 @@ class Request:
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         return headers
+
+
+@lru_cache(maxsize=256)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(query)
 
 
 def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:

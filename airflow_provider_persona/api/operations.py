@@ -1,33 +1,49 @@
 """The catalogue: which operations Persona's API has, and how a call to one becomes a `Request`.
 
-The facts are data (`operations.json`); this module looks them up and checks what the caller gives.
+The facts are data (`operations.json`); this module looks them up and checks what the caller gives. `bind` is called
+once a row by the bulk engine, so what follows from the catalogue alone is worked out once per operation.
+
+Files go as JSON, `{"data": base64, "filename": name}` under the key that takes them, also where Persona would accept
+multipart (`Operation.multipart`): it takes both, and a JSON body can be repeated and is the same on every attempt.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
 
 from airflow_provider_persona.api.messages import API_PREFIX, Request
 
+_log = logging.getLogger(__name__)
+
 _PATH_PARAMETER = re.compile(r"\{([a-z0-9-]+)\}")
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9_.~:-]")
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_ANY: Final[Mapping[str, Any]] = {}
+"""The known keys below a value that is not looked into."""
+_ALWAYS_KNOWN: Final = ("data.type", "data.id")
+"""Members of every object, whether or not an operation reads them."""
 
 
 class AnswerKind(StrEnum):
     """What a successful answer holds."""
 
     OBJECT = "object"
+    """JSON with one object under `data`."""
     COLLECTION = "collection"
+    """JSON with a list of objects under `data`."""
+    PLAIN = "plain"
+    """JSON without `data`."""
     FILE = "file"
+    """Bytes that are no JSON, a PDF for example."""
 
 
 class BadCallError(ValueError):
@@ -39,37 +55,66 @@ class Operation:
     """One operation of Persona's API.
 
     :param operation_id: Persona's name for it, for example `set-status-for-a-case`.
+    :param resource: what it is about, for example `cases` or `api-keys`.
     :param method: HTTP method.
     :param path: path template below `/api/v1`, for example `/cases/{case-id}/set-status`.
     :param summary: what it does, in a sentence.
     :param query: query parameters it declares; `fields[TYPE]` stands for `fields[case]` and the like.
+    :param body: body keys that it knows, dotted; with `.*` at the end when any keys may follow there.
     :param required: body keys that must be there, dotted; `a|b` when one of several will do. Stricter than
         Persona's own specification, which marks nearly every body optional even where an empty one makes no sense.
+    :param required_query: query parameters that must be there.
     :param success: statuses of success.
     :param answer: kind of the answer.
     :param paged: whether the answer comes in cursor pages.
     :param repeatable: whether doing it twice leaves the same state as doing it once.
+    :param appends: body keys, dotted, whose values are added to what is there: with one of them it is not repeatable.
+    :param secrets: places in the answer, dotted, that hold a secret or a link that lets in whoever has it.
+    :param multipart: whether Persona takes the body as multipart too.
+    :param form: whether Persona wants the body form-encoded.
     :param since: first date at which Persona's specification had it.
-    :param withdrawn: what to know when it has left the specification, else None.
+    :param withdrawn: what to know when it is not in the specification of August 2026, else None.
+    :param restricted: what to know when not every key or account may call it, else None.
+    :param note: what a caller should know beside the summary, else None.
     """
 
     operation_id: str
+    resource: str
     method: str
     path: str
     summary: str
     query: tuple[str, ...]
+    body: tuple[str, ...]
     required: tuple[str, ...]
+    required_query: tuple[str, ...]
     success: frozenset[int]
     answer: AnswerKind
     paged: bool
     repeatable: bool
+    appends: tuple[str, ...]
+    secrets: tuple[str, ...]
+    multipart: bool
+    form: bool
     since: str | None
     withdrawn: str | None
+    restricted: str | None
+    note: str | None
+    path_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The names in the path template, in order."""
+    _pieces: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _needs: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = field(init=False, repr=False, compare=False)
+    _known: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    _appended: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def path_parameters(self) -> tuple[str, ...]:
-        """The names in the path template, in order."""
-        return tuple(_PATH_PARAMETER.findall(self.path))
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        pieces = _PATH_PARAMETER.split(API_PREFIX + self.path)
+        put(self, "path_parameters", tuple(pieces[1::2]))
+        put(self, "_pieces", tuple(pieces[::2]))
+        needs = [(wanted, tuple(tuple(key.split(".")) for key in wanted.split("|"))) for wanted in self.required]
+        put(self, "_needs", tuple(needs))
+        put(self, "_known", _tree(self.body + _ALWAYS_KNOWN) if self.body else _ANY)
+        put(self, "_appended", tuple(tuple(key.split(".")) for key in self.appends))
 
     def bind(
         self,
@@ -79,36 +124,80 @@ class Operation:
     ) -> Request:
         """Make the request of one call.
 
+        A body key that the operation does not know is sent all the same (Persona may have learnt it since) and
+        warned of once in the life of the process.
+
         :param path: a value for each path parameter, for example `{"case-id": "case_…"}`.
         :param query: query parameters; a list or tuple is joined with commas, None is left out.
         :param body: the JSON body.
-        :raises BadCallError: when a path parameter is missing, unknown or unsafe in a path, or a body key is missing.
+        :raises BadCallError: when a path parameter is missing, unknown or unsafe in a path, or a body key or query
+            parameter is missing.
         """
-        self._check_body(body)
+        if self._needs:
+            self._check_required(body)
+        if body:
+            self._warn_of_unknown(body, self._known, "")
+        pairs = tuple(_query_pairs(query)) if query else ()
+        if self.required_query:
+            self._check_query(pairs)
+        appends = self._appended and any(_has(body, key) for key in self._appended)
         return Request(
             operation_id=self.operation_id,
             method=self.method,
-            path=API_PREFIX + self._fill_path(dict(path or {})),
-            query=tuple(_query_pairs(query or {})),
+            path=self._fill_path(path or {}),
+            query=pairs,
             body=body,
             success=self.success,
-            repeatable=self.repeatable and not _adds_attachments(body),
+            repeatable=self.repeatable and not appends,
             binary=self.answer is AnswerKind.FILE,
         )
 
-    def _fill_path(self, given: dict[str, str]) -> str:
-        names = self.path_parameters
-        missing = [name for name in names if given.get(name) in (None, "")]
-        unknown = sorted(set(given) - set(names))
+    def check(self, path: Iterable[str] = (), query: Iterable[str] = (), body: Mapping[str, Any] | None = None) -> None:
+        """Check by names alone what will be bound later, at Dag parse for example, when values are still templates.
+
+        :param path: names of the path parameters that will be given.
+        :param query: names of the query parameters that will be given.
+        :param body: the body, whose values may be templates.
+        :raises BadCallError: when a path parameter is missing or unknown, or a body key or query parameter is missing.
+        """
+        self._check_path_names(path)
+        self._check_required(body)
+        self._check_query([(name, "") for name in query])
+
+    def _fill_path(self, given: Mapping[str, str]) -> str:
+        names, pieces = self.path_parameters, self._pieces
+        if len(given) != len(names) or any(given.get(name) in (None, "") for name in names):
+            self._check_path_names([name for name, value in given.items() if value not in (None, "")])
+        filled = pieces[0]
+        for name, following in zip(names, pieces[1:], strict=True):
+            filled += path_segment(given[name], name) + following
+        return filled
+
+    def _check_path_names(self, given: Iterable[str]) -> None:
+        there = set(given)
+        missing = [name for name in self.path_parameters if name not in there]
+        unknown = sorted(there.difference(self.path_parameters))
         if missing or unknown:
             what = f"lacks {', '.join(missing)}" if missing else f"does not know {', '.join(unknown)}"
             raise BadCallError(f"{self.operation_id} {what}; its path is {self.path}")
-        return _PATH_PARAMETER.sub(lambda match: path_segment(given[match[1]], match[1]), self.path)
 
-    def _check_body(self, body: Mapping[str, Any] | None) -> None:
-        missing = [wanted for wanted in self.required if not any(_has(body, key) for key in wanted.split("|"))]
+    def _check_required(self, body: Mapping[str, Any] | None) -> None:
+        missing = [wanted for wanted, keys in self._needs if not any(_has(body, key) for key in keys)]
         if missing:
             raise BadCallError(f"{self.operation_id} needs {', '.join(missing)} in its body")
+
+    def _check_query(self, given: Sequence[tuple[str, str]]) -> None:
+        missing = [name for name in self.required_query if not any(name == each for each, _ in given)]
+        if missing:
+            raise BadCallError(f"{self.operation_id} needs {', '.join(missing)} in its query")
+
+    def _warn_of_unknown(self, given: Mapping[str, Any], known: Mapping[str, Any], above: str) -> None:
+        for key, value in given.items():
+            below = known.get(key)
+            if below is None and (below := known.get(_kebab(str(key)))) is None:
+                _warn_once(self.operation_id, f"{above}{key}", tuple(f"{above}{name}" for name in known))
+            elif below and isinstance(value, Mapping):
+                self._warn_of_unknown(value, below, f"{above}{key}.")
 
 
 def path_segment(value: str, name: str) -> str:
@@ -119,7 +208,7 @@ def path_segment(value: str, name: str) -> str:
     """
     if not isinstance(value, str) or not value or value.strip(".") == "" or _UNSAFE_IN_PATH.search(value):
         raise BadCallError(f"{name} cannot be put into a path: {_shown(value)}; give the bare id, like case_…")
-    return quote(value, safe="")
+    return value.replace(":", "%3A")
 
 
 def _shown(value: Any) -> str:
@@ -127,18 +216,46 @@ def _shown(value: Any) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "…")
 
 
-def _has(body: Mapping[str, Any] | None, dotted: str) -> bool:
-    found: Any = body
-    for key in dotted.split("."):
-        if not isinstance(found, Mapping) or found.get(key) is None:
+def _tree(dotted: Iterable[str]) -> Mapping[str, Any]:
+    """Return keys as nested mappings; one that is not looked into ends in an empty mapping."""
+    tree: dict[str, Any] = {}
+    for keys in dotted:
+        node = tree
+        for key in keys.removesuffix(".*").split("."):
+            node = node.setdefault(_kebab(key), {})
+    return tree
+
+
+def _kebab(key: str) -> str:
+    """Return a key in kebab-case: Persona takes camel, kebab and snake case (docs.withpersona.com/response-body)."""
+    return _HUMP.sub(r"-\1", key).replace("_", "-").lower()
+
+
+def _has(body: Any, keys: tuple[str, ...]) -> bool:
+    found = body
+    for key in keys:
+        if not isinstance(found, Mapping):
             return False
-        found = found[key]
+        inner = found.get(key)
+        if inner is None:
+            wanted = _kebab(key)
+            inner = next((value for name, value in found.items() if _kebab(str(name)) == wanted), None)
+        if inner is None:
+            return False
+        found = inner
     return True
 
 
-def _adds_attachments(body: Mapping[str, Any] | None) -> bool:
-    """Whether sending `body` twice may attach a file twice (PATCH adds to what is there)."""
-    return _has(body, "data.attributes.attachments")
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(operation_id: str, key: str, known: tuple[str, ...]) -> None:
+    if (operation_id, key) in _warned:
+        return
+    _warned.add((operation_id, key))
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    _log.warning("%s knows no body key %s%s It is sent as it is.", operation_id, key, hint or ".")
 
 
 def _query_pairs(query: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -163,17 +280,26 @@ def catalogue() -> Mapping[str, Operation]:
 def _from_entry(entry: Mapping[str, Any]) -> Operation:
     return Operation(
         operation_id=entry["id"],
+        resource=entry["resource"],
         method=entry["method"],
         path=entry["path"],
         summary=entry["summary"],
         query=tuple(entry["query"]),
+        body=tuple(entry["body"]),
         required=tuple(entry["required"]),
+        required_query=tuple(entry.get("required_query", ())),
         success=frozenset(entry["success"]),
         answer=AnswerKind(entry["answer"]),
         paged=entry["paged"],
         repeatable=entry["repeatable"],
+        appends=tuple(entry.get("appends", ())),
+        secrets=tuple(entry.get("secrets", ())),
+        multipart=entry.get("multipart", False),
+        form=entry.get("form", False),
         since=entry["since"],
         withdrawn=entry["withdrawn"],
+        restricted=entry.get("restricted"),
+        note=entry.get("note"),
     )
 
 
@@ -191,13 +317,23 @@ def operation(operation_id: str) -> Operation:
 
 
 def matching(method: str, path: str) -> Operation | None:
-    """Return the operation that a method and a path below `/api/v1` call, or None when it is none of the catalogue."""
+    """Return the operation that a method and a path below `/api/v1` call, or None when it is none of the catalogue.
+
+    The one call that the catalogue has under two ids, `POST /reports`, is `create-a-report`.
+    """
     segments = path.strip("/").split("/")
-    for candidate in catalogue().values():
-        template = candidate.path.strip("/").split("/")
-        if candidate.method == method and len(template) == len(segments) and all(map(_fits, template, segments)):
-            return candidate
-    return None
+    fitting = [each for each in _of_shape(method, len(segments)) if all(map(_fits, each[1], segments))]
+    return min(fitting, key=_openness)[0] if fitting else None
+
+
+@cache
+def _of_shape(method: str, segments: int) -> tuple[tuple[Operation, tuple[str, ...]], ...]:
+    split = ((each, tuple(each.path.strip("/").split("/"))) for each in catalogue().values() if each.method == method)
+    return tuple((each, template) for each, template in split if len(template) == segments)
+
+
+def _openness(found: tuple[Operation, tuple[str, ...]]) -> int:
+    return sum(segment.startswith("{") for segment in found[1])
 
 
 def _fits(template: str, segment: str) -> bool:

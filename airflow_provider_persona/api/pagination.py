@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.messages import Request
 
+Query = tuple[tuple[str, str], ...]
+
 PAGE_SIZE = 100
 """The largest page that Persona gives; its own default is 10 (docs.withpersona.com/pagination)."""
+
+SeenPages: TypeAlias = set[frozenset[tuple[str, str]]]
+"""The queries of the pages of one list that were read so far."""
 
 
 def items_of(request: Request, page: Any) -> list[Mapping[str, Any]]:
@@ -27,13 +32,15 @@ def items_of(request: Request, page: Any) -> list[Mapping[str, Any]]:
     return items
 
 
-def next_page(request: Request, page: Any) -> Request | None:
+def next_page(request: Request, page: Any, seen: SeenPages | None = None) -> Request | None:
     """Return the request of the page after `page`, or None after the last.
 
     `links.next` is a path relative to the host. Whatever else it says (another host, another path) is refused, since
     the key would go there. A search is sent again with the same body, as Persona wants it.
 
-    :raises PersonaAnswerError: when the link leads elsewhere, or back to the page it came from.
+    :param seen: the queries of this list's pages so far, begun empty by whoever walks the list and kept up here.
+        Without it only a link back to the same page is noticed, not one that leads back to an earlier page.
+    :raises PersonaAnswerError: when the link leads elsewhere, or back to a page that was there.
     """
     links = page.get("links") if isinstance(page, Mapping) else None
     link = links.get("next") if isinstance(links, Mapping) else None
@@ -44,14 +51,16 @@ def next_page(request: Request, page: Any) -> Request | None:
         raise _bad_link(request, "leads to another host or path")
     query = _with_missing(tuple(parse_qsl(parts.query, keep_blank_values=True)), request.query)
     following = replace(request, query=query)
-    if following.query == request.query:
+    if set(following.query) == set(request.query):
         raise _bad_link(request, "leads back to the same page")
+    if seen is not None:
+        seen.add(frozenset(request.query))
+        if frozenset(following.query) in seen:
+            raise _bad_link(request, "leads back to an earlier page")
     return following
 
 
-def _with_missing(
-    linked: tuple[tuple[str, str], ...], sent: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, str], ...]:
+def _with_missing(linked: Query, sent: Query) -> Query:
     """Add what was asked for and the link leaves out; that links keep filters is documented for one list only."""
     named = {name for name, _ in linked}
     cursors = {"page[after]", "page[before]"}

@@ -9,8 +9,10 @@ workers and foreign clients share; `RateLimit-Reset` is whole seconds left. What
 - Within a window requests go out at once, then all wait for its end; pacing would only waste the window's beginning.
 - A window nobody here has seen an answer of is entered by one request, the probe; its answer tells what is left.
 - A share of the limit, the reserve, is left to others.
-- Whether the server rounds the seconds up or down is not documented. Until it has been seen, one request is kept back
-  to try the earlier of the two ends with, so that finding out costs nobody a 429.
+- Whether the server rounds the seconds up or down is not documented. A window that opened with a request of ours shows
+  its whole length in the first answer, and lengths are round: 60 is a minute rounded up, 59 a minute rounded down.
+  Where that does not tell, one request is kept back to try the earlier of the two ends with, so that finding out costs
+  nobody a 429.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ DEFAULT_RESERVE = 0.2
 
 _FOREIGN_SHARE = 0.5
 _LATE = 0.75
+_ROUND = 5
+"""Windows last a multiple of so many seconds: a minute at Persona, less in simulators of it."""
 _SPREAD = 3.0
 """Seconds by which two answers of one window may differ in when they say that it ends: rounding and ways."""
 
@@ -252,6 +256,8 @@ class WindowBudget:
         self._ends_late = self._ends_early + 1
         if state.reset == 0:
             self.rounding = Rounding.DOWN
+        elif self.rounding is Rounding.UNKNOWN and self._opening is not None and now - grant.sent_at < 1:
+            self.rounding = _rounding_of_length(state.reset)
 
     def _learn_end(self, state: WindowState, grant: Grant, now: float) -> None:
         if state.reset == 0 or (now > self._ends_early and grant.sent_at > self._ends_early):
@@ -282,3 +288,10 @@ class WindowBudget:
         self._window += 1
         self._stragglers += self._in_flight
         self._in_flight = 0
+
+
+def _rounding_of_length(reset: int) -> Rounding:
+    """Tell from the seconds that are left at the very beginning of a window how they are rounded."""
+    if reset % _ROUND == 0:
+        return Rounding.UP
+    return Rounding.DOWN if reset % _ROUND == _ROUND - 1 else Rounding.UNKNOWN

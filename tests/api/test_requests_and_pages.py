@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
 
@@ -135,6 +136,19 @@ def test_a_link_back_to_the_same_page_is_refused():
     first = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2"))
     with pytest.raises(PersonaAnswerError, match="back to the same page"):
         next_page(first, page("/api/v1/cases?page%5Bafter%5D=case_2"))
+
+
+def test_a_link_back_to_an_earlier_page_is_refused():
+    seen = set()
+    request = LIST
+    for cursor in ("case_2", "case_4"):
+        request = next_page(request, page(f"/api/v1/cases?page%5Bafter%5D={cursor}"), seen)
+    with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
+        next_page(request, page("/api/v1/cases?page%5Bafter%5D=case_2"), seen)
+    first = "/api/v1/cases?" + urlencode(LIST.query)
+    with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
+        next_page(request, page(first), seen)
+    assert next_page(request, page("/api/v1/cases?page%5Bafter%5D=case_6"), seen) is not None
 
 
 def test_a_search_is_sent_again_with_its_body():

@@ -162,11 +162,21 @@ def test_a_foreign_client_is_hardly_ever_refused_beside_a_run_with_a_reserve(rou
     assert server.refused("a") == 0
 
 
+@pytest.mark.parametrize("window", [5, 10, 60])
+@pytest.mark.parametrize("rounding", ["up", "down-with-epsilon"])
+def test_work_for_just_so_many_windows_takes_no_more_of_them(rounding, window):
+    server = Server(300, window, ROUNDINGS[rounding])
+    run = Run("a", WindowBudget(0), 3000, 24, (0.04, 0.04))
+    World(server, [run], 1).play()
+    assert server.accepted_per_window("a") == [300] * 10
+    assert server.refused("a") == 0
+
+
 def test_a_request_without_an_answer_may_have_been_counted():
     budget = WindowBudget(0)
     headers = {"RateLimit-Limit": "10", "RateLimit-Remaining": "9", "RateLimit-Reset": "60"}
     budget.answered(granted(budget), Response(200, headers), 0.1)
-    for _ in range(8):
+    for _ in range(9):
         budget.lost(granted(budget))
     assert isinstance(budget.ask(0.2), Wait)
 
