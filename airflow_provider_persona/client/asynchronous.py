@@ -12,17 +12,18 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.api.pagination import items_of, next_page
+from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
-from airflow_provider_persona.api.retry import Done, RetryPolicy, SendAgain
+from airflow_provider_persona.api.retry import Decision, Done, Failed, RetryPolicy, SendAgain
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client.usage import Usage
 
@@ -30,6 +31,27 @@ if TYPE_CHECKING:
     import aiohttp
 
 log = logging.getLogger(__name__)
+
+
+class NotSent(StrEnum):
+    """Why an exchange was handed back before it came to its end."""
+
+    STALE = "stale"
+    """It could not go out soon enough after what the caller decided on."""
+    LOOK_FIRST = "look_first"
+    """It may have been done, and sending it again would do it anew."""
+
+
+class RetryBreaker(Protocol):
+    """Weighs retries against successes, to tell when sending again is of no use."""
+
+    is_open: bool
+
+    def succeeded(self) -> None:
+        """Take in a request after which nothing is to be sent again."""
+
+    def retried(self) -> None:
+        """Take in a request that has to be sent again, or was given up."""
 
 
 class AsyncPersonaClient:
@@ -68,13 +90,19 @@ class AsyncPersonaClient:
         # aiohttp would count the wait for a free connection against the timeout of the request.
         self._places = asyncio.Semaphore(connections)
         self._door = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._answer_seen = asyncio.Event()
+        self._breaker: RetryBreaker | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def heed(self, breaker: RetryBreaker | None) -> None:
+        """Report successes and retries to a circuit breaker from now on, and give up retries once it is open."""
+        self._breaker = breaker
 
     async def close(self) -> None:
         """Close the pooled connections."""
@@ -103,37 +131,78 @@ class AsyncPersonaClient:
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
         response = await self.carry_out(self.exchange(request, identity or uuid.uuid4().hex))
-        assert response is not None
+        assert isinstance(response, Response)
         return response
 
-    def exchange(self, request: Request, identity: str, generation: int = 0) -> Exchange:
-        """Return a new exchange under this client's policy, for `carry_out`."""
-        return Exchange(request, identity, self.policy, self.clock(), generation=generation, chance=self._chance)
+    def exchange(self, request: Request, identity: str, generation: int = 0, *, maybe_done: bool = False) -> Exchange:
+        """Return a new exchange under this client's policy, for `carry_out`; parameters as for `Exchange`."""
+        return Exchange(
+            request,
+            identity,
+            self.policy,
+            self.clock(),
+            generation=generation,
+            maybe_done=maybe_done,
+            chance=self._chance,
+        )
 
-    async def carry_out(self, exchange: Exchange, fresh_until: float = math.inf) -> Response | None:
+    async def carry_out(
+        self, exchange: Exchange, fresh_until: float = math.inf, *, may_repeat: bool = True
+    ) -> Response | NotSent:
         """Like `send`, for an exchange of the caller's, who can read attempts and generation from it.
 
+        When it comes back without a response, the exchange can be carried on with.
+
         :param fresh_until: time of the client's clock after which it must not be sent any more, because what the caller
-            decided on has grown old. Then None is returned; the exchange can be carried on with.
+            decided on has grown old.
+        :param may_repeat: whether it may be done anew under another key after an answer that leaves open whether it was
+            done. If not, the caller is asked to look first.
         """
-        question = self.environment.question_before(exchange.request)
-        if question is not None:
-            await self.send(question)
-            self.environment.require_known()
+        await self._make_sure_of_environment(exchange.request)
         while True:
+            generation = exchange.attempt.generation
             async with self._places:
                 grant = await self._wait_for_turn()
                 if self.clock() > fresh_until:
                     self.budget.unused(grant)
                     self._answer_seen.set()
-                    return None
+                    return NotSent.STALE
                 outcome = await self._try_once(exchange, grant)
-            decision = exchange.conclude(outcome, self.clock())
+            decision = self._weigh(exchange, outcome)
             if isinstance(decision, Done):
                 return decision.response
             if not isinstance(decision, SendAgain):
                 raise decision.error
             await self._before_sending_again(exchange.request, decision)
+            is_anew = exchange.attempt.generation != generation and exchange.attempt.maybe_done
+            if is_anew and not may_repeat:
+                return NotSent.LOOK_FIRST
+
+    async def _make_sure_of_environment(self, request: Request) -> None:
+        """Ask which environment answers, once, before the first write that must not go to another one."""
+        if self.environment.question_before(request) is None:
+            return
+        async with self._asking:
+            question = self.environment.question_before(request)
+            if question is not None:
+                await self.send(question)
+                self.environment.require_known()
+
+    def _weigh(self, exchange: Exchange, outcome: Outcome) -> Decision:
+        before, breaker = exchange.attempt, self._breaker
+        decision = exchange.conclude(outcome, self.clock())
+        if breaker is None:
+            return decision
+        if isinstance(decision, SendAgain):
+            if decision.for_limit:
+                return decision
+            breaker.retried()
+            return exchange.give_up(outcome, before, self.clock()) if breaker.is_open else decision
+        if isinstance(decision, Done) or (isinstance(decision, Failed) and not decision.error.retryable):
+            breaker.succeeded()  # a refusal of the call itself, too, comes from a service that works
+        else:
+            breaker.retried()
+        return decision
 
     async def pages(self, request: Request) -> AsyncIterator[list[Mapping[str, Any]]]:
         """Yield the resources of a list or search, page by page, until the last.
@@ -141,13 +210,15 @@ class AsyncPersonaClient:
         :raises PersonaError: typed, also when a link leads elsewhere or back.
         """
         following: Request | None = request
+        seen: SeenPages = set()
         while following is not None:
             page = (await self.send(following)).json()
             yield items_of(following, page)
-            following = next_page(following, page)
+            following = next_page(following, page, seen)
 
     async def _try_once(self, exchange: Exchange, grant: Grant) -> Outcome:
         self.usage.requests += 1
+        exchange.is_being_sent()
         try:
             outcome = await self._transmit(exchange.request, exchange.idempotency_key)
         except BaseException:  # a cancelled task, for one
@@ -205,7 +276,7 @@ class AsyncPersonaClient:
                 allow_redirects=False,
                 proxy=self._proxy or None,
             ) as answer:
-                return Response(answer.status, dict(answer.headers), await answer.read())
+                return Response(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return _failure(error)
 

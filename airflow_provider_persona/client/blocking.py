@@ -17,7 +17,7 @@ from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.api.pagination import items_of, next_page
+from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
 from airflow_provider_persona.api.retry import Done, RetryPolicy, SendAgain
 from airflow_provider_persona.api.settings import PersonaSettings
@@ -134,10 +134,11 @@ class PersonaClient:
         :raises PersonaError: typed, also when a link leads elsewhere or back.
         """
         following: Request | None = request
+        seen: SeenPages = set()
         while following is not None:
             page = self.send(following).json()
             yield items_of(following, page)
-            following = next_page(following, page)
+            following = next_page(following, page, seen)
 
     def _try_once(self, exchange: Exchange, headers: Mapping[str, str], timeout: float) -> Outcome:
         grant = self._wait_for_turn()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_persona.api.messages import Outcome, Response
 
@@ -24,6 +24,10 @@ class Usage:
     retries: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     waiting_until: float | None = None
+
+    def copy(self) -> Usage:
+        """Return the counts as they are now."""
+        return replace(self, statuses=self.statuses.copy())
 
     def saw(self, outcome: Outcome) -> None:
         """Count an answer, or its absence."""

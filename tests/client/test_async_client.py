@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.retry import NO_RETRIES
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.client import AsyncPersonaClient, NotSent
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 
@@ -84,7 +84,7 @@ def test_a_call_that_waited_too_long_is_not_sent_and_can_be_carried_on(persona):
     async def run():
         async with client_of(persona) as client:
             exchange = client.exchange(request, "x")
-            assert await client.carry_out(exchange, fresh_until=client.clock() - 1) is None
+            assert await client.carry_out(exchange, fresh_until=client.clock() - 1) is NotSent.STALE
             assert client.usage.requests == 0
             answer = await client.carry_out(exchange)
             assert answer is not None

@@ -1,0 +1,300 @@
+"""Files behind links: fetched without the key, within limits, whole; over sockets, from a simulated host of files."""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from airflow_provider_persona.api.errors import (
+    PersonaAnswerError,
+    PersonaError,
+    PersonaServerError,
+    PersonaTransportError,
+)
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.download import Downloaded, download, is_file_link
+from airflow_provider_persona.simulator import SANDBOX_KEY
+
+QUICK = RetryPolicy(delays=(0.01, 0.01), jitter=0)
+FILLER = bytes(range(256))
+
+
+def settings(host, **values):
+    return PersonaSettings.checked(**{"api_key": SANDBOX_KEY, "host": host, **values})
+
+
+@pytest.fixture
+def fetch(persona):
+    """Download a link; returns what arrived and the file."""
+
+    def get(url, *, limit=1_000_000, host=None, **options):
+        sink = io.BytesIO(b"what an earlier attempt left" * 100)
+        got = download(url, sink, settings(host or persona.url), limit=limit, policy=QUICK, **options)
+        return got, sink.getvalue()
+
+    return get
+
+
+@contextmanager
+def one_host(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A host of files that gives each connection the next of some answers; yields a link and what it was sent."""
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for answer in answers:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    seen.append(connection.recv(65_536))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/file?access_token=t", seen
+    thread.join(timeout=5)
+
+
+def answer(status="200 OK", body=b"%PDF-1.4", content_type="application/pdf", **headers):
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+# ---------------------------------------------------------------------- what arrives
+
+
+@pytest.mark.parametrize("declares_length", [True, False])
+@pytest.mark.parametrize("size", [1, 65_536, 300_001])
+def test_a_file_arrives_whole_and_in_place_of_what_was_there(persona, fetch, size, declares_length):
+    link = persona.add_file("passport.pdf", size, declares_length=declares_length)
+    got, content = fetch(link)
+    assert got == Downloaded(size, "application/pdf")
+    assert content == (FILLER * (size // 256 + 1))[:size]
+
+
+def test_the_key_is_not_sent_nor_anything_else_of_the_api(persona, fetch):
+    fetch(persona.add_file("passport.pdf", 10))
+    assert [(each["status"], each["carried_key"]) for each in persona.downloads()] == [(200, False)]
+    with one_host(answer()) as (link, seen):
+        fetch(link)
+    (sent,) = seen
+    assert SANDBOX_KEY.encode() not in sent
+    assert b"persona-version" not in sent.lower()
+    assert b"authorization" not in sent.lower()
+
+
+def test_neither_a_netrc_login_nor_a_cookie_is_sent(fetch, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    failing = answer("503 Busy", Set_Cookie="session=1")
+    with one_host(failing, answer()) as (link, seen):
+        fetch(link)
+    assert len(seen) == 2
+    assert [request for request in seen if b"authorization" in request.lower() or b"cookie" in request.lower()] == []
+
+
+def test_links_of_older_versions_get_the_key_since_they_lead_to_the_api(persona, fetch):
+    file_id = persona.add_file("passport.pdf", 1000).rpartition("/signed-files/")[2].partition("/")[0]
+    got, content = fetch(f"{persona.url}/api/v1/files/{file_id}/passport.pdf")
+    assert got == Downloaded(1000, "application/pdf")
+    assert len(content) == 1000
+    assert persona.requests()[-1].key == "full"
+
+
+# ---------------------------------------------------------------------- limits and types
+
+
+@pytest.mark.parametrize("declares_length", [True, False])
+def test_a_file_over_the_limit_is_given_up_early(persona, fetch, declares_length):
+    link = persona.add_file("passport.pdf", 50_000_000, declares_length=declares_length)
+    with pytest.raises(PersonaAnswerError, match=r"a scan is larger than 100000 bytes; raise max_bytes") as caught:
+        fetch(link, limit=100_000, what="a scan")
+    assert not caught.value.retryable
+
+
+def test_a_file_of_just_the_limit_is_taken(persona, fetch):
+    assert fetch(persona.add_file("a.pdf", 1000), limit=1000)[0].size == 1000
+    with pytest.raises(PersonaAnswerError, match="larger than 999 bytes"):
+        fetch(persona.add_file("a.pdf", 1000), limit=999)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accepted", "taken"),
+    [
+        ("application/pdf", None, True),
+        ("image/png", ["image/*", "application/pdf"], True),
+        ("IMAGE/PNG; charset=binary", ["image/*"], True),
+        ("application/octet-stream", None, True),
+        ("text/html", None, False),
+        ("application/json", None, False),
+        ("image/png", ["application/pdf"], False),
+        ("text/html", ["application/pdf"], False),
+    ],
+)
+def test_what_is_of_another_type_is_refused(fetch, content_type, accepted, taken):
+    with one_host(answer(content_type=content_type)) as (link, _):
+        if taken:
+            assert fetch(link, content_types=accepted)[1] == b"%PDF-1.4"
+        else:
+            with pytest.raises(PersonaAnswerError, match=f"came as {content_type}"):
+                fetch(link, content_types=accepted)
+
+
+def test_an_empty_file_is_refused(fetch):
+    with one_host(answer(body=b"", Content_Length=0)) as (link, _), pytest.raises(PersonaAnswerError, match="is empty"):
+        fetch(link)
+
+
+# ---------------------------------------------------------------------- links that are not to be followed
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://files.withpersona.com/a?access_token=t",
+        "http://192.0.2.1/a?access_token=t",
+        "ftp://files.withpersona.com/a?access_token=t",
+        "file:///etc/passwd?access_token=t",
+        "https://user:pass@files.withpersona.com/a?access_token=t",
+        "https://[bad/a?access_token=t",
+        "/a?access_token=t",
+    ],
+)
+def test_only_https_is_followed(fetch, link):
+    with pytest.raises(PersonaAnswerError, match="not https"):
+        fetch(link)
+
+
+def test_plain_http_of_this_machine_is_for_a_simulated_persona_only(persona, fetch):
+    link = persona.add_file("a.pdf", 10)
+    with pytest.raises(PersonaAnswerError, match="not https"):
+        fetch(link, host="https://api.withpersona.com")
+    assert persona.downloads() == []
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary"])
+def test_a_redirect_is_not_followed(persona, fetch, status):
+    target = persona.add_file("a.pdf", 10)
+    moved = answer(status, Location=target)
+    with one_host(moved) as (link, seen), pytest.raises(PersonaAnswerError, match="redirects") as caught:
+        fetch(link)
+    assert len(seen) == 1
+    assert persona.downloads() == []
+    assert not caught.value.retryable
+
+
+def test_a_link_that_has_ended_says_to_read_the_object_again(persona, fetch):
+    link = persona.add_file("a.pdf", 10)
+    persona.advance_clock(7 * 3600)
+    with pytest.raises(PersonaAnswerError, match="read the object again") as caught:
+        fetch(link)
+    assert (caught.value.status, caught.value.retryable) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://files.withpersona.com/a.jpg?access_token=x", True),
+        ("https://api.withpersona.com/api/v1/files/token/a.jpg", True),
+        ("https://elsewhere.example/api/v1/files/token/a.jpg", False),
+        ("https://linkedin.example/somebody", False),
+        ("https://api.withpersona.com/api/v1/cases", False),
+        ("access_token=x", False),
+        ("https://[", False),
+        (None, False),
+        (7, False),
+    ],
+)
+def test_links_to_files_are_told_from_other_links(value, expected):
+    assert is_file_link(value, settings("https://api.withpersona.com")) is expected
+
+
+# ---------------------------------------------------------------------- failures on the way
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        answer("500 Oops"),
+        answer("503 Busy"),
+        answer("429 Slowly"),
+        answer(body=b"%PDF", Content_Length=8),
+        answer(body=b"", Content_Length=8),
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n%PDF",
+    ],
+)
+def test_a_failure_on_the_way_is_overcome_and_leaves_nothing_of_itself(fetch, broken):
+    with one_host(broken, answer(body=b"%PDF-1.4", Content_Length=8)) as (link, seen):
+        got, content = fetch(link)
+    assert (got.size, content) == (8, b"%PDF-1.4")
+    assert len(seen) == 2
+
+
+def test_when_all_attempts_fail_the_last_failure_is_told(fetch):
+    with one_host(*[answer("503 Busy")] * 3) as (link, seen), pytest.raises(PersonaServerError, match="503") as caught:
+        fetch(link)
+    assert len(seen) == 3
+    assert caught.value.retryable
+
+
+def test_a_host_that_does_not_answer_is_told_of(fetch):
+    with one_host() as (link, _):
+        pass
+    with pytest.raises(PersonaTransportError, match="could not be downloaded"):
+        fetch(link)
+
+
+def test_a_file_that_comes_too_slowly_is_given_up(fetch):
+    now = 0.0
+
+    def clock():
+        nonlocal now
+        now += 200.0
+        return now
+
+    with one_host(*[answer()] * 3) as (link, _), pytest.raises(PersonaTransportError, match="took too long"):
+        fetch(link, timeout=100.0, clock=clock)
+
+
+def test_no_trace_of_the_link_is_left_in_errors_and_logs(persona, fetch, caplog):
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    token = "CANARYTOKEN"
+    links = [
+        f"https://127.0.0.1:1/a.pdf?access_token={token}",
+        f"{persona.url}/signed-files/none/{token}.pdf?access_token={token}",
+        f"{persona.url}/api/v1/files/none/{token}.pdf",
+        f"http://elsewhere.example/a.pdf?access_token={token}",
+        f"https://[{token}/a.pdf?access_token={token}",
+    ]
+    for link in links:
+        with pytest.raises(PersonaError) as caught:
+            fetch(link)
+        texts.append("".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)))
+    assert [text for text in texts if token in text or SANDBOX_KEY in text] == []
+    assert any("/(a file)" in record.getMessage() for record in caplog.records)
+    assert token not in caplog.text
+
+
+def test_other_requests_keep_their_queries_in_the_log(persona, fetch, caplog):
+    import requests
+
+    caplog.set_level(logging.DEBUG)
+    fetch(persona.add_file("a.pdf", 10))
+    with one_host(answer()) as (link, _):
+        requests.get(link.replace("127.0.0.1", "localhost").replace("access_token", "token"), timeout=5)
+    assert "/file?token=t" in caplog.text
