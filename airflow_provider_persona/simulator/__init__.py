@@ -1,4 +1,4 @@
-"""A local Persona: the case endpoints with state, limits, idempotency and faults, for tests, demos and benchmarks.
+"""A local Persona: every operation of the catalogue with state, limits, idempotency and faults, for tests and demos.
 
 Apart from the provider: nothing in the package imports it, and it imports no more than Persona's protocol (`api`).
 Needs the extra `simulator`. Start it with `python -m airflow_provider_persona.simulator`, or in a test with

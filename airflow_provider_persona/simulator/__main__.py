@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--api-key", action="append", default=[], help="accept this key too, with all permissions (repeatable)")
     add("--faults", type=float, default=0.0, help="share of requests (0 to 1) that meet one of the usual faults")
     add("--fault", action="append", default=[], metavar="KIND=SHARE", help=f"share of one kind: {', '.join(FaultKind)}")
-    add("--create-quota", type=int, default=None, help="cases that may be created a window")
+    add("--create-quota", type=int, default=None, help="cases, inquiries, … that may be created a window")
+    add("--work-seconds", type=float, default=default.work_seconds, help="what a report, an import or a run takes")
+    add("--restricted", action="store_true", help="answer 403 to what has left the published specification")
     add("--search-lag", type=float, default=default.search_lag_seconds, help="seconds the search index is behind")
     add("--state", type=Path, default=None, help="file to begin from if it is there, and to save to at the end")
     add(
@@ -73,6 +75,8 @@ def _config(options: argparse.Namespace) -> SimulatorConfig:
         fault_rates=rates,
         create_quota=options.create_quota,
         search_lag_seconds=options.search_lag,
+        work_seconds=options.work_seconds,
+        restricted=options.restricted,
         state_file=options.state,
     )
 

@@ -9,8 +9,10 @@ from typing import Any, Final
 from airflow_provider_persona.simulator.config import SimulatorConfig
 from airflow_provider_persona.simulator.connections import Address, ConnectionBook
 from airflow_provider_persona.simulator.control import answer_control
-from airflow_provider_persona.simulator.environment import Environment, Exchange, Incoming, Reply
+from airflow_provider_persona.simulator.environment import Environment
+from airflow_provider_persona.simulator.exchange import Exchange, Incoming, Reply
 from airflow_provider_persona.simulator.faults import OUTSIDE, Fault, FaultKind
+from airflow_provider_persona.simulator.files import SIGNED_PREFIX, StoredFile
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,6 +45,8 @@ class SimulatorApp:
         body = b"" if scope["method"] == "GET" else await _whole_body(receive)
         if scope["path"].startswith(CONTROL_PREFIX):
             await self._control(scope, body, send)
+        elif scope["path"].startswith(SIGNED_PREFIX):
+            await self._file(scope, send)
         else:
             await self._api(scope, body, receive, send)
 
@@ -54,6 +58,20 @@ class SimulatorApp:
         name = scope["path"][len(CONTROL_PREFIX) :]
         status, answer = answer_control(self, scope["method"], name, scope["query_string"], body)
         await _send(send, Reply(status, answer, _JSON_ONLY))
+
+    async def _file(self, scope: Scope, send: Send) -> None:
+        """Serve a signed link in blocks, as a host of files would: no key, no limit, none of the API's headers."""
+        found = self.environment.download(scope["path"], scope["query_string"], dict(scope["headers"]))
+        if not isinstance(found, StoredFile):
+            await _send(send, Reply(found, b"", [(b"content-type", b"text/plain")]))
+            return
+        headers = [(b"content-type", found.content_type.encode())]
+        if found.declares_length:
+            headers.append((b"content-length", b"%d" % found.size))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for block in found.blocks():
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _api(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         client: Address = scope["client"]

@@ -15,8 +15,8 @@ from airflow_provider_persona.simulator.config import (
     SimulatorConfig,
 )
 from airflow_provider_persona.simulator.inflection import kebab
-from airflow_provider_persona.simulator.problems import RefusedError, bad_request
-from airflow_provider_persona.simulator.rendering import INCLUDABLE, AnswerStyle
+from airflow_provider_persona.simulator.problems import bad_request
+from airflow_provider_persona.simulator.rendering import AnswerStyle
 
 T = TypeVar("T")
 
@@ -110,13 +110,15 @@ def parse_query(query: bytes) -> Mapping[str, str]:
     return {kebab(name): value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
 
 
-def parse_body(body: bytes) -> Mapping[str, Any]:
-    """Return a JSON body with its keys in kebab-case; an empty body is an empty object.
+def parse_body(body: bytes, content_type: bytes = b"") -> Mapping[str, Any]:
+    """Return a JSON or form-encoded body with its keys in kebab-case; an empty body is an empty object.
 
     :raises RefusedError: 400 when it is not a JSON object.
     """
     if not body:
         return {}
+    if content_type.startswith(b"application/x-www-form-urlencoded"):
+        return parse_query(body)
     try:
         parsed = json.loads(body)
     except ValueError:
@@ -135,10 +137,10 @@ def _kebab_keys(value: Any) -> Any:
     return value
 
 
-def answer_style(headers: Mapping[bytes, bytes], query: Mapping[str, str], key: ApiKey) -> AnswerStyle:
+def answer_style(headers: Mapping[bytes, bytes], query: Mapping[str, str], key: ApiKey, now: float) -> AnswerStyle:
     """Return the shape in which the answer was asked for.
 
-    :raises RefusedError: 400 for a version, an inflection or an inclusion that does not exist.
+    :raises RefusedError: 400 for a version or an inflection that does not exist.
     """
     version = headers.get(b"persona-version", b"").decode("latin-1") or key.version
     if version not in API_VERSIONS:
@@ -148,14 +150,15 @@ def answer_style(headers: Mapping[bytes, bytes], query: Mapping[str, str], key: 
         if asked not in set(Inflection):
             raise bad_request("Key-Inflection must be one of: camel, kebab, snake")
         inflection = Inflection(asked)
+    origin = f"http://{headers.get(b'host', b'').decode('latin-1')}"
     if not query:
-        return AnswerStyle(version, inflection)
+        return AnswerStyle(version, inflection, origin=origin, now=now)
     sparse = {
         name[7:-1]: frozenset(_attribute(each.strip()) for each in value.split(","))
         for name, value in query.items()
         if name.startswith("fields[") and name.endswith("]")
     }
-    return AnswerStyle(version, inflection, sparse, _inclusions(query.get("include")))
+    return AnswerStyle(version, inflection, sparse, _inclusions(query.get("include")), origin, now)
 
 
 def _attribute(name: str) -> str:
@@ -166,8 +169,4 @@ def _inclusions(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     paths = [kebab(path.strip()) for path in text.split(",") if path.strip()]
-    names = tuple(dict.fromkeys(path.partition(".")[0] for path in paths))
-    unknown = [name for name in names if name not in INCLUDABLE]
-    if unknown:
-        raise RefusedError(400, "Bad Request", f"include has an invalid relationship: {unknown[0]}")
-    return names
+    return tuple(dict.fromkeys(path.partition(".")[0] for path in paths))

@@ -32,7 +32,29 @@ VERSION_OF_SPARE_ANSWERS: Final = "2025-10-27"
 
 SANDBOX_KEY: Final = "persona_sandbox_simulator"
 READ_ONLY_KEY: Final = "persona_sandbox_simulator_read_only"
-ALL_PERMISSIONS: Final = frozenset({"case.read", "case.write", "case_template.read"})
+_READ_AND_WRITE: Final = (
+    "account",
+    "api_key",
+    "case",
+    "document",
+    "importer",
+    "inquiry",
+    "list",
+    "report",
+    "txn",
+    "verification",
+    "webhook",
+)
+READ_PERMISSIONS: Final = frozenset({f"{group}.read" for group in _READ_AND_WRITE}) | {
+    "account_type.read",
+    "api_log.read",
+    "case_template.read",
+    "event.read",
+    "user_audit_log.read",
+}
+ALL_PERMISSIONS: Final = (
+    READ_PERMISSIONS | {f"{group}.write" for group in _READ_AND_WRITE} | {"filing.write", "workflow.trigger"}
+)
 
 
 class Inflection(StrEnum):
@@ -79,7 +101,7 @@ class ApiKey:
 
 DEFAULT_KEYS: Final = (
     ApiKey(SANDBOX_KEY),
-    ApiKey(READ_ONLY_KEY, "api_simulator_read_only", "read-only", frozenset({"case.read", "case_template.read"})),
+    ApiKey(READ_ONLY_KEY, "api_simulator_read_only", "read-only", READ_PERMISSIONS),
 )
 
 
@@ -97,7 +119,8 @@ class SimulatorConfig:
     :param seed: of the cases' contents and of the random faults.
     :param keys: the keys of the environment.
     :param fault_rates: share of requests (0 to 1) that meets each kind of fault.
-    :param create_quota: cases that may be created a window; None is no quota.
+    :param create_quota: how many of each of cases, inquiries, reports and transactions may be created a window; None is
+        no quota.
     :param quota_status: 429 or 403, the status of an answer over the quota.
     :param idempotency_ttl_seconds: how long an answer is kept under its idempotency key.
     :param search_lag_seconds: how far the search index is behind.
@@ -105,7 +128,19 @@ class SimulatorConfig:
     :param frozen_clock: whether the clock stands still until it is turned.
     :param clock_start: first time of the clock in epoch seconds; None is the present.
     :param log_size: how many received requests are remembered.
-    :param state_file: file to begin from if it is there and to save the cases to at the end; None is no file.
+    :param state_file: file to begin from if it is there and to save the cases to at the end; None is no file. What is
+        neither a case nor attached to one is not saved.
+    :param accounts: number of accounts to begin with, beside those that the cases have.
+    :param inquiries: likewise of inquiries; their states take turns.
+    :param reports: likewise of reports.
+    :param verifications: likewise of government ID verifications; there is one of each kind besides.
+    :param transactions: likewise of transactions.
+    :param user_audit_logs: number of entries of what dashboard users did.
+    :param work_seconds: simulated seconds after which work in the background ends (a report, an import, a run, …).
+    :param work_reads: how many reads of a thing still find such work under way; the next one finds it ended.
+    :param restricted: whether operations that are not in the published specification answer 403.
+    :param file_link_seconds: how long a signed link to a file works.
+    :param largest_file: bytes that a file in a request may have.
     :param environment_id: what `Persona-Environment-Id` says.
     :param organization_id: what `Persona-Organization-Id` says.
     """
@@ -129,12 +164,26 @@ class SimulatorConfig:
     clock_start: float | None = None
     log_size: int = 200_000
     state_file: Path | None = None
+    accounts: int = 20
+    inquiries: int = 20
+    reports: int = 10
+    verifications: int = 5
+    transactions: int = 20
+    user_audit_logs: int = 5
+    work_seconds: float = 5.0
+    work_reads: int = 2
+    restricted: bool = False
+    file_link_seconds: float = 6 * 3600.0
+    largest_file: int = 10_000_000
     environment_id: str = "env_simulator"
     organization_id: str = "org_simulator"
 
     def __post_init__(self) -> None:
         if self.limit < 0 or self.window_seconds <= 0 or self.cases < 0:
             raise ValueError("limit and cases must not be negative, window_seconds must be above 0")
+        counts = (self.accounts, self.inquiries, self.reports, self.verifications, self.transactions)
+        if min(*counts, self.user_audit_logs, self.work_reads, self.work_seconds, self.largest_file) < 0:
+            raise ValueError("numbers of things, work_seconds, work_reads and largest_file must not be negative")
         if self.quota_status not in (403, 429):
             raise ValueError("quota_status is 403 or 429")
         if sum(self.fault_rates.values()) > 1 or any(rate < 0 for rate in self.fault_rates.values()):

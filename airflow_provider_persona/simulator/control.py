@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_persona.simulator.call import parse_query
 from airflow_provider_persona.simulator.clock import timestamp
-from airflow_provider_persona.simulator.config import ResetRounding, SimulatorConfig, UnknownFields
+from airflow_provider_persona.simulator.config import API_VERSIONS, ResetRounding, SimulatorConfig, UnknownFields
 from airflow_provider_persona.simulator.environment import Environment
 from airflow_provider_persona.simulator.faults import FaultKind, ScriptedFault
 
@@ -43,6 +43,10 @@ class ConfigChange:
     quota_status: int | None = None
     unknown_fields: UnknownFields | None = None
     fault_rates: dict[FaultKind, float] | None = None
+    work_seconds: float | None = None
+    work_reads: int | None = None
+    restricted: bool | None = None
+    file_link_seconds: float | None = None
 
     def applied_to(self, config: SimulatorConfig) -> SimulatorConfig:
         """Return `config` with the changes."""
@@ -68,6 +72,33 @@ class HumanChange:
     case_id: str
     status: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """What Persona, or a person in the dashboard, does to something other than a case.
+
+    :param event: last part of the name of the event that it makes; None takes the status.
+    """
+
+    object_id: str
+    status: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFile:
+    """A file of filler to download.
+
+    :param size: bytes.
+    :param declares_length: whether a download says how long it is.
+    """
+
+    filename: str
+    size: int
+    content_type: str | None = None
+    declares_length: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +227,39 @@ def _add_objects(request: ControlRequest) -> Any:
     return {"objects": len(request.environment.world.objects)}
 
 
+def _change_object(request: ControlRequest) -> Any:
+    change: ObjectChange = _read(ObjectChange, request.body)
+    environment = request.environment
+    environment.holdings.at(environment.clock.now())
+    try:
+        changed = environment.holdings.alter(change.object_id, change.status, change.attributes, change.event)
+    except KeyError as unknown:
+        raise BadControlError(f"there is no {unknown.args[0]!r}") from None
+    return {"changed": changed}
+
+
+def _show_object(request: ControlRequest) -> Any:
+    environment = request.environment
+    environment.holdings.at(environment.clock.now())
+    thing = environment.holdings.look_up(request.query.get("object-id", ""))
+    if thing is None:
+        raise BadControlError("there is no such object")
+    return {"type": thing.kind, "id": thing.thing_id, "status": thing.status, "attributes": thing.attributes}
+
+
+def _add_file(request: ControlRequest) -> Any:
+    new: NewFile = _read(NewFile, request.body)
+    files, now = request.environment.world.files, request.environment.clock.now()
+    file = files.store(
+        new.filename, None, size=new.size, content_type=new.content_type, declares_length=new.declares_length
+    )
+    return {"file_id": file.file_id, "path": files.link(file, origin="", version=API_VERSIONS[-1], now=now)}
+
+
+def _downloads(request: ControlRequest) -> Any:
+    return {"downloads": [asdict(each) for each in request.environment.world.files.downloads]}
+
+
 def _state(request: ControlRequest) -> Any:
     environment = request.environment
     now = environment.clock.now()
@@ -242,6 +306,10 @@ _CONTROLS: Final[Mapping[tuple[str, str], Control]] = {
     ("GET", "cases"): _show_cases,
     ("POST", "cases"): _act_as_human,
     ("POST", "objects"): _add_objects,
+    ("GET", "object"): _show_object,
+    ("POST", "object"): _change_object,
+    ("POST", "files"): _add_file,
+    ("GET", "downloads"): _downloads,
     ("GET", "state"): _state,
     ("GET", "connections"): _connections,
     ("POST", "reset"): _reset,

@@ -106,6 +106,43 @@ class SimulatorControl:
         """Make ids known (`act_…`, `inq_…`, …) so that they can be attached to cases."""
         self.control("POST", "objects", list(object_ids))
 
+    def change_object(
+        self,
+        object_id: str,
+        status: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        event: str | None = None,
+    ) -> bool:
+        """Change something other than a case behind the API's back; True when something changed.
+
+        Work on it in the background stops, so that a report that is made `errored` stays so.
+
+        :param event: last part of the name of the event that it makes; None takes the status.
+        """
+        change = {"object_id": object_id, "status": status, "attributes": dict(attributes or {}), "event": event}
+        return bool(self.control("POST", "object", change)["changed"])
+
+    def object(self, object_id: str) -> dict[str, Any]:
+        """Return something other than a case as it is now: `type`, `id`, `status`, `attributes`; no read is counted."""
+        return self.control("GET", "object", query={"object-id": object_id})
+
+    def add_file(
+        self, filename: str, size: int, content_type: str | None = None, *, declares_length: bool = True
+    ) -> str:
+        """Make a file of filler and return a signed link to it.
+
+        :param size: bytes.
+        :param content_type: media type; None takes it from the name.
+        :param declares_length: whether a download says how long it is.
+        """
+        new = {"filename": filename, "size": size, "content_type": content_type, "declares_length": declares_length}
+        return self.url + str(self.control("POST", "files", new)["path"])
+
+    def downloads(self) -> list[dict[str, Any]]:
+        """Return the requests for signed links so far: `file_id`, `status`, `carried_key`."""
+        found: list[dict[str, Any]] = self.control("GET", "downloads")["downloads"]
+        return found
+
     def cases(self) -> list[dict[str, Any]]:
         """Return all cases, oldest first: `case_id`, `status`, `template_id`, `assignee`, `tags`, `fields`."""
         found: list[dict[str, Any]] = self.control("GET", "cases")["cases"]

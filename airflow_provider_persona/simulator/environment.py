@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 from airflow_provider_persona.simulator.call import Call, answer_style, parse_body, parse_query
 from airflow_provider_persona.simulator.clock import SimulatorClock
-from airflow_provider_persona.simulator.config import ApiKey, SimulatorConfig
+from airflow_provider_persona.simulator.config import SimulatorConfig
+from airflow_provider_persona.simulator.exchange import Exchange, Incoming, Reply
 from airflow_provider_persona.simulator.faults import INSIDE, OUTSIDE, Fault, FaultKind, FaultPlan, ScriptedFault
+from airflow_provider_persona.simulator.files import StoredFile
 from airflow_provider_persona.simulator.idempotency import IdempotencyStore, KeptAnswer, KeyState
 from airflow_provider_persona.simulator.journal import HUMAN, Journal, LoggedRequest, RequestLog
+from airflow_provider_persona.simulator.key_ring import KeyRing
 from airflow_provider_persona.simulator.population import populate
-from airflow_provider_persona.simulator.problems import RefusedError, not_found, server_failure
+from airflow_provider_persona.simulator.problems import RefusedError, bad_request, not_found, server_failure
 from airflow_provider_persona.simulator.rate_window import FixedWindow
 from airflow_provider_persona.simulator.reads import case_of, list_cases, retrieve_case, retrieve_template
-from airflow_provider_persona.simulator.rendering import AnswerStyle, case_answer, object_answer
+from airflow_provider_persona.simulator.rendering import INCLUDABLE, AnswerStyle, case_answer, object_answer
+from airflow_provider_persona.simulator.resources.holdings import Holdings
+from airflow_provider_persona.simulator.resources.table import acts
 from airflow_provider_persona.simulator.routes import (
     CREATE,
     LIST,
@@ -36,50 +41,15 @@ from airflow_provider_persona.simulator.state_file import load_world
 from airflow_provider_persona.simulator.world import Actor, CaseRecord
 from airflow_provider_persona.simulator.writes import WRITES, actor_of, create, move
 
+JSON = b"application/json"
+QUOTAS = {
+    CREATE: "create_case",
+    "create-an-inquiry": "create_inquiry",
+    "create-a-report": "create_report",
+    "create-a-transaction": "create_transaction",
+}
+"""Operations that count against a quota of their product, beside the request limit."""
 _NOT_LOGGED = frozenset({b"authorization", b"idempotency-key", b"content-length"})
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A request as it came off the wire; `headers` have lower-case names."""
-
-    method: str
-    path: str
-    query: bytes
-    headers: Mapping[bytes, bytes]
-    body: bytes
-    connection: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer of the API, ready for the wire."""
-
-    status: int
-    body: bytes
-    headers: list[tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on its way through the environment.
-
-    :param awaiting: the fault that awaits it, which may yet not happen.
-    :param fault: the fault that does happen.
-    :param reply: the answer, once there is one.
-    """
-
-    incoming: Incoming
-    route: Route | None
-    logged: LoggedRequest
-    request_id: str
-    awaiting: ScriptedFault | Fault | None = None
-    fault: Fault | None = None
-    key: ApiKey | None = None
-    idempotency_key: str | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    style: AnswerStyle | None = None
-    reply: Reply | None = None
 
 
 class Environment:
@@ -94,24 +64,29 @@ class Environment:
         self.world = load_world(config) or populate(config.cases, config.seed)
         self.world.search_lag = config.search_lag_seconds
         self.window = FixedWindow(config.limit, config.window_seconds, config.reset_rounding)
-        self.quota = FixedWindow(config.create_quota or 0, config.window_seconds, config.reset_rounding)
+        self.quotas = {product: self._quota_window(config) for product in QUOTAS.values()}
         self.kept = IdempotencyStore(config.idempotency_ttl_seconds)
         self.faults = FaultPlan(config.seed, config.fault_rates)
         self.journal = Journal()
         self.requests = RequestLog(config.log_size)
-        self._keys = {key.secret: key for key in config.keys}
+        self.world.files.seconds = config.file_link_seconds
+        self.holdings = Holdings(config, self.world, self.journal, self.requests)
+        self.keys = KeyRing(config.keys, self.holdings)
         self._standing_headers = [
-            (b"content-type", b"application/json"),
             (b"persona-environment-id", config.environment_id.encode()),
             (b"persona-organization-id", config.organization_id.encode()),
         ]
 
     def reconfigure(self, config: SimulatorConfig) -> None:
-        """Take over what can change while running: limits, latency, rounding, retention, lag, quota, fault rates."""
+        """Take over what can change while running: limits, latency, rounding, retention, lag, quota, faults, work."""
         self.config = config
         self.window.limit, self.window.seconds = config.limit, config.window_seconds
-        self.quota.limit, self.quota.seconds = config.create_quota or 0, config.window_seconds
-        self.window.rounding = self.quota.rounding = config.reset_rounding
+        for quota in self.quotas.values():
+            quota.limit, quota.seconds = config.create_quota or 0, config.window_seconds
+            quota.rounding = config.reset_rounding
+        self.window.rounding = config.reset_rounding
+        self.holdings.config = config
+        self.world.files.seconds = config.file_link_seconds
         self.world.search_lag = config.search_lag_seconds
         self.kept.ttl = config.idempotency_ttl_seconds
         self.faults.set_rates(config.fault_rates)
@@ -131,7 +106,7 @@ class Environment:
             operation=operation,
             case_id=case_id,
             idempotency_key=idempotency_key,
-            key=self._kind_of_key(incoming),
+            key=self.keys.kind_of(incoming.headers, self.clock.now()),
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in incoming.headers.items()
@@ -153,7 +128,7 @@ class Environment:
         """Check key, limit, version and idempotency; a refusal or a kept answer becomes the reply at once."""
         now = self.clock.now()
         try:
-            exchange.key = self._key_of(exchange.incoming)
+            exchange.key = self.keys.key_of(exchange.incoming.headers, now)
         except RefusedError as problem:
             exchange.reply = Reply(problem.status, problem.body(), [(b"content-type", b"application/json")])
             return
@@ -163,7 +138,8 @@ class Environment:
             return
         try:
             exchange.query = parse_query(exchange.incoming.query)
-            exchange.style = answer_style(exchange.incoming.headers, exchange.query, exchange.key)
+            exchange.style = answer_style(exchange.incoming.headers, exchange.query, exchange.key, now)
+            _check_inclusions(exchange.route, exchange.style)
             kept = self._begin(exchange, now)
         except RefusedError as problem:
             exchange.reply = self._refusal(exchange, problem)
@@ -179,17 +155,23 @@ class Environment:
         """Do what an admitted request asks for, keep the answer under its idempotency key, and make it the reply."""
         try:
             _fail(exchange.fault, after=False)
-            status, body = self._act(exchange)
+            status, body, content_type = self._act(exchange)
             _fail(exchange.fault, after=True)
         except RefusedError as problem:
-            status, body = problem.status, problem.body()
+            status, body, content_type = problem.status, problem.body(), JSON
         except Exception:  # noqa: BLE001 - a slip of the simulator must not look like a network failure
             traceback.print_exc()
             failed = server_failure(500)
-            status, body = failed.status, failed.body()
+            status, body, content_type = failed.status, failed.body(), JSON
         if exchange.idempotency_key:
             self.kept.keep(exchange.idempotency_key, KeptAnswer(status, body, exchange.request_id))
-        exchange.reply = self._reply(exchange, status, body)
+        exchange.reply = self._reply(exchange, status, body, content_type)
+
+    def download(self, path: str, query: bytes, headers: Mapping[bytes, bytes]) -> StoredFile | int:
+        """Return the file that a signed link leads to, or the status of the refusal."""
+        token = parse_qs(query.decode("latin-1")).get("access_token", [""])[0]
+        carried = b"authorization" in headers
+        return self.world.files.opened_by(path, token, carried_key=carried, now=self.clock.now())
 
     def act_as_human(self, case_id: str, status: str | None, fields: Mapping[str, object]) -> bool:
         """Change a case as a reviewer would in the dashboard; True when something changed.
@@ -211,7 +193,7 @@ class Environment:
         self.journal.note(
             at=now,
             operation="dashboard",
-            case_id=case_id,
+            object_id=case_id,
             from_status=before,
             to_status=case.status,
             parts=parts,
@@ -224,21 +206,6 @@ class Environment:
         if awaiting is not None:
             exchange.fault = self.faults.take(awaiting)
             exchange.logged.fault = exchange.fault.kind if exchange.fault else None
-
-    def _kind_of_key(self, incoming: Incoming) -> str:
-        try:
-            return self._key_of(incoming).kind
-        except RefusedError:
-            return "unknown" if b"authorization" in incoming.headers else "missing"
-
-    def _key_of(self, incoming: Incoming) -> ApiKey:
-        scheme, _, secret = incoming.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not secret:
-            raise RefusedError(401, "Must be authenticated to access this endpoint")
-        key = self._keys.get(secret.strip())
-        if key is None:
-            raise RefusedError(401, "Token is invalid")
-        return key
 
     def _begin(self, exchange: Exchange, now: float) -> KeptAnswer | None:
         """Return the kept answer of the request's idempotency key, or note that work under it begins."""
@@ -253,27 +220,54 @@ class Environment:
             if state is KeyState.OTHER_REQUEST:
                 details = f"Keys can only be used again with the parameters of the first request; key: {key}"
                 raise RefusedError(400, "Idempotency error", details)
-        if self._under_quota(exchange) and not self.quota.take(now):
-            details = f"You have hit your create_case quota limit of {self.quota.limit} requests."
+        product = self._product(exchange)
+        if product is not None and not self.quotas[product].take(now):
+            details = f"You have hit your {product} quota limit of {self.quotas[product].limit} requests."
             raise RefusedError(self.config.quota_status, "Quota exceeded", details)
         if key:
             self.kept.begin(key, target, incoming.body, now)
         return None
 
-    def _under_quota(self, exchange: Exchange) -> bool:
-        creates = exchange.route is not None and exchange.route.operation == CREATE
-        return creates and self.config.create_quota is not None
+    def _quota_window(self, config: SimulatorConfig) -> FixedWindow:
+        return FixedWindow(config.create_quota or 0, config.window_seconds, config.reset_rounding)
 
-    def _act(self, exchange: Exchange) -> tuple[int, bytes]:
+    def _product(self, exchange: Exchange) -> str | None:
+        """Return the quota that a request counts against, None for none."""
+        if self.config.create_quota is None or exchange.route is None:
+            return None
+        return QUOTAS.get(exchange.route.operation)
+
+    def _act(self, exchange: Exchange) -> tuple[int, bytes, bytes]:
         route, key, style = exchange.route, exchange.key, exchange.style
         if route is None:
             raise not_found()
         assert key is not None and style is not None  # noqa: PT018 - admit has set both
         if route.permission is not None and route.permission not in key.permissions:
             raise RefusedError(403, "Forbidden", f"API key does not have the permission {route.permission}")
-        body = parse_body(exchange.incoming.body)
+        if route.withdrawn and self.config.restricted:
+            raise RefusedError(403, "Forbidden", f"The API for {route.operation} is not enabled")
+        body = parse_body(exchange.incoming.body, exchange.incoming.headers.get(b"content-type", b""))
         call = Call(route.operation, route.subject, exchange.query, body, style, key, self.clock.now(), self.config)
-        return route.success, self._answer(call, exchange)
+        if route.own:
+            return route.success, self._answer(call, exchange), JSON
+        return self._answer_of_resource(call, exchange, route)
+
+    def _answer_of_resource(self, call: Call, exchange: Exchange, route: Route) -> tuple[int, bytes, bytes]:
+        self.holdings.at(call.now)
+        outcome = acts()[call.operation](self.holdings, call)
+        for change in outcome.changes:
+            self.holdings.record(
+                change,
+                call.now,
+                call.operation,
+                call.key.key_id,
+                exchange.idempotency_key,
+                exchange.request_id,
+            )
+        status = outcome.status or route.success
+        if isinstance(outcome.payload, bytes):
+            return status, outcome.payload, outcome.content_type.encode()
+        return status, object_answer(outcome.payload, call.style), JSON
 
     def _answer(self, call: Call, exchange: Exchange) -> bytes:
         if (read := _READS.get(call.operation)) is not None:
@@ -286,6 +280,7 @@ class Environment:
         if call.operation == CREATE:
             case, before, parts = create(world, call), None, ("created",)
             world.hidden_from_search(case, call.now)
+            self.holdings.events.note_case(case, parts, call.now)
         else:
             case = case_of(world, call)
             before = case.status
@@ -295,7 +290,7 @@ class Environment:
         self.journal.note(
             at=call.now,
             operation=call.operation,
-            case_id=case.case_id,
+            object_id=case.case_id,
             from_status=before,
             to_status=case.status,
             parts=parts,
@@ -309,6 +304,7 @@ class Environment:
         if parts:
             case.updated_at, case.updater = now, actor
             self.world.changed(case, now)
+            self.holdings.events.note_case(case, parts, now)
 
     def _rate_limits(self, call: Call) -> bytes:
         attributes = {
@@ -321,15 +317,16 @@ class Environment:
     def _refusal(self, exchange: Exchange, problem: RefusedError) -> Reply:
         return self._reply(exchange, problem.status, problem.body())
 
-    def _reply(self, exchange: Exchange, status: int, body: bytes) -> Reply:
+    def _reply(self, exchange: Exchange, status: int, body: bytes, content_type: bytes = JSON) -> Reply:
         now = self.clock.now()
         headers = [
+            (b"content-type", content_type),
             *self._standing_headers,
             (b"request-id", exchange.request_id.encode()),
             *_window_headers(b"ratelimit", self.window, now),
         ]
-        if self._under_quota(exchange):
-            headers.extend(_window_headers(b"quota", self.quota, now))
+        if (product := self._product(exchange)) is not None:
+            headers.extend(_window_headers(b"quota", self.quotas[product], now))
         return Reply(status, body, headers)
 
 
@@ -339,6 +336,13 @@ _READS = {
     RETRIEVE: retrieve_case,
     TEMPLATE: retrieve_template,
 }
+
+
+def _check_inclusions(route: Route | None, style: AnswerStyle) -> None:
+    """Refuse relationships that a case does not have; other resources check their own."""
+    unknown = [name for name in style.include or () if name not in INCLUDABLE] if route and route.own else []
+    if unknown:
+        raise bad_request(f"include has an invalid relationship: {unknown[0]}")
 
 
 def _window_headers(name: bytes, window: FixedWindow, now: float) -> list[tuple[bytes, bytes]]:

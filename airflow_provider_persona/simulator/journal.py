@@ -19,21 +19,24 @@ _HEADER_SETS_KEPT = 10_000
 HUMAN: str = "human"
 """The actor of changes that were made through the control endpoint, as if in the dashboard."""
 
+BACKGROUND: str = "background"
+"""The actor of changes that Persona itself makes, when work ends or a test plays its part."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One write that was applied to one case.
+    """One write that was applied to one object, a case for example.
 
     :param index: its place in the journal, from 0.
     :param at: simulated time, in epoch seconds.
     :param wall: real time, in epoch seconds.
-    :param operation: id of the operation, or `dashboard`.
-    :param case_id: the case.
-    :param from_status: its status before; None for a new case.
-    :param to_status: its status after.
+    :param operation: id of the operation, or `dashboard`, or `work` for what ended in the background.
+    :param object_id: the object.
+    :param from_status: its status before; None for a new one.
+    :param to_status: its status after; None when things like it have none.
     :param parts: names of what changed, for example `status` or `fields.name-first`.
     :param changed: False when the write set what was there already.
-    :param actor: `human`, or the id of the key.
+    :param actor: `human`, `background`, or the id of the key.
     :param idempotency_key: the key of the request, if it had one.
     :param request_id: the request, if it was one.
     """
@@ -42,18 +45,23 @@ class Effect:
     at: float
     wall: float
     operation: str
-    case_id: str
+    object_id: str
     from_status: str | None
-    to_status: str
+    to_status: str | None
     parts: tuple[str, ...]
     changed: bool
     actor: str
     idempotency_key: str | None
     request_id: str | None
 
+    @property
+    def case_id(self) -> str:
+        """The object, by the name that suits runs over cases."""
+        return self.object_id
+
     def as_json(self) -> dict[str, Any]:
         """Return it as it is sent by the control endpoint, with the time in words too."""
-        return {**asdict(self), "time": timestamp(self.at)}
+        return {**asdict(self), "case_id": self.object_id, "time": timestamp(self.at)}
 
 
 class Journal:
@@ -67,9 +75,9 @@ class Journal:
         *,
         at: float,
         operation: str,
-        case_id: str,
+        object_id: str,
         from_status: str | None,
-        to_status: str,
+        to_status: str | None,
         parts: tuple[str, ...],
         actor: str,
         idempotency_key: str | None = None,
@@ -81,7 +89,7 @@ class Journal:
             at=at,
             wall=time.time(),
             operation=operation,
-            case_id=case_id,
+            object_id=object_id,
             from_status=from_status,
             to_status=to_status,
             parts=parts,
@@ -98,6 +106,7 @@ class Journal:
 class LoggedRequest:
     """One request as it was received; `status` stays 0 while there is no answer, and for ever when there is none.
 
+    :param case_id: the object in its path, a case for example; None when there is none.
     :param key: what kind of key it carried (`full`, `read-only`, `unknown`, `missing`), never the key.
     :param headers: its headers without the key, the idempotency key and the length.
     :param connection: the client's address and port, which tell connections apart.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from airflow_provider_persona.simulator.clock import timestamp
 from airflow_provider_persona.simulator.config import VERSION_OF_SPARE_ANSWERS, Inflection
+from airflow_provider_persona.simulator.files import FileStore, StoredFile
 from airflow_provider_persona.simulator.inflection import inflected, kebab
 from airflow_provider_persona.simulator.world import CaseRecord, CaseTemplate, RelatedObject, StatusType, World
 
@@ -24,12 +25,16 @@ class AnswerStyle:
     :param sparse: type -> attributes that were asked for, in kebab-case except below `fields.`; a type that is not
         there is answered in full.
     :param include: relationships to serialize in full; None when the request says nothing.
+    :param origin: scheme and host under which the client knows the server, for links to files.
+    :param now: simulated time in epoch seconds, from which on links work for a while.
     """
 
     version: str
     inflection: Inflection
     sparse: Mapping[str, frozenset[str]] = field(default_factory=dict)
     include: tuple[str, ...] | None = None
+    origin: str = ""
+    now: float = 0.0
 
     @property
     def spare(self) -> bool:
@@ -58,14 +63,7 @@ _CASE_ATTRIBUTES: Final[Mapping[str, Callable[[CaseRecord], Any]]] = {
     "updater-type": lambda case: case.updater.actor_type if case.updater else None,
     "tags": lambda case: list(case.tags),
     "fields": lambda case: case.fields,
-    "attachments": lambda case: [
-        {
-            "filename": attachment.filename,
-            "url": f"https://files.withpersona.com/{attachment.filename}?access_token=simulated",
-            "byte-size": attachment.byte_size,
-        }
-        for attachment in case.attachments
-    ],
+    "attachments": lambda _: [],
 }
 
 _RELATIONSHIPS: Final = ("accounts", "inquiries", "reports", "verifications", "txns")
@@ -96,8 +94,8 @@ def case_text(world: World, case: CaseRecord, style: AnswerStyle) -> str:
     shape = (style.inflection, style.spare, wanted)
     text = case.rendered.get(shape)
     if text is None:
-        text = _dump(_spelt(_case_object(world, case, wanted), style))
-        if len(case.rendered) < _SHAPES_KEPT:
+        text = _dump(_spelt(case_object(world, case, style, wanted), style))
+        if len(case.rendered) < _SHAPES_KEPT and not case.attachments:
             case.rendered[shape] = text
     return text
 
@@ -138,13 +136,19 @@ def template_object(template: CaseTemplate, style: AnswerStyle) -> dict[str, Any
     return _stub("case-template", template.template_id, attributes, style)
 
 
-def _case_object(world: World, case: CaseRecord, wanted: frozenset[str] | None) -> dict[str, Any]:
+def case_object(world: World, case: CaseRecord, style: AnswerStyle, wanted: frozenset[str] | None) -> dict[str, Any]:
+    """Return a case as a JSON:API object.
+
+    :param wanted: the attributes to show, None for all.
+    """
     if wanted is None:
         attributes = {name: read(case) for name, read in _CASE_ATTRIBUTES.items()}
     else:
         attributes = {name: _CASE_ATTRIBUTES[name](case) for name in _CASE_ATTRIBUTES if name in wanted}
         if "fields" not in wanted and (keys := _field_keys(wanted)):
             attributes["fields"] = {key: value for key, value in case.fields.items() if kebab(key) in keys}
+    if case.attachments and "attachments" in attributes:
+        attributes["attachments"] = [file_object(world.files, each.file, style) for each in case.attachments]
     relationships: dict[str, Any] = {
         "case-template": {"data": {"type": "case-template", "id": case.template.template_id}},
         "case-queue": {"data": {"type": "case-queue", "id": case.queue_id} if case.queue_id else None},
@@ -156,6 +160,12 @@ def _case_object(world: World, case: CaseRecord, wanted: frozenset[str] | None) 
         if stub.relationship:
             relationships[stub.relationship]["data"].append({"type": stub.object_type, "id": object_id})
     return {"type": "case", "id": case.case_id, "attributes": attributes, "relationships": relationships}
+
+
+def file_object(files: FileStore, file: StoredFile, style: AnswerStyle) -> dict[str, Any]:
+    """Return how an answer shows a file: with a link to it."""
+    url = files.link(file, origin=style.origin, version=style.version, now=style.now)
+    return {"filename": file.filename, "url": url, "byte-size": file.size}
 
 
 def _field_keys(wanted: frozenset[str]) -> frozenset[str]:

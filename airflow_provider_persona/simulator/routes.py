@@ -9,7 +9,7 @@ from typing import Final
 
 from airflow_provider_persona.api.messages import API_PREFIX
 from airflow_provider_persona.api.operations import catalogue
-from airflow_provider_persona.simulator.writes import WRITES
+from airflow_provider_persona.simulator.resources.table import OWN_RESOURCES, permission_of
 
 SEARCH: Final = "search-cases"
 CREATE: Final = "create-a-case"
@@ -18,47 +18,44 @@ RETRIEVE: Final = "retrieve-case"
 TEMPLATE: Final = "retrieve-a-case-template"
 RATE_LIMITS: Final = "list-all-rate-limits"
 
-_PERMISSIONS: Final[Mapping[str, str | None]] = {
-    LIST: "case.read",
-    SEARCH: "case.read",
-    RETRIEVE: "case.read",
-    TEMPLATE: "case_template.read",
-    RATE_LIMITS: None,
-    CREATE: "case.write",
-    **dict.fromkeys(WRITES, "case.write"),
-}
 _START: Final = API_PREFIX + "/"
+_LATER_PLACES: Final = ((2,), (1, 2))
+"""Where paths have parameters if not in the second place alone: nowhere else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
     """What a request is about.
 
     :param operation: id of the operation.
-    :param subject: the id in its path, or an empty text.
+    :param subject: the first id in its path, or an empty text.
     :param permission: what the key needs, None for nothing.
     :param success: status of a good answer.
+    :param own: whether the environment serves it itself, not the table of resources.
+    :param withdrawn: whether it is not in the published specification.
     """
 
     operation: str
     subject: str
     permission: str | None
     success: int
+    own: bool
+    withdrawn: bool
 
     @property
     def case_id(self) -> str | None:
-        """The case in the path, if there is one."""
+        """The case or other object in the path, if there is one."""
         return self.subject if self.subject and self.operation != TEMPLATE else None
 
 
 @cache
 def _table() -> Mapping[str, Route]:
-    table = {}
-    for operation_id, permission in _PERMISSIONS.items():
-        operation = catalogue()[operation_id]
+    table: dict[str, Route] = {}
+    for operation in catalogue().values():
         segments = ["*" if segment.startswith("{") else segment for segment in operation.path.strip("/").split("/")]
-        route = Route(operation_id, "", permission, min(operation.success))
-        table[f"{operation.method} {'/'.join(segments)}"] = route
+        own, withdrawn = operation.resource in OWN_RESOURCES, operation.withdrawn is not None
+        route = Route(operation.operation_id, "", permission_of(operation), min(operation.success), own, withdrawn)
+        table.setdefault(f"{operation.method} {'/'.join(segments)}", route)
     return table
 
 
@@ -76,7 +73,21 @@ def find_route(method: str, path: str) -> Route | None:
         return exact
     kind, _, below = rest.partition("/")
     subject, slash, action = below.partition("/")
-    if not subject:
-        return None
-    found = table.get(f"{method} {kind}/*{slash}{action}")
-    return None if found is None else Route(found.operation, subject, found.permission, found.success)
+    found = table.get(f"{method} {kind}/*{slash}{action}") if subject else None
+    return _about(found, subject) if found is not None else _deeper(method, rest.split("/"))
+
+
+def _deeper(method: str, segments: list[str]) -> Route | None:
+    """Return the route of a path whose parameter comes later, or that has two."""
+    for places in _LATER_PLACES:
+        if len(segments) <= places[-1]:
+            break
+        pattern = "/".join("*" if place in places else segment for place, segment in enumerate(segments))
+        found = _table().get(f"{method} {pattern}")
+        if found is not None and all(segments[place] for place in places):
+            return _about(found, segments[places[0]])
+    return None
+
+
+def _about(found: Route, subject: str) -> Route:
+    return Route(found.operation, subject, found.permission, found.success, found.own, found.withdrawn)

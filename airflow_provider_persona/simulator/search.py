@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from airflow_provider_persona.api.messages import API_PREFIX
@@ -15,8 +16,9 @@ from airflow_provider_persona.simulator.problems import RefusedError, bad_reques
 from airflow_provider_persona.simulator.rendering import collection_answer
 from airflow_provider_persona.simulator.world import CaseRecord, World
 
-Matcher = Callable[[CaseRecord], bool]
-Reader = Callable[[CaseRecord], Any]
+Matcher = Callable[[Any], bool]
+Reader = Callable[[Any], Any]
+ReadOf = Callable[[Any], tuple[str, Reader]]
 
 DEEPEST: Final = 2
 MOST_CLAUSES: Final = 20
@@ -34,13 +36,14 @@ def search_cases(world: World, call: Call) -> bytes:
     """Answer `POST /cases/search`."""
     page = page_request(call.query, call.may(dict, "page"))
     query = call.may(dict, "query")
-    matches = _clause(world, query, 1) if query else None
-    read, descending = _sort(world, call)
+    read_of = partial(_reader, world)
+    matches = compiled(query, read_of) if query else None
+    read, descending = sorting(call, read_of)
     keyed = []
     for case in world.order:
         seen = world.seen_by_search(case, call.now)
         if seen is not None and (matches is None or matches(seen)):
-            keyed.append((_sort_key(read(seen)), case.ordinal))
+            keyed.append((sort_key(read(seen)), case.ordinal))
     keyed.sort(reverse=descending)
     start, end = 0, page.size
     if (cursor := page.after or page.before) is not None:
@@ -70,18 +73,23 @@ def _mark(world: World, call: Call, cursor: str, read: Reader) -> tuple[Any, int
     if case is None:
         raise bad_request("page cursor is not found")
     seen = world.seen_by_search(case, call.now) or case
-    return _sort_key(read(seen)), case.ordinal
+    return sort_key(read(seen)), case.ordinal
 
 
-def _sort(world: World, call: Call) -> tuple[Reader, bool]:
+def sorting(call: Call, read_of: ReadOf) -> tuple[Reader, bool]:
+    """Return what reads the attribute to sort by, and whether the order is descending.
+
+    :raises RefusedError: 400 when there is no such attribute or direction.
+    """
     sort = call.may(dict, "sort") or {"attribute": "created_at"}
     direction = sort.get("direction", "desc")
     if direction not in ("asc", "desc"):
         raise bad_request("sort.direction must be one of: asc, desc")
-    return _reader(world, sort.get("attribute"))[1], direction == "desc"
+    return read_of(sort.get("attribute"))[1], direction == "desc"
 
 
-def _sort_key(value: Any) -> tuple[int, float, str]:
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """Return what puts values of any kind in one order: none, numbers, texts."""
     if value is None:
         return (0, 0.0, "")
     if isinstance(value, int | float):
@@ -89,37 +97,42 @@ def _sort_key(value: Any) -> tuple[int, float, str]:
     return (2, 0.0, str(value))
 
 
-def _clause(world: World, clause: Any, depth: int) -> Matcher:
+def compiled(clause: Any, read_of: ReadOf, depth: int = 1) -> Matcher:
+    """Return what tells whether a thing fits a query expression.
+
+    :param read_of: gives the name of an attribute in snake_case and what reads it.
+    :raises RefusedError: 400 when the expression makes no sense.
+    """
     if not isinstance(clause, dict):
         raise bad_request("query must be a hash")
     for word, combine in (("and", all), ("or", any)):
         if word in clause:
-            return _combined(combine, _inner(world, clause, word, depth))
+            return _combined(combine, _inner(read_of, clause, word, depth))
     if "not" in clause:
         _check_alone(clause)
-        denied = _nested(world, clause["not"], depth)
+        denied = _nested(read_of, clause["not"], depth)
         return lambda case: not denied(case)
-    return _predicate(world, clause)
+    return _predicate(read_of, clause)
 
 
 def _combined(combine: Callable[[Iterable[bool]], bool], inner: Sequence[Matcher]) -> Matcher:
     return lambda case: combine(each(case) for each in inner)
 
 
-def _inner(world: World, clause: Mapping[str, Any], word: str, depth: int) -> list[Matcher]:
+def _inner(read_of: ReadOf, clause: Mapping[str, Any], word: str, depth: int) -> list[Matcher]:
     _check_alone(clause)
     listed = clause[word]
     if not isinstance(listed, list):
         raise bad_request(f"query.{word} must be an array")
     if len(listed) > MOST_CLAUSES:
         raise bad_request(f"query.{word} must not have more than {MOST_CLAUSES} clauses")
-    return [_nested(world, each, depth) for each in listed]
+    return [_nested(read_of, each, depth) for each in listed]
 
 
-def _nested(world: World, clause: Any, depth: int) -> Matcher:
+def _nested(read_of: ReadOf, clause: Any, depth: int) -> Matcher:
     if depth >= DEEPEST and isinstance(clause, dict) and clause.keys() & {"and", "or", "not"}:
         raise bad_request(f"query must not be nested deeper than {DEEPEST} levels")
-    return _clause(world, clause, depth + 1)
+    return compiled(clause, read_of, depth + 1)
 
 
 def _check_alone(clause: Mapping[str, Any]) -> None:
@@ -127,7 +140,7 @@ def _check_alone(clause: Mapping[str, Any]) -> None:
         raise bad_request("query clauses must have exactly one of: and, or, not")
 
 
-def _predicate(world: World, clause: Mapping[str, Any]) -> Matcher:
+def _predicate(read_of: ReadOf, clause: Mapping[str, Any]) -> Matcher:
     missing = [name for name in ("attribute", "operator", "value") if name not in clause]
     if missing:
         raise bad_request(f"query.{missing[0]} is missing")
@@ -137,7 +150,7 @@ def _predicate(world: World, clause: Mapping[str, Any]) -> Matcher:
     value = clause["value"]
     if not isinstance(value, str | int | float):
         raise bad_request("query.value must be a string, a number or a boolean")
-    attribute, read = _reader(world, clause["attribute"])
+    attribute, read = read_of(clause["attribute"])
     if attribute in _TIMES:
         value = _moment(value)
 

@@ -1,6 +1,6 @@
 """Cases on disk, so that a simulator can be stopped and started again with what was done to its cases.
 
-Journal, request log, kept answers and limits are of one run and are not saved.
+Journal, request log, kept answers and limits are of one run and are not saved, nor are the bytes of attachments.
 """
 
 from __future__ import annotations
@@ -77,5 +77,5 @@ def _saved(case: CaseRecord) -> dict[str, Any]:
 def _loaded(world: World, saved: dict[str, Any]) -> CaseRecord:
     plain = {name: saved[name] for name in _PLAIN}
     actors: dict[str, Any] = {name: Actor(*saved[name]) if saved[name] else None for name in _ACTORS}
-    attachments = [Attachment(filename, size) for filename, size in saved["attachments"]]
+    attachments = [Attachment(world.files.store(filename, None, size=size)) for filename, size in saved["attachments"]]
     return CaseRecord(template=world.templates[saved["template_id"]], attachments=attachments, **plain, **actors)

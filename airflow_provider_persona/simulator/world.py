@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from airflow_provider_persona.simulator.files import FileStore, StoredFile
+
 
 class StatusType(StrEnum):
     """What a status means in its template."""
@@ -74,10 +76,19 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file of a case; the bytes themselves are not kept."""
+    """A file of a case."""
 
-    filename: str
-    byte_size: int
+    file: StoredFile
+
+    @property
+    def filename(self) -> str:
+        """Its name."""
+        return self.file.filename
+
+    @property
+    def byte_size(self) -> int:
+        """Its size in bytes."""
+        return self.file.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,7 @@ class World:
         self.queues: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.objects: dict[str, RelatedObject] = {}
+        self.files = FileStore()
         self._named: dict[str, int] = {}
 
     def open_case(self, template: CaseTemplate, now: float, creator: Actor) -> CaseRecord:
@@ -188,12 +200,17 @@ class World:
         self.order.append(case)
         self._named[case.template.prefix] = int(case.name.rpartition("-")[2])
 
-    def add_object(self, object_id: str, attributes: Mapping[str, Any] | None = None) -> RelatedObject | None:
-        """Make a stub known; None when its prefix is none that can be attached to a case."""
+    def add_object(
+        self, object_id: str, attributes: Mapping[str, Any] | None = None, object_type: str | None = None
+    ) -> RelatedObject | None:
+        """Make a stub known; None when its prefix is none that can be attached to a case.
+
+        :param object_type: its type; None takes the one that suits its prefix.
+        """
         known = RELATIONSHIP_OF_PREFIX.get(object_id.partition("_")[0])
         if known is None:
             return None
-        stub = RelatedObject(object_id, known[0], known[1], attributes or {})
+        stub = RelatedObject(object_id, object_type or known[0], known[1], attributes if attributes is not None else {})
         self.objects[object_id] = stub
         return stub
 

@@ -128,7 +128,7 @@ def update(world: World, case: CaseRecord, call: Call) -> Parts:
     if case.redacted_at is not None:
         raise RefusedError(409, "Conflict", "Case already redacted")
     fields = _fields(case.template, call)
-    attachments = _attachments(call)
+    attachments = _attachments(world, call)
     queue_given = call.has(*_ATTRIBUTES, "case-queue-id")
     queue = _queue(world, call)
     sla_given, sla = call.has("meta", "sla-expires-in-seconds"), _sla(call)
@@ -231,19 +231,21 @@ def _sla(call: Call) -> float | None:
     return call.now + seconds
 
 
-def _attachments(call: Call) -> list[Attachment]:
+def _attachments(world: World, call: Call) -> list[Attachment]:
     attachments = []
     for given in call.may(list, *_ATTRIBUTES, "attachments") or []:
         data, filename = (given.get("data"), given.get("filename")) if isinstance(given, dict) else (None, None)
         if not isinstance(data, str) or not isinstance(filename, str):
             raise bad_request("data.attributes.attachments must have data and filename")
         try:
-            size = len(base64.b64decode(data, validate=True))
+            content = base64.b64decode(data, validate=True)
         except binascii.Error:
             raise unprocessable("Attachment is not base64 encoded", "/data/attributes/attachments") from None
         if not filename.lower().endswith((".pdf", ".png", ".jpg", ".jpeg")):
             raise unprocessable("Attachment must be a PDF or an image", "/data/attributes/attachments")
-        attachments.append(Attachment(filename, size))
+        if len(content) > call.config.largest_file:
+            raise unprocessable("Attachment is too large", "/data/attributes/attachments")
+        attachments.append(Attachment(world.files.store(filename, content)))
     return attachments
 
 

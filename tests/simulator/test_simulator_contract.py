@@ -1,4 +1,4 @@
-"""Every kind of answer of every simulated operation against Persona's published specification, where that is at hand.
+"""Every kind of answer of the operations about cases against Persona's published specification, where that is at hand.
 
 The specification is not part of this project; the test looks for a copy beside the repository and is skipped without.
 """
@@ -14,8 +14,9 @@ import jsonschema
 import pytest
 import requests
 
+from airflow_provider_persona.api.operations import catalogue
 from airflow_provider_persona.simulator import READ_ONLY_KEY, SimulatorConfig
-from airflow_provider_persona.simulator.routes import _PERMISSIONS
+from airflow_provider_persona.simulator.resources.table import OWN_RESOURCES
 
 SPECIFICATION = Path(__file__).resolve().parents[3] / "shared" / "api" / "persona-openapi-2025-12-08.json"
 BODILY = {
@@ -44,7 +45,7 @@ SPOILT = {
     "remove-tag": (400, "", {}),
     "set-tags": (400, "", {}),
 }
-OPERATIONS = sorted(_PERMISSIONS)
+OPERATIONS = sorted(each.operation_id for each in catalogue().values() if each.resource in OWN_RESOURCES)
 READS = {"list-all-cases", "search-cases", "retrieve-case", "retrieve-a-case-template", "list-all-rate-limits"}
 
 
@@ -69,7 +70,7 @@ def _published() -> dict[str, tuple[str, str, dict[str, Any]]]:
     found = {}
     for path, item in _document()["paths"].items():
         for method, operation in item.items():
-            if isinstance(operation, dict) and operation.get("operationId") in _PERMISSIONS:
+            if isinstance(operation, dict) and operation.get("operationId") in OPERATIONS:
                 found[operation["operationId"]] = (method.upper(), path, operation["responses"])
     return found
 
