@@ -5,128 +5,25 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 
-from airflow_provider_persona.api.case_change import CaseChange, Step
-from airflow_provider_persona.api.errors import (
-    PersonaAuthenticationError,
-    PersonaError,
-    PersonaPermissionError,
-    PersonaRateLimitError,
-    PersonaSettingsError,
-    PersonaUnresolvedError,
-)
+from airflow_provider_persona.api.case_change import Step
+from airflow_provider_persona.api.errors import PersonaError, PersonaUnresolvedError
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
-from airflow_provider_persona.bulk.plan import PlanRow
-from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.bulk.guards import Guards, drift
+from airflow_provider_persona.bulk.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan import Planned, PlanRow
+from airflow_provider_persona.bulk.row_work import OWN_DOING, STOPS_THE_RUN, RowContext, RowWork
+from airflow_provider_persona.client import AsyncPersonaClient, NotSent
 
 READ_GOOD_FOR = 1.0
 """Seconds for which a read may stand behind a guarded write. A write that cannot go out by then needs another read."""
 
+SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
+
 _STALE_READS = 8
-_OWN_DOING = "already so after an interruption; it may have been this run's own doing"
-
-STOPS_THE_RUN = (
-    PersonaAuthenticationError,
-    PersonaPermissionError,
-    PersonaRateLimitError,
-    PersonaSettingsError,
-)
-"""Errors that say something about key, account or connection: every further row would get the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowContext:
-    """What an earlier attempt left to know about a row.
-
-    :param generation: generation of keys to begin with.
-    :param in_doubt: whether an earlier attempt may have written to the case.
-    :param look_first: whether to read the case before writing, because sending it again would not tell.
-    """
-
-    generation: int = 0
-    in_doubt: bool = False
-    look_first: bool = False
-
-
-@dataclass(slots=True)
-class RowWork:
-    """A row under way, and what has become of it.
-
-    :param row: the row.
-    :param context: what an earlier attempt left to know about it.
-    :param identity: what makes its calls the same when they are made again.
-    :param outcome: what became of it, once it is settled.
-    :param reason: why, for a person.
-    :param error: the error behind a failure.
-    :param status: the case's status as last read or answered.
-    :param from_status: its status before the first write, when it was read.
-    :param http_status: status of the last answer.
-    :param request_ids: Persona's API logs of the writes.
-    :param exchanges: the writes.
-    :param done: parts of the change that were made true.
-    """
-
-    row: PlanRow
-    context: RowContext
-    identity: str
-    outcome: RowOutcome | None = None
-    reason: str = ""
-    error: PersonaError | None = None
-    status: str | None = None
-    from_status: str | None = None
-    http_status: int | None = None
-    request_ids: list[str] = field(default_factory=list)
-    exchanges: list[Exchange] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    current: Case | None = None
-    read_at: float = -math.inf
-
-    @property
-    def case_id(self) -> str:
-        """The case; rows without one are never worked on."""
-        assert self.row.case_id is not None
-        return self.row.case_id
-
-    @property
-    def change(self) -> CaseChange:
-        """The wanted change; rows without one are never worked on."""
-        assert self.row.change is not None
-        return self.row.change
-
-    def become(self, outcome: RowOutcome, reason: str = "", error: PersonaError | None = None) -> None:
-        """Settle the row."""
-        is_partial = outcome is not RowOutcome.UPDATED and bool(self.done)
-        self.reason = f"{reason}; already changed: {', '.join(self.done)}" if is_partial else reason
-        self.outcome, self.error = outcome, error
-        if error is not None:
-            self.http_status = error.status or self.http_status
-            if error.request_id is not None and error.request_id not in self.request_ids:
-                self.request_ids.append(error.request_id)
-
-    def result(self, at: str) -> RowResult:
-        """Return the record of a settled row."""
-        assert self.outcome is not None
-        generations = [exchange.attempt.generation for exchange in self.exchanges]
-        return RowResult(
-            row=self.row.number,
-            case_id=self.row.case_id,
-            outcome=self.outcome,
-            from_status=self.from_status,
-            to_status=self.row.change.status if self.row.change is not None else None,
-            reason=self.reason,
-            http_status=self.http_status,
-            request_ids=tuple(self.request_ids),
-            generation=max(generations, default=self.context.generation),
-            attempts=sum(exchange.attempt.number for exchange in self.exchanges),
-            retryable=self.error is not None and self.error.retryable,
-            at=at,
-        )
 
 
 class CaseWriter:
@@ -137,6 +34,7 @@ class CaseWriter:
     :param guards: which statuses may be changed from.
     :param compare: whether to read every case before writing to it, and leave out what is already so.
     :param dry_run: whether to write nothing.
+    :param heed_drift: whether to leave alone a case that was changed after its status was read for the plan.
     """
 
     def __init__(
@@ -147,12 +45,14 @@ class CaseWriter:
         guards: Guards,
         compare: bool,
         dry_run: bool,
+        heed_drift: bool = False,
     ) -> None:
         self._client = client
         self._identity = identity
         self._guards = guards
         self._compare = compare
         self._dry_run = dry_run
+        self._heed_drift = heed_drift
         self._turn = asyncio.Lock()
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
@@ -160,9 +60,9 @@ class CaseWriter:
 
         :raises PersonaError: one of `STOPS_THE_RUN`, before anything was written; the row is then not settled.
         """
-        work = RowWork(row, context, f"{self._identity}:{row.number}")
-        if row.change is None or row.case_id is None:
-            work.become(RowOutcome.INVALID, row.problem or "")
+        work = RowWork(row, context, f"{self._identity}:{row.number}", from_status=row.from_status)
+        if row.planned is not Planned.CHANGE:
+            work.become(_SETTLED_BY_PLAN[row.planned], row.reason)
             return work
         try:
             work.become(*await self._settle(work))
@@ -176,16 +76,19 @@ class CaseWriter:
         return work
 
     async def _settle(self, work: RowWork) -> tuple[RowOutcome, str]:
-        guarded = self._guards.needs_read(work.row.expected_status)
-        if guarded or self._compare or work.context.look_first:
+        guarded = self._guards.needs_read(work.row.expected_status) or self._may_drift(work.row)
+        # Rather one read than all calls of a row once more, when an attempt that broke off may have made some of them.
+        has_parts = work.context.in_doubt and len(work.change.steps()) > 1
+        if guarded or self._compare or work.context.look_first or has_parts:
             await self._read(work)
         steps = work.change.steps(work.current)
         if not steps:
-            return RowOutcome.UNCHANGED, _OWN_DOING if work.context.in_doubt else ""
+            return RowOutcome.UNCHANGED, OWN_DOING if work.context.in_doubt else ""
         objection = self._objection(work) if guarded else None
-        if objection is not None and work.context.in_doubt and work.status == work.change.status is not None:
-            # The status is changed last, so whoever changed it under this guard had changed the rest.
-            return RowOutcome.UNCHANGED, _OWN_DOING
+        is_as_left = work.status == work.change.status is not None and not any(step.absence_tells for step in steps)
+        if objection is not None and work.context.in_doubt and is_as_left:
+            # The status is changed last, so whoever changed it under this guard had changed the rest, which shows not.
+            return RowOutcome.UNCHANGED, OWN_DOING
         if objection is not None:
             return RowOutcome.SKIPPED_GUARD, objection
         if self._dry_run:
@@ -195,28 +98,34 @@ class CaseWriter:
             if objection is not None:
                 return RowOutcome.SKIPPED_GUARD, objection
             work.done.append(step.part)
-        return RowOutcome.UPDATED, ""
+        return RowOutcome.UPDATED, work.remark
 
     async def _carry_out(self, work: RowWork, step: Step, *, guarded: bool) -> str | None:
         """Make one step true; return a guard's objection when one came up before it could be sent."""
-        exchange = self._client.exchange(step.request(work.case_id), work.identity, work.context.generation)
+        in_doubt = work.context.in_doubt and work.current is None  # else it was looked at, and is still to be done
+        exchange = self._client.exchange(
+            step.request(work.case_id), work.identity, work.context.generation, maybe_done=in_doubt
+        )
         work.exchanges.append(exchange)
-        for stale_reads in range(_STALE_READS):
+        late, handed_back = 0, False
+        while late < _STALE_READS:
             # In a small window the reads of all rows would leave none for a write; so from the second time on, in turn.
-            async with self._turn if stale_reads > 1 else nullcontext():
-                if stale_reads:
-                    await self._read(work)
-                    assert work.current is not None
-                    if exchange.attempt.number > 1 and step.is_shown_by(work.current):
-                        return None  # an earlier attempt had its effect, and its answer was lost
-                    objection = self._objection(work)
+            async with self._turn if late > 1 else nullcontext():
+                if handed_back:
+                    current = await self._look_again(work, exchange)
+                    if exchange.attempt.number > 1 and step.is_shown_by(current):
+                        work.remark = SHOWN_LATER
+                        return None
+                    objection = self._objection(work) if guarded else None
                     if objection is not None:
                         return objection
                 fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
-                response = await self._client.carry_out(exchange, fresh_until)
-            if response is not None:
-                self._note(work, response, step)
+                answer = await self._client.carry_out(exchange, fresh_until, may_repeat=not step.absence_tells)
+            if isinstance(answer, Response):
+                self._note(work, answer, step)
                 return None
+            handed_back = True
+            late += answer is NotSent.STALE
         raise PersonaUnresolvedError(
             f"{step.operation_id} could not be sent soon enough after a read of the case, {_STALE_READS} times; "
             "a window of the request limit must allow a read and a write",
@@ -224,8 +133,24 @@ class CaseWriter:
             retryable=True,
         )
 
-    async def _read(self, work: RowWork) -> None:
+    async def _look_again(self, work: RowWork, exchange: Exchange) -> Case:
+        """Read the case after a write that was not sent, or that may have had its effect."""
+        try:
+            return await self._read(work)
+        except PersonaError as error:
+            if not exchange.attempt.maybe_done:
+                raise
+            raise PersonaUnresolvedError(
+                f"whether Persona did {exchange.request.operation_id} is unknown, and the case could not be read: "
+                f"{error}; look before doing it again",
+                operation_id=exchange.request.operation_id,
+                retryable=True,
+            ) from error
+
+    async def _read(self, work: RowWork) -> Case:
         wanted = {"status", *(name for step in work.change.steps() for name in step.shows_in)}
+        if self._may_drift(work.row):
+            wanted.add("updated-at")
         request = operation("retrieve-case").bind({"case-id": work.case_id}, {"fields[case]": sorted(wanted)})
         asked_at = self._client.clock()
         response = await self._client.send(request)
@@ -235,10 +160,27 @@ class CaseWriter:
         work.read_at = max(asked_at, self._client.clock() - READ_GOOD_FOR / 2)
         if not work.exchanges:
             work.from_status = work.status
+        return work.current
+
+    def _may_drift(self, row: PlanRow) -> bool:
+        return self._heed_drift and row.from_status is not None
 
     def _objection(self, work: RowWork) -> str | None:
-        status = work.current.status if work.current is not None else None
-        return self._guards.objection(status, work.row.expected_status)
+        current = work.current or Case(id=work.case_id)
+        objection = self._guards.objection(current.status, work.row.expected_status)
+        if objection is None and self._may_drift(work.row):
+            since = None if self._may_show_own_doing(work, current) else work.row.updated_at
+            objection = drift(current, work.row.from_status, since)
+        return objection
+
+    def _may_show_own_doing(self, work: RowWork, current: Case) -> bool:
+        """Whether this run itself may have changed the case since it was planned, so that this is no drift."""
+        written_now = work.done or any(exchange.sent for exchange in work.exchanges)
+        if not (work.context.in_doubt or work.context.generation or written_now):
+            return False
+        was_so = "status" if work.row.from_status == work.change.status else None
+        steps = [step for step in work.change.steps() if step.part != was_so]
+        return any(step.is_shown_by(current) or not step.absence_tells for step in steps)
 
     def _note(self, work: RowWork, response: Response, step: Step) -> None:
         """Take in the answer to a write, and make sure that it shows what was asked for."""
@@ -259,7 +201,17 @@ class CaseWriter:
         except PersonaError:
             work.become(RowOutcome.UNRESOLVED, str(error), error)
             return
-        if work.change.steps(work.current):
+        missing = work.change.steps(work.current)
+        if any(step.absence_tells for step in missing):
             work.become(RowOutcome.FAILED, f"a later read does not show the change: {error}", error)
+        elif any(step.part not in work.done for step in missing):
+            work.become(RowOutcome.UNRESOLVED, f"a later read cannot tell: {error}", error)
         else:
-            work.become(RowOutcome.UPDATED, "the answer was lost; a later read shows the change")
+            work.become(RowOutcome.UPDATED, SHOWN_LATER)
+
+
+_SETTLED_BY_PLAN = {
+    Planned.INVALID: RowOutcome.INVALID,
+    Planned.UNCHANGED: RowOutcome.UNCHANGED,
+    Planned.SKIPPED_GUARD: RowOutcome.SKIPPED_GUARD,
+}

@@ -32,3 +32,7 @@ class RunFailedError(BulkError):
 
 class RunStoppedError(BulkError):
     """The run stopped before its end; what is left was not done, and a further attempt goes on from there."""
+
+
+class ThresholdError(BulkError):
+    """A plan exceeds what it may do; nothing was written."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_provider_persona.api.lifecycle import labels
+from airflow_provider_persona.api.models import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,18 @@ class Guards:
         if status in self.never_from:
             return f"its status is {status}, which is never changed"
         return None
+
+
+def drift(current: Case, planned_from: str | None, updated_at: str | None) -> str | None:
+    """Return how a case has changed since it was looked at for a plan, or None when it has not.
+
+    :param current: the case as just read.
+    :param planned_from: its status then.
+    :param updated_at: when it had last been changed then, ISO 8601; None to look at the status only.
+    """
+    if current.status != planned_from:
+        return f"drift: its status is {current.status}, and was {planned_from} when planned"
+    updated = current.attributes.updated_at
+    if updated_at is not None and updated is not None and updated.isoformat() != updated_at:
+        return f"drift: it was changed at {updated.isoformat(timespec='seconds')}, after it was looked at for the plan"
+    return None

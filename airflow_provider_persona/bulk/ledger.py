@@ -3,40 +3,34 @@
 It is the audit record, the point to resume from and the dead-letter file in one. A run of a process writes a segment of
 its own. A row is on the ledger before its worker takes the next one, so a killed process leaves no more rows in doubt
 than it had requests under way.
-
-In a local folder each line is appended as it comes. An object store cannot append, so there a segment is written anew,
-whole, each time that lines have come in, and a new one is begun when it has grown.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import IO, Any
+from typing import Any
 
-from airflow_provider_persona.api.messages import canonical_json
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
-from airflow_provider_persona.bulk.store import (
-    StorePath,
-    as_local,
-    cannot_write,
-    names_in,
-    open_private,
-    read_lines,
-    shown,
-    write_whole,
-)
+from airflow_provider_persona.bulk.segments import SegmentedLog, SegmentWriter
+from airflow_provider_persona.bulk.store import StorePath, shown
 
-_PREFIX, _SUFFIX = "ledger-", ".jsonl"
-_LONGEST_SEGMENT = 1000
+_NAME = "ledger"
 _CODES = {outcome: code for code, outcome in enumerate(RowOutcome, 1)}
 _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
+_SETTLED_BEFORE = 0xFF
+"""Code of a row that a lost ledger had settled: that it was is known, as what is not."""
+
+TAKEN_UP_AGAIN = NOT_DONE | {RowOutcome.PLANNED}
+"""Outcomes that a later attempt does not leave at that."""
+
+_SETTLED_CODES = bytes([_SETTLED_BEFORE, *(_CODES[outcome] for outcome in RowOutcome if outcome not in TAKEN_UP_AGAIN)])
+_SETTLED = re.compile(b"[%s]+" % _SETTLED_CODES)
 
 
 class AttemptEnd(StrEnum):
@@ -59,6 +53,7 @@ class LedgerState:
     :param in_doubt: how many rows at most may have been under way when attempts broke off.
     :param in_doubt_since: time of the last line of the earliest attempt among those, or None when there was but one.
     :param last_at: UTC time of the last line, ISO 8601, or None when there is none.
+    :param carried: outcomes of rows that a lost ledger had settled.
     """
 
     last_segment: int = 0
@@ -66,9 +61,10 @@ class LedgerState:
     in_doubt: int = 0
     in_doubt_since: str | None = None
     last_at: str | None = None
+    carried: Counter[RowOutcome] = field(default_factory=Counter)
     _attempt: str | None = None
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
-    _generations: array[int] = field(default_factory=lambda: array("H"))
+    _generations: dict[int, int] = field(default_factory=dict)
     _retryable: set[int] = field(default_factory=set)
 
     @property
@@ -102,40 +98,85 @@ class LedgerState:
 
     def next_generation(self, row: int) -> int:
         """Return the first generation of keys that no kept failure of the row can answer to."""
-        return self._generations[row] if row < len(self._generations) else 0
+        return self._generations.get(row, 0)
+
+    @property
+    def generations(self) -> Mapping[int, int]:
+        """Generation of keys to begin with, of the rows that need another than the first."""
+        return self._generations
 
     def is_settled(self, row: int) -> bool:
         """Whether nothing is left to do for a row."""
-        outcome = self.outcome(row)
-        return outcome is not None and outcome not in NOT_DONE and outcome is not RowOutcome.PLANNED
+        return row < len(self._outcomes) and self._outcomes[row] in _SETTLED_CODES
 
     def counts(self) -> Counter[RowOutcome]:
         """Return how many rows have which outcome."""
         codes = Counter(self._outcomes)
-        return Counter({outcome: codes[code] for outcome, code in _CODES.items() if codes[code]})
+        return Counter({outcome: codes[code] for outcome, code in _CODES.items() if codes[code]}) + self.carried
+
+    def settled_ranges(self) -> list[tuple[int, int]]:
+        """Return the first and the last row of every unbroken stretch of settled rows."""
+        return [(found.start(), found.end() - 1) for found in _SETTLED.finditer(self._outcomes.tobytes())]
+
+    def not_settled(self, numbers: Iterable[int]) -> list[tuple[int, int]]:
+        """Return the first and the last row of every stretch without a settled one.
+
+        :param numbers: numbers of the plan's rows, rising; repeats that were collapsed have none.
+        """
+        stretches: list[tuple[int, int]] = []
+        is_open = False
+        for number in numbers:
+            if self.is_settled(number):
+                is_open = False
+            elif is_open:
+                stretches[-1] = (stretches[-1][0], number)
+            else:
+                stretches.append((number, number))
+                is_open = True
+        return stretches
 
     def record(self, result: RowResult) -> None:
         """Take in a line; a later one of the same row replaces an earlier one."""
-        short = result.row + 1 - len(self._outcomes)
-        if short > 0:
-            self._outcomes.extend(bytes(short))
-            self._generations.extend([0] * short)
+        self._make_room(result.row)
         self._outcomes[result.row] = _CODES[result.outcome]
         (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
         if result.outcome in NOT_DONE:
-            self._generations[result.row] = min(result.generation + 1, 0xFFFF)
+            self._generations[result.row] = result.generation + 1
         self.last_at = result.at
 
+    def carry_over(
+        self,
+        settled: Sequence[Sequence[int]],
+        counts: Mapping[str, int],
+        generations: Mapping[str, int],
+        concurrency: int,
+        at: str,
+    ) -> None:
+        """Take in what is known of rows whose ledger was lost.
 
-def segment_names(folder: StorePath) -> list[str]:
-    """Return the names of the ledger's segments in `folder`, in the order in which they were written."""
-    return sorted(filter(_number_of, names_in(folder)), key=_number_of)
+        :param settled: first and last row of every stretch of settled rows.
+        :param counts: their outcomes.
+        :param generations: generation of keys to begin with, by row number.
+        :param concurrency: how many others may have been under way.
+        :param at: UTC time at which this was known, ISO 8601.
+        """
+        self.in_doubt = max(self.in_doubt, concurrency)
+        self.in_doubt_since = min(self.in_doubt_since or at, at)
+        for first, last in settled:
+            self._make_room(last)
+            self._outcomes[first : last + 1] = array("B", [_SETTLED_BEFORE]) * (last + 1 - first)
+        self.carried = Counter({RowOutcome(name): count for name, count in counts.items()})
+        self._generations.update({int(row): generation for row, generation in generations.items()})
+
+    def _make_room(self, row: int) -> None:
+        short = row + 1 - len(self._outcomes)
+        if short > 0:
+            self._outcomes.extend(bytes(short))
 
 
-def _number_of(name: str) -> int:
-    """Return the number of a segment, or 0 for another file."""
-    number = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-    return int(number) if number.isdecimal() and name == f"{_PREFIX}{number}{_SUFFIX}" else 0
+def ledger_of(folder: StorePath) -> SegmentedLog:
+    """Return the ledger's log in a plan's folder."""
+    return SegmentedLog(folder, _NAME)
 
 
 def read_results(folder: StorePath, plan_hash: str) -> Iterator[RowResult]:
@@ -153,27 +194,24 @@ def read_ledger(folder: StorePath, plan_hash: str) -> LedgerState:
 
     :raises PlanError: when a segment belongs to another plan.
     """
-    state = LedgerState(last_segment=max(map(_number_of, segment_names(folder)), default=0))
+    state = LedgerState(last_segment=ledger_of(folder).last)
     for line in _read(folder, plan_hash):
         if "row" in line:
             state.record(RowResult.from_line(line))
         elif "segment" in line:
             state.begin_attempt(line["at"], line["concurrency"])
+        elif "carried" in line:
+            state.carry_over(**line["carried"])
         elif "end" in line:
             state.end_attempt(AttemptEnd(line["end"]))
     return state
 
 
 def _read(folder: StorePath, plan_hash: str) -> Iterator[Mapping[str, Any]]:
-    for name in segment_names(folder):
-        for raw in read_lines(folder / name):
-            try:
-                line = json.loads(raw)
-            except ValueError:
-                continue  # the line that a killed process was writing: its row is in doubt and is looked at again
-            if line.get("plan") != plan_hash:
-                raise PlanError(f"{shown(folder / name)} is the ledger of another plan; give each plan its own folder")
-            yield line
+    for path, line in ledger_of(folder).lines():
+        if line.get("plan") != plan_hash:
+            raise PlanError(f"{shown(path)} is the ledger of another plan; give each plan its own folder")
+        yield line
 
 
 class LedgerWriter:
@@ -187,73 +225,35 @@ class LedgerWriter:
     """
 
     def __init__(self, folder: StorePath, plan_hash: str, first_segment: int, concurrency: int, at: str) -> None:
-        self._folder = folder
         self._plan_hash = plan_hash
-        self._number = first_segment
-        self._opening = {"plan": plan_hash, "concurrency": concurrency, "at": at}
-        self._file: IO[bytes] | None = None
-        self._lines: list[bytes] = []
-        self._taken = self._durable = 0
-        self._uploading = asyncio.Lock()
+        opening = {"plan": plan_hash, "concurrency": concurrency, "at": at}
+        self._segments = SegmentWriter(ledger_of(folder), first_segment, opening)
 
     async def open(self) -> None:
         """Put down that an attempt begins, so that a folder which cannot be written to fails it before any request.
 
         :raises StoreError: then.
         """
-        try:
-            self._begin_segment()
-            if self._file is None:
-                await self._upload()
-        except Exception as error:  # fsspec's stores raise what their libraries raise
-            raise cannot_write(self._folder, error) from error
+        await self._segments.open()
 
     async def record(self, result: RowResult) -> None:
         """Put a row's record down; when this returns, it outlives the process."""
-        await self._put(result.to_line(self._plan_hash))
+        await self._segments.put(result.to_line(self._plan_hash))
 
-    async def close(self, end: AttemptEnd, at: str, counts: Mapping[str, int]) -> None:
-        """Write how the attempt ended and the counts of all rows."""
-        await self._put({"plan": self._plan_hash, "end": end.value, "at": at, "counts": dict(counts)})
+    async def carry_over(self, carried: Mapping[str, Any]) -> None:
+        """Put down what is known of rows whose ledger was lost, as `LedgerState.carry_over` takes it."""
+        await self._segments.put({"plan": self._plan_hash, "carried": dict(carried)})
+
+    async def close(
+        self, end: AttemptEnd, at: str, counts: Mapping[str, int], not_done: Sequence[tuple[int, int]]
+    ) -> None:
+        """Write how the attempt ended, the counts of all rows, and which rows are left to do.
+
+        :param not_done: first and last row of every stretch of rows that a further attempt takes up.
+        """
+        line = {"plan": self._plan_hash, "end": end.value, "at": at, "counts": dict(counts)}
+        await self._segments.put(line | {"not_done": [list(stretch) for stretch in not_done]})
 
     def release(self) -> None:
         """Close the file, however the attempt ended."""
-        if self._file is not None:
-            self._file.close()
-
-    async def _put(self, line: Mapping[str, Any]) -> None:
-        raw = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode()
-        if self._file is not None:
-            self._file.write(raw + b"\n")
-            self._file.flush()
-            return
-        self._lines.append(raw)
-        self._taken += 1
-        mine = self._taken
-        async with self._uploading:  # whoever comes first writes the lines of all who wait
-            if self._durable < mine:
-                await self._upload()
-
-    async def _upload(self) -> None:
-        lines, taken = list(self._lines), self._taken
-        await asyncio.to_thread(write_whole, self._folder / self._name, lines)
-        self._durable = taken
-        if len(lines) >= _LONGEST_SEGMENT:
-            came_since = self._lines[len(lines) :]
-            self._number += 1
-            self._begin_segment()
-            self._lines += came_since
-
-    @property
-    def _name(self) -> str:
-        return f"{_PREFIX}{self._number:05d}{_SUFFIX}"
-
-    def _begin_segment(self) -> None:
-        opening = canonical_json({"segment": self._number, **self._opening})
-        local = as_local(self._folder)
-        if local is not None:
-            self._file = open_private(local / self._name, "ab")
-            self._file.write(opening + b"\n")
-            self._file.flush()
-        else:
-            self._lines = [opening]
+        self._segments.release()

@@ -36,7 +36,7 @@ class RowResult:
     """The record of one row. Holds ids and statuses only: no fields, no names, no addresses.
 
     :param row: number of the row in the plan, from 1.
-    :param case_id: the case; None for an invalid row without a usable id.
+    :param object_id: the case, or whatever object the row is about; None for a row without a usable id.
     :param outcome: what became of it.
     :param from_status: status before, when it was read.
     :param to_status: wanted status, when one was.
@@ -50,7 +50,7 @@ class RowResult:
     """
 
     row: int
-    case_id: str | None
+    object_id: str | None
     outcome: RowOutcome
     from_status: str | None = None
     to_status: str | None = None
@@ -67,7 +67,7 @@ class RowResult:
         return {
             "plan": plan_hash,
             "row": self.row,
-            "case_id": self.case_id,
+            "object_id": self.object_id,
             "from": self.from_status,
             "to": self.to_status,
             "outcome": self.outcome.value,
@@ -85,7 +85,7 @@ class RowResult:
         """Return the record that a ledger's line holds."""
         return cls(
             row=line["row"],
-            case_id=line["case_id"],
+            object_id=line["object_id"],
             outcome=RowOutcome(line["outcome"]),
             from_status=line["from"],
             to_status=line["to"],

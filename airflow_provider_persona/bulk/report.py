@@ -22,7 +22,7 @@ class FailureLimit:
 
     def __post_init__(self) -> None:
         is_share = isinstance(self.allowed, float)
-        if self.allowed < 0 or (is_share and self.allowed > 1):
+        if not self.allowed >= 0 or (is_share and self.allowed > 1):
             raise BulkError(f"max_failures is a number of rows or a share from 0.0 to 1.0, not {self.allowed}")
 
     def is_exceeded_by(self, failures: int, rows: int) -> bool:
@@ -48,6 +48,8 @@ class Report:
     :param seconds: seconds that this attempt took.
     :param resumed: rows that an earlier attempt had settled.
     :param retryable_failures: failed or unresolved rows that another attempt may help.
+    :param verified: changed cases that were read again at the end, or None when that was not done.
+    :param differences: those of them that are not as wished, or None.
     :param stopped: why the attempt stopped before its end, or None.
     :param stopped_for_good: whether another attempt would stop at the same thing.
     :param environment: id of the environment that answered, when it was named.
@@ -66,6 +68,8 @@ class Report:
     seconds: float = 0.0
     resumed: int = 0
     retryable_failures: int = 0
+    verified: int | None = None
+    differences: int | None = None
     stopped: str | None = None
     stopped_for_good: bool = False
     environment: str | None = None
@@ -100,6 +104,9 @@ class Report:
             "waited_seconds": round(self.waited, 3),
             "seconds": round(self.seconds, 3),
             "resumed": self.resumed,
+            "not_done": self.rows - self.settled + self.failures,
+            "verified": self.verified,
+            "differences": self.differences,
             "environment": self.environment,
         }
 
@@ -110,8 +117,13 @@ class Report:
         return (
             f"{self.rows} rows{collapsed}: {counts or 'nothing to do'}{resumed}; {self.requests} requests "
             f"({self.retries} repeated, {self.throttled} refused for the limit), waited {self.waited:.1f} s for the "
-            f"limit, {self.seconds:.1f} s in all"
+            f"limit, {self.seconds:.1f} s in all{self._second_look()}"
         )
+
+    def _second_look(self) -> str:
+        if self.verified is None:
+            return ""
+        return f"; of {self.verified} changed cases read again, {self.differences} are not as wished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,7 @@ class Progress:
     :param rate: rows a second, over this attempt.
     :param waits_for: seconds until the window that is waited for, or None.
     :param left: estimated seconds left, or None while unknown.
+    :param note: what else is to be said.
     """
 
     done: int
@@ -132,6 +145,7 @@ class Progress:
     rate: float = 0.0
     waits_for: float | None = None
     left: float | None = None
+    note: str = ""
 
     def __str__(self) -> str:
         share = f"{100 * self.done / self.rows:.0f} %" if self.rows else "all"
@@ -141,4 +155,6 @@ class Progress:
             parts.append(f"waiting {max(1, round(self.waits_for))} s for the next window")
         if self.left is not None:
             parts.append(f"about {self.left:.0f} s left")
+        if self.note:
+            parts.append(self.note)
         return ", ".join(parts)

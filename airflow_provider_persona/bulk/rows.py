@@ -20,6 +20,8 @@ from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 _LISTS = ("tags", "add_tags", "remove_tags", "add_objects", "remove_objects")
 _PARTS = ("status", "assignee", "case_queue_id", "sla_expires_in", "fields", *_LISTS)
 _KNOWN = ("case_id", "expected_status", *_PARTS)
+PRIVATE_PARTS = ("fields", "assignee")
+"""Parts of a change that may hold personal data; they never stand in the plan itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,36 @@ class Wish:
     change: CaseChange
     expected_status: str | None = None
 
+    @property
+    def object_id(self) -> str:
+        """What the row is about."""
+        return self.case_id
+
+    def written(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what of the wish a plan may show, and what it must not because it may hold personal data."""
+        change: Mapping[str, Any] = self.change.model_dump(mode="json", exclude_unset=True)
+        shown = {name: value for name, value in change.items() if name not in PRIVATE_PARTS}
+        if self.expected_status is not None:
+            shown["expected_status"] = self.expected_status
+        return shown, {name: value for name, value in change.items() if name in PRIVATE_PARTS}
+
+    @classmethod
+    def from_written(cls, case_id: str, shown: Mapping[str, Any], private: Mapping[str, Any]) -> Wish:
+        """Return the wish that was written down."""
+        parts = {**shown, **private}
+        expected = parts.pop("expected_status", None)
+        return cls(case_id, CaseChange(**parts), expected)
+
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
     """A row that cannot be a change.
 
-    :param case_id: its case id, when it has a usable one.
+    :param object_id: its case id (or other object's), when it has a usable one.
     :param reason: what is wrong, without any value of the row.
     """
 
-    case_id: str | None
+    object_id: str | None
     reason: str
 
 
@@ -108,7 +130,7 @@ class ColumnMapping:
         try:
             change = CaseChange(**self._change_of(row))
             expected = self._expected_status(row)
-        except _RowError as problem:
+        except RowError as problem:
             return InvalidRow(case_id, str(problem))
         except ValidationError as error:
             faults = {f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}" for fault in error.errors()}
@@ -117,8 +139,8 @@ class ColumnMapping:
 
     def _expected_status(self, row: Mapping[str, Any]) -> str | None:
         expected: str | None = self._optional(row, "expected_status")
-        if expected is not None and not _is_text(expected):
-            raise _RowError("expected_status is not text")
+        if expected is not None and not is_text(expected):
+            raise RowError("expected_status is not text")
         return expected
 
     def _optional(self, row: Mapping[str, Any], name: str) -> Any:
@@ -130,7 +152,7 @@ class ColumnMapping:
         if "status" in self.columns:
             status = row[self.columns["status"]]
             if status is None or status == "":
-                raise _RowError("no status")
+                raise RowError("no status")
             change["status"] = status
         for name in ("assignee", "case_queue_id", "sla_expires_in"):
             if (value := self._optional(row, name)) is not None:
@@ -142,14 +164,14 @@ class ColumnMapping:
                 change[name] = _list_of(value, name)
         fields = _object_of(self._optional(row, "fields"))
         fields.update(
-            (name, _json_value(row[column])) for name, column in self.fields.items() if row[column] is not None
+            (name, json_value(row[column])) for name, column in self.fields.items() if row[column] is not None
         )
         if fields:
             change["fields"] = fields
         return change
 
 
-class _RowError(ValueError):
+class RowError(ValueError):
     """What is wrong with a row, without its values."""
 
 
@@ -167,11 +189,11 @@ def _lacks(missing: list[str], found: list[str]) -> str:
 def _list_of(value: Any, name: str) -> tuple[str, ...]:
     """Read a list, a JSON array, or names parted by commas."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        value = _parse(value, name)
+        value = parse_json(value, name)
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple | set | frozenset) or not all(map(_is_text, value)):
-        raise _RowError(f"{name} is no list of texts")
+    if not isinstance(value, list | tuple | set | frozenset) or not all(map(is_text, value)):
+        raise RowError(f"{name} is no list of texts")
     return tuple(value)
 
 
@@ -180,49 +202,57 @@ def _object_of(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str):
-        value = _parse(value, "fields")
+        value = parse_json(value, "fields")
     if not isinstance(value, Mapping):
-        raise _RowError("fields is no object")
+        raise RowError("fields is no object")
     return _json_object(value)
 
 
-def _parse(text: str, name: str) -> Any:
+def parse_json(text: str, name: str) -> Any:
+    """Return what a JSON text holds.
+
+    :param name: what it is called in the error.
+    :raises RowError: when it is none.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise _RowError(f"{name} is no valid JSON") from None
+        raise RowError(f"{name} is no valid JSON") from None
 
 
-def _json_value(value: Any) -> Any:
-    """Return a column's value as JSON can carry it."""
+def json_value(value: Any) -> Any:
+    """Return a column's value as JSON can carry it.
+
+    :raises RowError: when it cannot.
+    """
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise _RowError("a field is not a finite number")
+            raise RowError("a field is not a finite number")
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise _RowError("a field is not a finite number")
+        raise RowError("a field is not a finite number")
     if isinstance(value, list | tuple):
-        return [_json_value(part) for part in value]
+        return [json_value(part) for part in value]
     if isinstance(value, Mapping):
         return _json_object(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        raise _RowError("a field is binary")
-    if isinstance(value, str) and not _is_text(value):
-        raise _RowError("a field is no valid Unicode")
+        raise RowError("a field is binary")
+    if isinstance(value, str) and not is_text(value):
+        raise RowError("a field is no valid Unicode")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
 
 
 def _json_object(value: Mapping[Any, Any]) -> dict[str, Any]:
-    if not all(_is_text(str(name)) for name in value):
-        raise _RowError("the name of a field is no valid Unicode")
-    return {str(name): _json_value(part) for name, part in value.items()}
+    if not all(is_text(str(name)) for name in value):
+        raise RowError("the name of a field is no valid Unicode")
+    return {str(name): json_value(part) for name, part in value.items()}
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
     """Whether it is text that can be written down: JSON may bring half of a surrogate pair."""
     try:
         return isinstance(value, str) and value.encode() is not None

@@ -102,8 +102,15 @@ def read_lines(path: StorePath) -> Iterator[bytes]:
 
 
 def names_in(folder: StorePath) -> list[str]:
-    """Return the names in a folder, sorted; none when there is no folder."""
+    """Return the names in a folder, sorted; none when there is no folder.
+
+    :raises StoreError: when the store cannot be asked.
+    """
     try:
         return sorted(entry.name for entry in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except Exception as error:  # fsspec's stores raise what their libraries raise
+        raise StoreError(
+            f"{shown(folder)} cannot be looked into ({type(error).__name__}); check state_path", retryable=True
+        ) from error

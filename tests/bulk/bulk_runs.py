@@ -13,9 +13,10 @@ from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
+from airflow_provider_persona.bulk.guards import Guards
 from airflow_provider_persona.bulk.ledger import read_results
 from airflow_provider_persona.bulk.outcomes import RowResult
-from airflow_provider_persona.bulk.plan import Plan, write_plan
+from airflow_provider_persona.bulk.plan import Plan, PlanHeader, write_plan
 from airflow_provider_persona.bulk.report import Report
 from airflow_provider_persona.bulk.run import wishes_of
 from airflow_provider_persona.bulk.store import StorePath, prepare_folder
@@ -43,11 +44,23 @@ def decisions(sim: SimulatorControl, count: int | None = None) -> list[dict[str,
     return [{"case_id": case_id, "status": other_decision(status)} for case_id, status in cases]
 
 
+def header_of(run: str = "run", **given: Any) -> PlanHeader:
+    return PlanHeader(run, "rows", None, CREATED, **given)
+
+
 def plan_of(
-    rows: Iterable[Mapping[str, Any]], folder: StorePath, mapping: Mapping[str, Any] | None = None, run: str = "run"
+    rows: Iterable[Mapping[str, Any]],
+    folder: StorePath,
+    mapping: Mapping[str, Any] | None = None,
+    run: str = "run",
+    guards: Guards | None = None,
 ) -> Plan:
     prepare_folder(folder)
-    return write_plan(wishes_of(rows, mapping), folder, run=run, source="rows", environment=None, created_at=CREATED)
+    given: dict[str, Any] = {}
+    if guards is not None:
+        only_from = None if guards.only_from is None else sorted(guards.only_from)
+        given = {"only_from": only_from, "never_from": sorted(guards.never_from)}
+    return write_plan(wishes_of(rows, mapping), folder, header_of(run, **given))
 
 
 def attempt(

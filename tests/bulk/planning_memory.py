@@ -32,4 +32,4 @@ if __name__ == "__main__":
         before = peak()
         plan = plan_of(rows(int(sys.argv[1])), Path(place) / "large", mapping)
         last = max(row.number for row in plan.rows())
-        print(plan.header.rows, plan.header.repeats, plan.header.invalid, last, round(peak() - before, 1))
+        print(plan.header.rows, plan.header.repeats, plan.header.planned["invalid"], last, round(peak() - before, 1))

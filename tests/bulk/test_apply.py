@@ -58,7 +58,7 @@ def test_the_ledger_tells_what_the_api_log_tells(persona: SimulatorServer, tmp_p
     results = last_results(plan)
     assert len(results) == 60
     for result in results.values():
-        effect = effects[str(result.case_id)]
+        effect = effects[str(result.object_id)]
         assert result.request_ids == (effect.request_id,)
         assert (result.to_status, result.http_status, result.attempts) == (effect.to_status, 200, 1)
 
@@ -76,7 +76,7 @@ def test_one_request_at_a_time_is_possible_and_all_go_over_one_connection(
 def test_compare_reads_first_and_leaves_out_what_is_so_already(persona: SimulatorServer, tmp_path: Path) -> None:
     approved, opened = cases_in(persona, "Approved"), cases_in(persona, "Open")[:10]
     plan = plan_of(to_approved([*approved, *opened]), tmp_path)
-    report = attempt(persona, plan, compare="get")
+    report = attempt(persona, plan, read_first=True)
     assert report.counts == {RowOutcome.UNCHANGED: len(approved), RowOutcome.UPDATED: 10}
     assert set(changes(persona)) == set(opened)
     written = Counter(request.case_id for request in persona.requests(operation=SET_STATUS))
@@ -88,7 +88,7 @@ def test_compare_leaves_out_the_parts_that_are_so_already(persona: SimulatorServ
     case_id = cases_in(persona, "Open")[0]
     persona.act_as_human(case_id, fields={"decision-note": "seen"})
     row = {"case_id": case_id, "status": "Approved", "note": "seen", "add_tags": "batch"}
-    report = attempt(persona, plan_of([row], tmp_path, NOTE), compare="get")
+    report = attempt(persona, plan_of([row], tmp_path, NOTE), read_first=True)
     assert report.counts == {RowOutcome.UPDATED: 1}
     called = [request.operation for request in persona.requests() if request.operation != RETRIEVE]
     assert called == ["add-tag", SET_STATUS]
@@ -148,8 +148,8 @@ def test_only_from_and_never_from_hold_for_all_rows(
 
     chosen = cases_in(persona, "Open", "Pending", "In Review", "Declined")
     may = set(cases_in(persona, *changed))
-    plan = plan_of(to_approved(chosen), tmp_path)
-    report = attempt(persona, plan, guards=Guards(**guards))
+    plan = plan_of(to_approved(chosen), tmp_path, guards=Guards(**guards))
+    report = attempt(persona, plan)
     assert report.is_balanced
     assert report.counts == {RowOutcome.UPDATED: len(may), RowOutcome.SKIPPED_GUARD: len(chosen) - len(may)}
     assert changes(persona) == Counter(dict.fromkeys(may, 1))
@@ -168,7 +168,7 @@ def test_invalid_rows_are_never_sent_and_are_on_the_ledger(persona: SimulatorSer
     report = attempt(persona, plan)
     assert report.counts == {RowOutcome.UPDATED: 1, RowOutcome.INVALID: 3}
     assert [request.case_id for request in persona.requests()] == [good]
-    assert [last_results(plan)[number].case_id for number in (2, 3, 4)] == [None, twice, twice]
+    assert [last_results(plan)[number].object_id for number in (2, 3, 4)] == [None, twice, twice]
 
 
 def test_a_refused_value_fails_its_row_and_says_where(persona: SimulatorServer, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_refused_value_fails_its_row_and_says_where(persona: SimulatorServer, 
 def test_a_dry_run_writes_nothing_and_says_what_it_would_do(persona: SimulatorServer, tmp_path: Path) -> None:
     approved, opened = cases_in(persona, "Approved")[:4], cases_in(persona, "Open")[:6]
     plan = plan_of(to_approved([*approved, *opened]), tmp_path)
-    report = attempt(persona, plan, dry_run=True, compare="get")
+    report = attempt(persona, plan, dry_run=True, read_first=True)
     assert report.counts == {RowOutcome.UNCHANGED: 4, RowOutcome.PLANNED: 6}
     assert report.is_balanced
     assert persona.journal() == []
@@ -237,7 +237,7 @@ def test_a_refused_key_stops_at_once_and_loses_nothing(
 
 def test_a_key_that_is_refused_at_a_guards_read_settles_no_row(persona: SimulatorServer, tmp_path: Path) -> None:
     plan = plan_of(decisions(persona), tmp_path)
-    report = attempt(persona, plan, key="persona_sandbox_wrong", compare="get")
+    report = attempt(persona, plan, key="persona_sandbox_wrong", read_first=True)
     assert report.stopped is not None
     assert report.settled == 0
     assert last_results(plan) == {}
@@ -291,7 +291,7 @@ def test_the_ledger_ends_with_the_balance(persona: SimulatorServer, tmp_path: Pa
     assert (lines[-1]["end"], lines[-1]["counts"]) == ("complete", {"updated": 5})
 
 
-@pytest.mark.parametrize("options", [{"compare": "always"}, {"concurrency": 0}])
+@pytest.mark.parametrize("options", [{"max_retry_share": 0.0}, {"concurrency": 0}])
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(BulkError):
         ApplyOptions(**options)

@@ -33,7 +33,7 @@ def assert_told_truly(sim: SimulatorServer, plan: Plan) -> None:
     changed, statuses, results = changes(sim), sim.statuses(), last_results(plan)
     assert len(results) == plan.header.rows
     for row in plan.rows():
-        result, case_id = results[row.number], str(row.case_id)
+        result, case_id = results[row.number], str(row.object_id)
         assert row.change is not None
         if result.outcome is RowOutcome.UPDATED:
             assert (changed[case_id], statuses[case_id]) == (1, row.change.status), result
@@ -68,27 +68,36 @@ def test_a_lost_answer_leads_to_one_effect_under_one_key(persona: SimulatorServe
 
 
 @pytest.mark.parametrize(
-    ("kind", "effects"),
-    [
-        (FaultKind.HTTP_500, 1),
-        (FaultKind.HTTP_503, 1),
-        (FaultKind.STALE_409, 1),
-        (FaultKind.HTTP_500_AFTER, 2),
-        (FaultKind.HTTP_504_AFTER, 2),
-    ],
+    ("kind", "looks"), [(FaultKind.HTTP_500, 1), (FaultKind.HTTP_503, 1), (FaultKind.STALE_409, 0)]
 )
 def test_a_failure_that_is_kept_under_its_key_is_left_behind_with_the_next_key(
-    persona: SimulatorServer, tmp_path: Path, kind: FaultKind, effects: int
+    persona: SimulatorServer, tmp_path: Path, kind: FaultKind, looks: int
 ) -> None:
     rows = decisions(persona, 3)
     persona.script_fault(kind, case_id=rows[1]["case_id"])
     plan = plan_of(rows, tmp_path)
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 3}
-    first, again = persona.requests(case_id=rows[1]["case_id"])
+    first, again = persona.requests(case_id=rows[1]["case_id"], operation=SET_STATUS)
     assert first.idempotency_key != again.idempotency_key
-    assert len([effect for effect in persona.journal() if effect.case_id == rows[1]["case_id"]]) == effects
+    assert len(persona.requests(operation=RETRIEVE)) == looks
+    assert len(persona.journal()) == 3
     assert_each_changed_once(persona, rows)
     assert (last_results(plan)[2].generation, last_results(plan)[2].attempts) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HTTP_500_AFTER, FaultKind.HTTP_504_AFTER])
+def test_what_was_done_in_spite_of_a_failure_is_seen_and_not_done_again(
+    persona: SimulatorServer, tmp_path: Path, kind: FaultKind
+) -> None:
+    """Setting a status that is set already changes nothing, but it may set off a workflow once more."""
+    rows = decisions(persona, 3)
+    persona.script_fault(kind, case_id=rows[1]["case_id"])
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 3}
+    assert len(persona.requests(operation=SET_STATUS)) == len(persona.journal()) == 3
+    assert_each_changed_once(persona, rows)
+    assert (last_results(plan)[2].generation, last_results(plan)[2].attempts) == (0, 1)
+    assert last_results(plan)[2].reason == "the answer was lost or a failure; a later read shows the change"
 
 
 @pytest.mark.parametrize("kind", [FaultKind.PROXY_502, FaultKind.PROXY_503, FaultKind.LATENCY, FaultKind.SLOW])
@@ -113,9 +122,9 @@ def test_when_no_attempt_is_left_a_read_tells_what_became_of_the_row(persona: Si
         RowOutcome.UNRESOLVED,
         RowOutcome.UPDATED,
     ]
-    assert results[1].reason == "the answer was lost; a later read shows the change"
+    assert results[1].reason == "the answer was lost or a failure; a later read shows the change"
     assert results[2].reason.startswith("a later read does not show the change: whether Persona did")
-    assert (results[3].attempts, results[3].generation) == (6, 5)
+    assert (results[3].attempts, results[3].generation) == (1, 0)
     assert report.is_balanced
     assert report.retryable_failures == report.failures == 2
     assert_told_truly(persona, plan)
@@ -131,7 +140,7 @@ def test_when_no_attempt_is_left_a_read_tells_what_became_of_the_row(persona: Si
 def test_a_row_of_unknown_outcome_that_was_done_is_not_written_again(persona: SimulatorServer, tmp_path: Path) -> None:
     (row,) = rows = decisions(persona, 1)
     persona.script_fault(FaultKind.HTTP_500_AFTER, operation=SET_STATUS, times=6)
-    persona.script_fault(FaultKind.PROXY_503, operation=RETRIEVE, times=6)
+    persona.script_fault(FaultKind.PROXY_503, operation=RETRIEVE, times=12)
     plan = plan_of(rows, tmp_path)
     assert attempt(persona, plan).counts == {RowOutcome.UNRESOLVED: 1}
     written = len(persona.requests(operation=SET_STATUS))
@@ -159,7 +168,7 @@ def test_a_guarded_row_whose_answer_was_lost_is_not_taken_for_a_humans_decision(
     [
         (1, 0.05, {}),
         (2, 0.03, {"guards": Guards(never_from=frozenset({"nothing"}))}),
-        (3, 0.05, {"compare": "get"}),
+        (3, 0.05, {"read_first": True}),
         (4, 0.25, {}),
     ],
 )
@@ -169,8 +178,8 @@ def test_with_random_faults_every_row_ends_truly(
     config = SimulatorConfig(cases=300, limit=1_000_000, seed=seed, fault_rates=usual_rates(rate))
     with SimulatorServer(config) as sim:
         rows = decisions(sim)
-        plan = plan_of(rows, tmp_path)
-        report = attempt(sim, plan, **options)
+        plan = plan_of(rows, tmp_path, guards=options.get("guards"))
+        report = attempt(sim, plan, read_first="read_first" in options)
         assert report.is_balanced
         assert report.stopped is None
         assert report.retries > 5
@@ -190,11 +199,11 @@ def test_a_service_that_goes_down_stops_the_run_and_the_next_attempt_finishes_it
     persona.script_fault(FaultKind.PROXY_503, times=NEVER_ENDING, skip=100)
     report = attempt(persona, plan, concurrency=10)
     assert report.stopped is not None
-    assert report.stopped.startswith("one row after another failed, the last with: whether Persona did")
+    assert report.stopped.startswith("Persona does not work as it should: lately more than 0.5 retries for every")
     assert not report.stopped_for_good
     done = report.counts[RowOutcome.UPDATED]
     assert done == len(changes(persona)) > 0
-    assert 20 <= report.failures < 30  # twice the concurrency, and those that were under way
+    assert 1 <= report.failures <= 30  # those that were under way
     assert report.settled < 300
     with pytest.raises(RunStoppedError, match=f"the run stopped with {300 - done} of 300 rows not done") as error:
         judge(report, ApplyOptions())
@@ -208,9 +217,9 @@ def test_a_service_that_goes_down_stops_the_run_and_the_next_attempt_finishes_it
 def test_a_service_that_cannot_be_reached_stops_the_run(persona: SimulatorServer, tmp_path: Path) -> None:
     rows = decisions(persona)
     plan = plan_of(rows, tmp_path)
-    report = attempt(persona, plan, url="http://127.0.0.1:9", concurrency=4, patience=5)
+    report = attempt(persona, plan, url="http://127.0.0.1:9", concurrency=4)
     assert "check host, proxy and network" in str(report.stopped)
-    assert 5 <= report.counts[RowOutcome.FAILED] < 10
+    assert 1 <= report.counts[RowOutcome.FAILED] < 10
     assert report.counts.total() == report.failures
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 300}
     assert_each_changed_once(persona, rows)

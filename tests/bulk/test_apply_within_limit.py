@@ -59,7 +59,7 @@ def test_a_human_who_decides_while_the_run_waits_for_a_window_is_not_overwritten
         assert {sim.statuses()[case_id] for case_id in decided} == {"Declined"}
         assert set(changes(sim)) == set(opened) - set(decided)
         results = last_results(plan).values()
-        skipped = {result.case_id for result in results if result.outcome == RowOutcome.SKIPPED_GUARD}
+        skipped = {result.object_id for result in results if result.outcome == RowOutcome.SKIPPED_GUARD}
         assert skipped == set(decided)
 
 
@@ -67,7 +67,7 @@ def test_guarded_rows_get_through_a_window_that_is_smaller_than_the_rows_under_w
     config = SimulatorConfig(cases=60, limit=14, window_seconds=1, latency_ms=2)
     with SimulatorServer(config) as sim:
         rows = [row for row in decisions(sim) if row["status"] == "Approved"][:24]
-        report = attempt(sim, plan_of(rows, tmp_path), guards=Guards(never_from=frozenset({"Declined", "Approved"})))
+        report = attempt(sim, plan_of(rows, tmp_path, guards=Guards(never_from=frozenset({"Declined", "Approved"}))))
         assert report.counts[RowOutcome.FAILED] == 0
         assert report.counts[RowOutcome.UPDATED] == len(sim.requests(operation=SET_STATUS)) == len(changes(sim))
         assert report.is_balanced

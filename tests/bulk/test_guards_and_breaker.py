@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.bulk.breaker import Breaker
+from airflow_provider_persona.bulk.breaker import CircuitBreaker
+from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-
-UPDATED, UNCHANGED, FAILED, UNRESOLVED = (
-    RowOutcome.UPDATED,
-    RowOutcome.UNCHANGED,
-    RowOutcome.FAILED,
-    RowOutcome.UNRESOLVED,
-)
 
 
 @pytest.mark.parametrize(
@@ -63,22 +56,27 @@ def test_a_case_is_read_only_where_a_guard_needs_it(guards: Guards, expected: st
 @pytest.mark.parametrize(
     ("seen", "is_open"),
     [
-        ([], False),
-        ([(FAILED, True)] * 2, False),
-        ([(FAILED, True)] * 3, True),
-        ([(FAILED, True), (UNRESOLVED, True), (FAILED, True)], True),
-        ([(FAILED, True), (FAILED, True), (UPDATED, False), (FAILED, True)], False),
-        ([(FAILED, True), (FAILED, True), (UNCHANGED, False), (FAILED, True)], False),
-        ([(FAILED, True), (FAILED, True), (FAILED, False), (FAILED, True)], False),
-        ([(FAILED, False)] * 9, False),
-        ([(FAILED, True), (RowOutcome.INVALID, False), (FAILED, True), (FAILED, True)], True),
-        ([(FAILED, True), (RowOutcome.SKIPPED_GUARD, False), (FAILED, True), (FAILED, True)], True),
+        ("", False),
+        ("xxx", False),
+        ("xxxx", True),
+        ("xxxx.........", True),
+        ("xxx.x", True),
+        ("xxx..x", False),
+        ("xxx..xx", True),
+        ("." * 1000 + "xxx", False),
+        ("." * 1000 + "xxxx", True),
+        ("x.." * 1000, False),
+        ("xx.." * 10, True),
     ],
 )
-def test_the_breaker_opens_after_rows_that_failed_for_want_of_a_working_service(
-    seen: list[tuple[RowOutcome, bool]], is_open: bool
-) -> None:
-    breaker = Breaker(patience=3)
-    for outcome, retryable in seen:
-        breaker.saw(outcome, retryable=retryable)
+def test_the_breaker_opens_when_retries_exceed_half_of_the_successes_and_three_more(seen: str, is_open: bool) -> None:
+    breaker = CircuitBreaker(max_retry_share=0.5, allowance=3)
+    for mark in seen:
+        (breaker.retried if mark == "x" else breaker.succeeded)()
     assert breaker.is_open is is_open
+
+
+@pytest.mark.parametrize("share", [0, -1.0, float("nan")])
+def test_a_share_of_retries_that_makes_no_sense_is_refused(share: float) -> None:
+    with pytest.raises(BulkError, match="max_retry_share is the retries for every success, above 0"):
+        CircuitBreaker(share)

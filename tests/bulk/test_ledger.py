@@ -21,9 +21,9 @@ from airflow_provider_persona.bulk.ledger import (
     AttemptEnd,
     LedgerState,
     LedgerWriter,
+    ledger_of,
     read_ledger,
     read_results,
-    segment_names,
 )
 from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan import Plan
@@ -33,7 +33,7 @@ from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, Sim
 
 FULL = RowResult(
     row=3,
-    case_id="case_3",
+    object_id="case_3",
     outcome=RowOutcome.FAILED,
     from_status="Open",
     to_status="Geprüft",
@@ -55,7 +55,7 @@ def write(
         await ledger.open()
         await asyncio.gather(*(ledger.record(result) for result in results))
         if end is not None:
-            await ledger.close(end, CREATED, {})
+            await ledger.close(end, CREATED, {}, [])
         ledger.release()
 
     asyncio.run(go())
@@ -133,7 +133,7 @@ def test_a_new_segment_never_takes_the_place_of_one_that_is_there(persona: Simul
     (tmp_path / "ledger-00003 (copy).jsonl").write_text("not a segment")
     third = (tmp_path / "ledger-00003.jsonl").read_bytes()
     attempt(persona, plan)
-    assert segment_names(tmp_path) == ["ledger-00002.jsonl", "ledger-00003.jsonl", "ledger-00004.jsonl"]
+    assert ledger_of(tmp_path).segments() == ["ledger-00002.jsonl", "ledger-00003.jsonl", "ledger-00004.jsonl"]
     assert (tmp_path / "ledger-00003.jsonl").read_bytes() == third
 
 
@@ -155,10 +155,10 @@ def test_what_is_no_local_path_is_never_taken_for_one(tmp_path: Path) -> None:
 
 def test_in_an_object_store_a_segment_is_written_anew_and_a_new_one_begun_when_it_has_grown(shelf: StorePath) -> None:
     write(shelf, [updated(row) for row in range(1, 2601)])
-    assert len(segment_names(shelf)) > 1
+    assert len(ledger_of(shelf).segments()) > 1
     assert read_ledger(shelf, "hash").counts() == {RowOutcome.UPDATED: 2600}
     assert read_ledger(shelf, "hash").complete
-    openings = [json.loads((shelf / name).read_bytes().splitlines()[0]) for name in segment_names(shelf)]
+    openings = [json.loads((shelf / name).read_bytes().splitlines()[0]) for name in ledger_of(shelf).segments()]
     assert [line["segment"] for line in openings] == list(range(1, len(openings) + 1))
     assert all(line["plan"] == "hash" for line in openings)
 
@@ -169,10 +169,10 @@ def test_in_an_object_store_segments_stay_short(shelf: StorePath) -> None:
         await ledger.open()
         for first in range(1, 2401, 24):
             await asyncio.gather(*(ledger.record(updated(row)) for row in range(first, first + 24)))
-        await ledger.close(AttemptEnd.COMPLETE, CREATED, {})
+        await ledger.close(AttemptEnd.COMPLETE, CREATED, {}, [])
 
     asyncio.run(go())
-    sizes = [len((shelf / name).read_bytes().splitlines()) for name in segment_names(shelf)]
+    sizes = [len((shelf / name).read_bytes().splitlines()) for name in ledger_of(shelf).segments()]
     assert len(sizes) == 3
     assert all(1000 <= size < 1025 for size in sizes[:-1])
     assert sum(sizes) == 2400 + 3 + 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_runs import CREATED, attempt, lines_of, plan_of
+from bulk_runs import CREATED, attempt, header_of, lines_of, plan_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,13 +32,13 @@ def row(case_id: str | None, status: str = "Approved", **more: Any) -> dict[str,
 
 
 def problems(plan: Plan) -> dict[int, str | None]:
-    return {found.number: found.problem for found in plan.rows()}
+    return {found.number: found.reason or None for found in plan.rows()}
 
 
 def test_exact_repeats_collapse_into_the_first_of_them(tmp_path: Path) -> None:
     plan = plan_of([row("case_2"), row("case_1"), row("case_2"), row("case_2")], tmp_path)
-    assert [(found.number, found.case_id) for found in plan.rows()] == [(1, "case_2"), (2, "case_1")]
-    assert (plan.header.rows, plan.header.repeats, plan.header.last_row) == (2, 2, 2)
+    assert [(found.number, found.object_id) for found in plan.rows()] == [(1, "case_2"), (2, "case_1")]
+    assert (plan.header.rows, plan.header.repeats, list(plan.numbers())) == (2, 2, [1, 2])
 
 
 def test_repeats_are_compared_by_what_they_wish_not_by_how_they_spell_it(tmp_path: Path) -> None:
@@ -57,19 +57,19 @@ def test_rows_that_contradict_one_another_are_all_invalid_and_say_which_was_firs
     plan = plan_of([base | {"case_id": "case_9"}, base, base | others, base], tmp_path, NOTE)
     said = "another row wishes something else for the same case (first in row 2)"
     assert problems(plan) == {1: None, 2: said, 3: said, 4: said}
-    assert (plan.header.rows, plan.header.invalid, plan.header.rows - plan.header.invalid) == (4, 3, 1)
+    assert plan.header.planned == {"change": 1, "invalid": 3}
 
 
 def test_an_invalid_row_contradicts_nothing(tmp_path: Path) -> None:
     plan = plan_of([row("case_1"), row("case_1", ""), row(None), row(None)], tmp_path)
     assert problems(plan) == {1: None, 2: "no status", 3: "no case id", 4: "no case id"}
-    assert plan.header.invalid == 3
+    assert plan.header.planned == {"change": 1, "invalid": 3}
 
 
-def test_the_header_counts_wishes_and_the_hash_covers_them(tmp_path: Path) -> None:
+def test_the_header_counts_transitions_and_the_hash_covers_them(tmp_path: Path) -> None:
     rows = [row("case_1"), row("case_2"), row("case_3", "Declined"), row("case_4", "")]
     plan = plan_of(rows, tmp_path)
-    assert plan.header.wishes == {"Approved": 2, "Declined": 1}
+    assert plan.header.transitions == {"? -> Approved": 2, "? -> Declined": 1}
     assert plan.header.created_at == CREATED
     assert plan.header.values_hash is None
     assert read_plan(tmp_path) == plan
@@ -124,7 +124,7 @@ def _cut(text: bytes) -> bytes:
 
 
 def _add(text: bytes) -> bytes:
-    return text + b'{"row":9,"case_id":"case_9","status":"Approved"}\n'
+    return text + b'{"row":9,"object_id":"case_9","wish":{"status":"Approved"}}\n'
 
 
 def _swap(text: bytes) -> bytes:
@@ -160,7 +160,7 @@ def _with(**change: Any) -> Callable[[bytes], bytes]:
         (lambda _: b'{"rows": 5}\n', "is no plan"),
         (lambda _: b"\xff\xfe\x00", "is no plan"),
         (_with(later="x"), "or of a format unknown here"),
-        (_with(format=2), "has format 2, and 1 is known here"),
+        (_with(format=1), "has format 1, and 2 is known here"),
         (_with(rows=None), "was changed"),
     ],
 )
@@ -219,7 +219,7 @@ def _breaking_off(rows: int) -> Iterator[Wish | InvalidRow]:
 
 def test_a_query_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
-        write_plan(_breaking_off(20_000), tmp_path, run="r", source="s", environment=None, created_at=CREATED)
+        write_plan(_breaking_off(20_000), tmp_path, header_of())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -257,4 +257,4 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_anything_else(tmp_pat
 def test_rows_keep_the_order_of_the_source(tmp_path: Path) -> None:
     ids = [f"case_{number}" for number in range(12_000)]
     random.Random(5).shuffle(ids)
-    assert [found.case_id for found in plan_of(map(row, ids), tmp_path).rows()] == ids
+    assert [found.object_id for found in plan_of(map(row, ids), tmp_path).rows()] == ids

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bulk_runs import assert_each_changed_once, attempt, changes, decisions
 
+from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, StoreError
 from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan
+from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan, PlanHeader
 from airflow_provider_persona.bulk.report import FailureLimit, Report
 from airflow_provider_persona.bulk.rows import InvalidRow, Wish
-from airflow_provider_persona.bulk.run import fingerprint, judge, plan_or_resume, run_folder, wishes_of
-from airflow_provider_persona.simulator import SimulatorServer
+from airflow_provider_persona.bulk.run import (
+    PlanOptions,
+    complete,
+    fingerprint,
+    judge,
+    resume_or_draft,
+    run_folder,
+    wishes_of,
+)
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
+
+NOBODY = AsyncPersonaClient(PersonaSettings.checked(api_key=SANDBOX_KEY, host="http://127.0.0.1:9"))
+"""A client that reaches nobody: planning without comparison asks nothing."""
 
 
 class Warehouse:
@@ -34,14 +47,14 @@ class Warehouse:
 
 
 def planned(warehouse: Warehouse, folder: Path, *, source: str = "s", environment: str | None = None) -> Plan:
-    return plan_or_resume(
-        warehouse.wishes,
-        folder,
-        run="run",
-        source=source,
-        environment=environment,
-        utc=lambda: datetime(2026, 1, 5, tzinfo=UTC),
-    )
+    header = PlanHeader("run", source, environment, "2026-01-05T00:00:00+00:00")
+    found = resume_or_draft(warehouse.wishes, folder, header)
+    if isinstance(found, Plan):
+        return found
+    try:
+        return asyncio.run(complete(found, NOBODY, PlanOptions()))
+    finally:
+        found.close()
 
 
 def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(

@@ -65,6 +65,9 @@ def test_xcom_gets_every_outcome_and_plain_data() -> None:
         "waited_seconds": 12.346,
         "seconds": 20.0,
         "resumed": 40,
+        "not_done": 2,
+        "verified": None,
+        "differences": None,
         "environment": "env_1",
     }
 

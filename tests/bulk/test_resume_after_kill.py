@@ -28,7 +28,7 @@ from bulk_runs import (
 from object_shelf import shelf_path
 
 from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.ledger import read_ledger, segment_names
+from airflow_provider_persona.bulk.ledger import ledger_of, read_ledger
 from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import Plan
 from airflow_provider_persona.simulator import SimulatorConfig, SimulatorServer
@@ -83,7 +83,7 @@ def test_after_sigkill_every_case_is_changed_once_and_little_is_repeated(
     assert len(busy.journal()) == 300
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= CONCURRENCY + 1
     assert sorted(last_results(plan)) == list(range(1, 301))
-    assert segment_names(tmp_path) == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
+    assert ledger_of(tmp_path).segments() == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
 
 
 def test_killed_again_and_again_it_still_ends_with_one_effect_each(busy: SimulatorServer, tmp_path: Path) -> None:
@@ -94,20 +94,20 @@ def test_killed_again_and_again_it_still_ends_with_one_effect_each(busy: Simulat
     assert attempt(busy, plan).counts == {RowOutcome.UPDATED: 300}
     assert_each_changed_once(busy, rows)
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= 2 * (CONCURRENCY + 1)
-    opened = [json.loads((tmp_path / name).read_bytes().splitlines()[0]) for name in segment_names(tmp_path)]
+    opened = [json.loads((tmp_path / name).read_bytes().splitlines()[0]) for name in ledger_of(tmp_path).segments()]
     assert [line["segment"] for line in opened] == [1, 2, 3]
 
 
 def test_guarded_rows_that_were_done_when_the_process_died_say_so(busy: SimulatorServer, tmp_path: Path) -> None:
     rows = decisions(busy)
-    plan = plan_of(rows, tmp_path)
+    plan = plan_of(rows, tmp_path, guards=Guards(never_from=frozenset({"nothing"})))
     kill_at(busy, str(tmp_path), 60)
-    in_doubt = set(changes(busy)) - {result.case_id for result in last_results(plan).values()}
-    report = attempt(busy, plan, guards=Guards(never_from=frozenset({"nothing"})))
+    in_doubt = set(changes(busy)) - {result.object_id for result in last_results(plan).values()}
+    report = attempt(busy, plan)
     assert report.is_balanced
     assert report.counts[RowOutcome.UNCHANGED] == len(in_doubt) > 0
     doubtful = [result for result in last_results(plan).values() if result.outcome is RowOutcome.UNCHANGED]
-    assert {result.case_id for result in doubtful} == in_doubt
+    assert {result.object_id for result in doubtful} == in_doubt
     assert {result.reason for result in doubtful} == {
         "already so after an interruption; it may have been this run's own doing"
     }
@@ -120,7 +120,7 @@ def test_a_resume_after_the_keys_have_been_forgotten_reads_what_was_in_doubt_fir
     rows = decisions(busy)
     plan = plan_of(rows, tmp_path)
     kill_at(busy, str(tmp_path), 60)
-    in_doubt = set(changes(busy)) - {result.case_id for result in last_results(plan).values()}
+    in_doubt = set(changes(busy)) - {result.object_id for result in last_results(plan).values()}
     assert in_doubt
     busy.configure(idempotency_ttl_seconds=0.0)
     report = attempt(busy, plan, utc=lambda: datetime.now(UTC) + timedelta(hours=2))
@@ -173,4 +173,4 @@ def test_a_run_in_an_object_store_survives_sigkill_too(busy: SimulatorServer, tm
     assert attempt(busy, plan).counts == {RowOutcome.UPDATED: 300}
     assert_each_changed_once(busy, rows)
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= CONCURRENCY + 1
-    assert segment_names(folder) == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
+    assert ledger_of(folder).segments() == ["ledger-00001.jsonl", "ledger-00002.jsonl"]

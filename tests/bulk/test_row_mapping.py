@@ -103,7 +103,7 @@ def test_a_row_without_case_id_or_status_is_invalid(empty: str | None) -> None:
 def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any) -> None:
     found = read({"case_id": case_id, "status": "Open"})
     assert isinstance(found, InvalidRow)
-    assert found.case_id is None
+    assert found.object_id is None
     assert "characters that no id has" in found.reason
 
 
@@ -139,7 +139,7 @@ def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any
 def test_a_row_that_can_be_no_change_says_why_without_its_values(row: dict[str, Any], said: str) -> None:
     found = read({"case_id": "case_1", "status": "Open", **row})
     assert isinstance(found, InvalidRow)
-    assert found.case_id == "case_1"
+    assert found.object_id == "case_1"
     assert said in found.reason
     assert CANARY not in found.reason
 

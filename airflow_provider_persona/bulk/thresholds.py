@@ -1,0 +1,106 @@
+"""Thresholds: what a plan must not exceed, checked before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from airflow_provider_persona.bulk.errors import BulkError, ThresholdError
+from airflow_provider_persona.bulk.plan import UNKNOWN_STATUS, PlanHeader, Planned
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What a plan must not exceed.
+
+    :param max_changes: rows that may be changed at most.
+    :param max_change_ratio: share of the valid rows (0.0 to 1.0) that may be changed at most. Rows that are already
+        right count only where the live cases were compared.
+    :param max_invalid: rows that may be invalid at most: a number (int), or a share of all rows (float).
+    :param forbid_transitions: `from -> to` statuses that must not occur; `*` stands for any status.
+    """
+
+    max_changes: int | None = None
+    max_change_ratio: float | None = None
+    max_invalid: int | float | None = None
+    forbid_transitions: frozenset[tuple[str, str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.max_changes is not None and (isinstance(self.max_changes, float) or self.max_changes < 0):
+            raise BulkError(f"max_changes is a number of rows, 0 or more, not {self.max_changes}")
+        if self.max_change_ratio is not None and not 0 <= self.max_change_ratio <= 1:
+            raise BulkError(f"max_change_ratio is a share from 0.0 to 1.0, not {self.max_change_ratio}")
+        if self.max_invalid is not None:
+            is_share = isinstance(self.max_invalid, float)
+            if not self.max_invalid >= 0 or (is_share and self.max_invalid > 1):
+                raise BulkError(f"max_invalid is a number of rows or a share from 0.0 to 1.0, not {self.max_invalid}")
+
+    @property
+    def needs_states(self) -> bool:
+        """Whether the live status of every case must be known."""
+        return bool(self.forbid_transitions)
+
+    def check(self, header: PlanHeader) -> None:
+        """Make sure that a plan keeps to them.
+
+        :raises ThresholdError: naming every one that it does not, with the numbers.
+        """
+        problems = [*self._too_much(header), *self._forbidden(header)]
+        if problems:
+            raise ThresholdError(
+                f"nothing was written: {'; '.join(problems)}. Look at the rows; if they are right, raise the threshold"
+            )
+
+    def _too_much(self, header: PlanHeader) -> Iterable[str]:
+        changes, invalid = header.to_plan(Planned.CHANGE), header.to_plan(Planned.INVALID)
+        valid = header.rows - invalid
+        if self.max_changes is not None and changes > self.max_changes:
+            yield f"{changes} rows would be changed, max_changes is {self.max_changes}"
+        if self.max_change_ratio is not None and changes > self.max_change_ratio * valid:
+            share = changes / valid
+            yield (
+                f"{changes} of {valid} valid rows ({share:.1%}) would be changed, max_change_ratio is "
+                f"{self.max_change_ratio}"
+            )
+        if self.max_invalid is not None:
+            most = self.max_invalid * header.rows if isinstance(self.max_invalid, float) else self.max_invalid
+            if invalid > most:
+                yield f"{invalid} of {header.rows} rows are invalid, max_invalid is {self.max_invalid}"
+
+    def _forbidden(self, header: PlanHeader) -> Iterable[str]:
+        for transition, count in header.transitions.items():
+            before, _, after = transition.partition(" -> ")
+            for forbidden in self.forbid_transitions:
+                if forbidden[0] in (ANY, before) and forbidden[1] in (ANY, after):
+                    yield f"{count} rows would go {transition}, which forbid_transitions forbids"
+        unknown = sum(n for name, n in header.transitions.items() if name.startswith(f"{UNKNOWN_STATUS} ->"))
+        if self.forbid_transitions and unknown:
+            yield f"the status of {unknown} cases could not be read, so forbid_transitions cannot be checked for them"
+
+
+def transitions(given: Iterable[object] | Mapping[str, object] | str | None) -> frozenset[tuple[str, str]]:
+    """Return the transitions that an argument names.
+
+    :param given: `"Approved -> Declined"`, several of such, pairs, or a mapping from a status to one or several.
+    :raises BulkError: when it names none.
+    """
+    if given is None:
+        return frozenset()
+    if isinstance(given, str):
+        given = [given]
+    if isinstance(given, Mapping):
+        given = [(before, after) for before, several in given.items() for after in _several(several)]
+    return frozenset(_pair(one) for one in given)
+
+
+def _several(value: object) -> list[object]:
+    return [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+
+
+def _pair(one: object) -> tuple[str, str]:
+    parts = [part.strip() for part in one.split("->")] if isinstance(one, str) else list(_several(one))
+    if len(parts) != 2 or not all(isinstance(part, str) and part for part in parts):
+        raise BulkError("forbid_transitions are given like 'Approved -> Declined', or as pairs of statuses")
+    return str(parts[0]), str(parts[1])

@@ -1,0 +1,428 @@
+"""Book-keeping beside the engine: what each plan may do by its rows alone, and what the journal says that it did.
+
+Nothing here asks the engine what it wanted: the wanted changes are read from the source rows, by rules of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bulk_runs import RETRIEVE, SET_STATUS
+
+from airflow_provider_persona.bulk.case_writer import SHOWN_LATER
+from airflow_provider_persona.bulk.guards import Guards
+from airflow_provider_persona.bulk.ledger import read_results
+from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
+from airflow_provider_persona.bulk.plan import Plan, PlanHeader
+from airflow_provider_persona.bulk.report import Report
+from airflow_provider_persona.bulk.run import PlanOptions
+from airflow_provider_persona.simulator import SimulatorControl
+from airflow_provider_persona.simulator.journal import HUMAN, Effect, LoggedRequest
+
+NOTE = "external-integration-id"
+_LATE = 0.03
+_LOOK_IS_GOOD_FOR = 1.5
+_OF_PART = {"status": SET_STATUS, "note": "update-a-case", "tag": "add-tag"}
+
+
+@dataclass(frozen=True, slots=True)
+class CaseState:
+    """A case at one moment."""
+
+    status: str
+    note: str | None
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a valid row wishes for."""
+
+    status: str
+    expected: str | None = None
+    note: str | None = None
+    tag: str | None = None
+
+    @property
+    def parts(self) -> dict[str, str]:
+        parts = {"status": self.status, "note": self.note, "tag": self.tag}
+        return {name: value for name, value in parts.items() if value is not None}
+
+    def shows(self, part: str, state: CaseState) -> bool:
+        if part == "status":
+            return state.status == self.status
+        return state.note == self.note if part == "note" else self.tag in state.tags
+
+    def is_so(self, state: CaseState) -> bool:
+        return all(self.shows(part, state) for part in self.parts)
+
+
+def expected_of(given: Iterable[Mapping[str, Any]]) -> dict[int, tuple[str, Wanted]]:
+    """Return the valid rows by their numbers: no repeats, and none where two contradict one another."""
+    wishes: dict[str, dict[Wanted, int]] = {}
+    for number, row in enumerate(given, 1):
+        case_id = row["case_id"]
+        if case_id and "/" not in case_id and row["status"]:
+            note, tag = row.get("fields", {}).get(NOTE), (row.get("add_tags") or [None])[0]
+            wanted = Wanted(row["status"], row.get("expected_status"), note, tag)
+            wishes.setdefault(case_id, {}).setdefault(wanted, number)
+    return {
+        number: (case_id, wanted)
+        for case_id, several in wishes.items()
+        if len(several) == 1
+        for wanted, number in several.items()
+    }
+
+
+def repeats_in(given: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many rows repeat a valid one."""
+    given = list(given)
+    valid = {case_id for case_id, _ in expected_of(given).values()}
+    return sum(row["case_id"] in valid and bool(row["status"]) for row in given) - len(valid)
+
+
+class Journal:
+    """The simulator's journal and log of requests, read as they grow, and the cases as they are now."""
+
+    def __init__(self, sim: SimulatorControl) -> None:
+        self._sim = sim
+        self.effects: list[Effect] = []
+        self.requests: list[LoggedRequest] = []
+        self.cases: dict[str, CaseState] = {}
+        self._accounted = 0
+        self.catch_up()
+        self.first = dict(self.cases)
+
+    def catch_up(self) -> None:
+        new = self._sim.requests(since=len(self.requests))
+        if any(request.fault == "latency" for request in new):
+            time.sleep(_LATE)
+            new = self._sim.requests(since=len(self.requests))
+        self.requests += new
+        self.effects += self._sim.journal(since=len(self.effects))
+        self.cases = {
+            case["case_id"]: CaseState(case["status"], case["fields"].get(NOTE), frozenset(case["tags"]))
+            for case in self._sim.cases()
+        }
+
+    def unaccounted(self) -> list[Effect]:
+        """Return the effects that were not returned before."""
+        new, self._accounted = self.effects[self._accounted :], len(self.effects)
+        return new
+
+    def status_at(self, case_id: str, at: float) -> str | None:
+        """Return a case's status at a time."""
+        for effect in reversed(self.effects):
+            if effect.case_id == case_id and effect.at <= at:
+                return effect.to_status
+        return self.first[case_id].status
+
+
+def request_of(effect: Effect) -> int:
+    """Return the number of the request that had an effect."""
+    assert effect.request_id is not None
+    return int(effect.request_id.removeprefix("req_sim")) - 1
+
+
+@dataclass(eq=False)
+class Book:
+    """One plan, whatever becomes of it.
+
+    :param root: the run's folder.
+    :param header: who plans.
+    :param given: the source rows.
+    :param valid: the valid ones of them, by number.
+    :param guards: the guards.
+    :param planning: how it is planned.
+    """
+
+    root: Path
+    header: PlanHeader
+    given: list[dict[str, Any]]
+    valid: dict[int, tuple[str, Wanted]]
+    guards: Guards
+    planning: PlanOptions
+    heeds_drift: bool = False
+    reads_first: bool = False
+    is_complete: bool = False
+    rows: int = 0
+    was_lost: bool = False
+    clock_was_turned: bool = False
+    own: list[Effect] = field(default_factory=list)
+    _plan: Plan | None = None
+    _snapshots: list[dict[str, CaseState]] = field(default_factory=list)
+    _interrupted: bool = False
+    _lines: int = 0
+    _planned_at: int = 0
+    _first_effect: int = 0
+    _first_request: int = 0
+    _report: Report | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = len(self.given) - repeats_in(self.given)
+
+    @property
+    def plan(self) -> Plan:
+        assert self._plan is not None
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self._plan = plan
+        assert plan.header.rows == self.rows
+        assert {row.number: row.object_id for row in plan.rows() if row.wish is not None} == {
+            number: case_id for number, (case_id, _) in self.valid.items()
+        }
+
+    # ------------------------------------------------------------------ what happens to it
+
+    def watch(self, journal: Journal) -> None:
+        """Planning begins."""
+        self._first_effect, self._first_request = len(journal.effects), len(journal.requests)
+        self.snapshot(journal)
+
+    def planned(self, journal: Journal) -> None:
+        """Planning has ended, and must not have written."""
+        assert all(effect.actor == HUMAN for effect in journal.effects[self._first_effect :])
+        assert {request.method for request in journal.requests[self._first_request :]} <= {"GET"}
+        self._planned_at = len(journal.effects)
+        self.snapshot(journal)
+
+    def snapshot(self, journal: Journal) -> None:
+        self._snapshots.append(journal.cases)
+
+    def lost(self) -> None:
+        """Its folder is gone."""
+        self.was_lost, self._lines = True, 0
+
+    def has_touched(self, case_id: str) -> bool:
+        """Whether it has written to a case."""
+        return any(own.case_id == case_id for own in self.own)
+
+    def begin_attempt(self, journal: Journal) -> None:
+        self.clock_was_turned = False
+        self._first_effect, self._first_request = len(journal.effects), len(journal.requests)
+        self.snapshot(journal)
+
+    def end_attempt(self, journal: Journal, report: Report | None, *, dry_run: bool) -> None:
+        """Hold an attempt against the journal; `report` is None when it died."""
+        self.snapshot(journal)
+        assert not dry_run or all(effect.actor == HUMAN for effect in journal.effects[self._first_effect :])
+        self.account_for(journal)
+        for result in self._new_results():
+            self._check_result(result, journal, dry_run=dry_run)
+        self._interrupted |= report is None or report.stopped is not None
+        self._report = report
+        if report is not None:
+            self._check_report(report)
+            self.is_complete |= report.stopped is None and not dry_run
+
+    def account_for(self, journal: Journal) -> None:
+        """Take in what was done since the last attempt at any plan began, by this one's requests."""
+        for effect in journal.unaccounted():
+            if effect.actor != HUMAN:
+                self._check_effect(effect, journal)
+                self.own.append(effect)
+
+    # ------------------------------------------------------------------ effects
+
+    def _check_effect(self, effect: Effect, journal: Journal) -> None:
+        wanted = self._wanted(effect.case_id)
+        assert wanted is not None, f"no row is about it: {effect}"
+        parts = {"status": "status", f"fields.{NOTE}": "note", "tags": "tag"}
+        operations = {_OF_PART[part] for part in wanted.parts}
+        assert effect.operation in operations, f"no row wished for it: {effect}"
+        for name in effect.parts:
+            assert _OF_PART[parts[name]] == effect.operation, effect
+            before = [own.index for own in self.own if own.case_id == effect.case_id and name in own.parts]
+            assert not before or self._others(journal, effect.case_id, before[-1], effect.index), f"twice: {effect}"
+        if effect.operation == SET_STATUS:
+            assert effect.to_status == wanted.status, effect
+        self._check_guards(effect, wanted, journal)
+
+    def _check_guards(self, effect: Effect, wanted: Wanted, journal: Journal) -> None:
+        """Make sure that the last look before a write gave leave; what a human does after it is the race left."""
+        drifts = self.heeds_drift and effect.case_id in self._snapshots[0]
+        if not (self.guards.needs_read(wanted.expected) or drifts):
+            return
+        number = request_of(effect)
+        looks = [
+            request
+            for request in journal.requests[self._first_request : number]
+            if request.operation == RETRIEVE and request.case_id == effect.case_id and request.status == 200
+        ]
+        assert looks, f"nobody looked first: {effect}"
+        look = looks[-1]
+        if look.fault is not None:
+            return  # when it was answered is not known to the millisecond
+        sent_at = journal.requests[number].at
+        assert self.clock_was_turned or sent_at - look.at < _LOOK_IS_GOOD_FOR, f"it was looked at long before: {effect}"
+        status = journal.status_at(effect.case_id, look.at)
+        objection = self.guards.objection(status, wanted.expected)
+        mine = [own for own in self.own if own.case_id == effect.case_id]
+        assert objection is None, f"{objection}: {effect}"
+        if drifts and not any("status" in own.parts for own in mine):
+            planned = self._snapshots_at_planning[effect.case_id].status
+            assert status == planned, f"it was {planned} when planned: {effect}"
+            others = {part for part in wanted.parts if part != "status"}
+            was_so = any(wanted.shows(part, self._snapshots_at_planning[effect.case_id]) for part in others)
+            if not was_so and not any(own.changed for own in mine):  # else this run itself may have made it so
+                changed = [other for other in self._foreign(journal, effect.case_id) if other.at <= look.at]
+                assert not changed, f"it was changed since it was planned: {effect}"
+
+    @property
+    def _snapshots_at_planning(self) -> dict[str, CaseState]:
+        return self._snapshots[1]
+
+    def _foreign(self, journal: Journal, case_id: str) -> list[Effect]:
+        """Return what others changed of a case since it was planned."""
+        mine = {own.index for own in self.own}
+        return [
+            effect
+            for effect in journal.effects[self._planned_at :]
+            if effect.case_id == case_id and effect.changed and effect.index not in mine
+        ]
+
+    def _others(self, journal: Journal, case_id: str, after: int, before: int | None = None) -> bool:
+        """Whether anybody else changed a case between two effects."""
+        mine = {own.index for own in self.own}
+        return any(
+            effect.case_id == case_id and effect.changed and effect.index not in mine
+            for effect in journal.effects[after + 1 : before]
+        )
+
+    def _wanted(self, case_id: str | None) -> Wanted | None:
+        return next((wanted for about, wanted in self.valid.values() if about == case_id), None)
+
+    # ------------------------------------------------------------------ the ledger
+
+    def _new_results(self) -> list[RowResult]:
+        results = list(read_results(self.plan.folder, self.plan.header.hash))
+        new, self._lines = results[self._lines :], len(results)
+        return new
+
+    def _check_result(self, result: RowResult, journal: Journal, *, dry_run: bool) -> None:
+        assert (result.outcome is RowOutcome.PLANNED) <= dry_run, result
+        assert (result.outcome is RowOutcome.INVALID) == (result.row not in self.valid), result
+        if result.row not in self.valid:
+            return
+        case_id, wanted = self.valid[result.row]
+        assert result.object_id == case_id, result
+        states = [snapshot[case_id] for snapshot in self._snapshots if case_id in snapshot]
+        mine = [own for own in self.own if own.case_id == case_id]
+        if result.outcome is RowOutcome.UPDATED:
+            self._check_updated(result, wanted, states, mine, journal)
+        elif result.outcome is RowOutcome.UNCHANGED:
+            assert any(map(wanted.is_so, states)), result
+        elif result.outcome is RowOutcome.SKIPPED_GUARD:
+            self._check_skipped(result, wanted, states, mine, journal)
+        elif result.outcome is RowOutcome.FAILED:
+            self._check_failed(result, mine, journal)
+        elif result.outcome is RowOutcome.UNRESOLVED:
+            self._check_unresolved(result, journal)
+
+    def _check_updated(
+        self, result: RowResult, wanted: Wanted, states: list[CaseState], mine: list[Effect], journal: Journal
+    ) -> None:
+        # After an unclear answer, a look that finds the case as wished is all there is to go by.
+        looked = result.reason == SHOWN_LATER and any(map(wanted.is_so, states))
+        assert mine or looked, f"no effect: {result}"
+        for part in wanted.parts:
+            is_mine = any(own.operation == _OF_PART[part] for own in mine)
+            assert is_mine or any(wanted.shows(part, state) for state in states), f"{part} is not so: {result}"
+        changed = [own for own in mine if "status" in own.parts]
+        if result.from_status is not None and len(changed) == 1 and not self._foreign(journal, str(result.object_id)):
+            assert result.from_status == changed[0].from_status, result
+
+    def _check_skipped(
+        self, result: RowResult, wanted: Wanted, states: list[CaseState], mine: list[Effect], journal: Journal
+    ) -> None:
+        foreign = self._foreign(journal, str(result.object_id))
+        objects = not states or any(self.guards.objection(state.status, wanted.expected) for state in states)
+        assert objects or (self.heeds_drift and foreign), f"nothing forbade it: {result}"
+        changed = [own for own in mine if own.changed]
+        if changed and not self._interrupted and "already changed" not in result.reason:
+            assert self._others(journal, str(result.object_id), changed[-1].index), f"it was done: {result}"
+
+    def _check_failed(self, result: RowResult, mine: list[Effect], journal: Journal) -> None:
+        for own in mine:
+            if not own.changed or self._others(journal, own.case_id, own.index):
+                continue
+            if journal.requests[request_of(own)].fault == "latency":
+                continue  # it may have been worked on still when the case was looked at; no look can foretell that
+            assert "status" not in own.parts, f"it was done: {result}, {own}"
+            told = "already changed" in result.reason
+            assert told or own.index < self._first_effect, f"a part was done: {result}, {own}"
+
+    def _check_unresolved(self, result: RowResult, journal: Journal) -> None:
+        about = [request for request in journal.requests[self._first_request :] if request.case_id == result.object_id]
+        writes = [request.index for request in about if request.method != "GET"]
+        looks = [
+            request
+            for request in about
+            if request.operation == RETRIEVE
+            and request.status == 200
+            and request.fault is None
+            and request.index > max(writes, default=-1)
+        ]
+        assert not looks, f"it was looked at: {result}"
+
+    # ------------------------------------------------------------------ the balance
+
+    def _check_report(self, report: Report) -> None:
+        assert report.rows == self.rows
+        assert report.repeats == repeats_in(self.given) or not self.given
+        if report.stopped is not None:
+            return
+        assert report.counts.total() == self.rows, report
+        assert report.counts[RowOutcome.INVALID] == self.rows - len(self.valid)
+        if not self.was_lost:
+            last = {result.row: result for result in read_results(self.plan.folder, self.plan.header.hash)}
+            assert len(last) == self.rows
+            assert Counter(result.outcome for result in last.values()) == +report.counts
+
+    def assert_over(self) -> None:
+        """Make sure that nothing is left to do which another attempt could do."""
+        results = {result.row: result for result in read_results(self.plan.folder, self.plan.header.hash)}
+        left = [result for result in results.values() if result.outcome in NOT_DONE and result.retryable]
+        assert not left
+        assert self.was_lost or len(results) == self.rows
+
+    def assert_settled(self) -> None:
+        """Make sure that the last attempt, made while nothing went wrong, left only what cannot be done."""
+        assert self._report is not None
+        assert self._report.stopped is None
+        results = {result.row: result for result in read_results(self.plan.folder, self.plan.header.hash)}
+        for result in results.values():
+            if result.outcome in NOT_DONE:
+                case_id, wanted = self.valid[result.row]
+                assert case_id == "case_missing" or wanted.status == "Nonsense", result
+
+    def takes_back(self, header: PlanHeader, plan: Plan, journal: Journal, **options: Any) -> Book:
+        """Return the book of the plan that takes this one back, after a look at whether it does."""
+        valid = {}
+        for row in plan.rows():
+            if row.change is None:
+                continue
+            assert row.object_id is not None
+            assert row.change.status is not None
+            mine = [own for own in self.own if own.case_id == row.object_id and "status" in own.parts]
+            moves = {(own.from_status, own.to_status) for own in mine}
+            is_right = (row.change.status, row.expected_status) in moves
+            assert is_right or self._foreign(journal, row.object_id), f"it did not happen: {row}"
+            valid[row.number] = row.object_id, Wanted(row.change.status, row.expected_status)
+        book = Book(plan.folder.parent, header, [], valid, Guards(), PlanOptions(), **options)
+        book.rows = plan.header.rows
+        book.plan = plan
+        return book
+
+
+def torn_line(plan: Plan) -> bytes:
+    """Return the first half of a ledger's line."""
+    return json.dumps({"plan": plan.header.hash, "row": 1, "object_id": "case_"})[:-3].encode()

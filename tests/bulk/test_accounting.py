@@ -1,0 +1,508 @@
+"""Anything that can happen to a plan, in any order, held against the simulator's journal and never against our word.
+
+A machine of hypothesis plans, applies, kills, resumes, loses answers and disks, turns the clock, changes the limit,
+acts as a human in between, and takes changes back. After each attempt `books` asks the journal what really happened.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from books import NOTE, Book, Journal, expected_of, torn_line
+from bulk_runs import RETRIEVE, SET_STATUS
+from fates import Fate, KeptCheckpoints, until_death
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from skipping_loop import SkippingLoop, run_skipping
+
+from airflow_provider_persona.api.errors import PersonaError
+from airflow_provider_persona.api.rate_limit import WindowBudget
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
+from airflow_provider_persona.bulk.compare import CompareMode
+from airflow_provider_persona.bulk.guards import Guards
+from airflow_provider_persona.bulk.ledger import ledger_of
+from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan, PlanHeader, read_plan
+from airflow_provider_persona.bulk.report import Report
+from airflow_provider_persona.bulk.revert import wishes_to_revert
+from airflow_provider_persona.bulk.run import Draft, PlanOptions, complete, new_draft, resume_or_draft, wishes_of
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorServer, usual_rates
+
+SOAK = os.environ.get("PERSONA_SOAK") == "1"
+STEPS = 20_000 if SOAK else 2_000
+STEPS_A_RUN = 40
+CASES = 12
+NO_LIMIT = 1_000_000
+A_LATE_ANSWER = 0.02
+KYC = ("Open", "Pending", "In Review", "Approved", "Declined")
+MONITORING = ("open", "escalated", "resolved", "closed")
+
+FAULTS = [kind for kind in FaultKind if kind is not FaultKind.SLOW]
+OPERATIONS = [None, SET_STATUS, SET_STATUS, RETRIEVE, "update-a-case", "add-tag", "list-all-cases"]
+
+
+class Steps:
+    """How many steps were taken, over all runs of the machine."""
+
+    taken = 0
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "case": st.integers(0, CASES - 1),
+            "status": st.integers(0, 4),
+            "kind": st.sampled_from(["plain"] * 6 + ["expects", "expects", "expects other", "note", "tag", "all"]),
+            "flaw": st.sampled_from([None] * 12 + ["no id", "no status", "no such case", "no such status", "bad id"]),
+        }
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+class Accounting(RuleBasedStateMachine):
+    """One environment, up to three plans in it, and everything that can happen to them."""
+
+    def __init__(self, sim: SimulatorServer, folder: Path) -> None:
+        super().__init__()
+        sim.reset()
+        self.sim = sim
+        self.journal = Journal(sim)
+        self.folder = folder
+        self.ahead = 0.0
+        self.made = 0
+        self.books: list[Book] = []
+        self.stores: dict[int, KeptCheckpoints] = {}
+        self.last: Book | None = None
+        self.is_sound = True
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+    # ------------------------------------------------------------------ planning
+
+    @initialize(rows=ROWS)
+    def begin(self, rows: list[dict[str, Any]]) -> None:
+        self.plan(rows, "never", guard=0, keeps_states=False, reads_first=False)
+
+    @rule(
+        rows=ROWS,
+        compare=st.sampled_from(["never", "never", "list", "auto", "get"]),
+        guard=st.integers(0, 3),
+        keeps_states=st.booleans(),
+        reads_first=st.booleans(),
+    )
+    def plan(
+        self, rows: list[dict[str, Any]], compare: str, guard: int, *, keeps_states: bool, reads_first: bool
+    ) -> None:
+        """Make a plan: in one step with applying, or for approval, with the states of the cases in it."""
+        Steps.taken += 1
+        self._make_room()
+        given = [self._row(row) for row in rows]
+        guards = (Guards(), Guards.of(None, ["Approved", "closed"]), Guards.of(["Open", "open"]), Guards.of(None, "x"))[
+            guard
+        ]
+        keeps_states = keeps_states and compare != "never"
+        self.made += 1
+        root = self.folder / f"run {self.made}"
+        only_from = None if guards.only_from is None else sorted(guards.only_from)
+        header = PlanHeader(
+            f"run {self.made}", "rows", None, self._utc(0.0).isoformat(), None, only_from, sorted(guards.never_from)
+        )
+        book = Book(
+            root,
+            header,
+            given,
+            expected_of(given),
+            guards,
+            PlanOptions(CompareMode.of(compare), record_states=keeps_states),
+        )
+        book.reads_first, book.heeds_drift = reads_first, keeps_states
+        self._draw_up(book, KeptCheckpoints())
+
+    def _draw_up(self, book: Book, store: KeptCheckpoints) -> bool:
+        """Plan; return whether that could be done."""
+        self._catch_up()
+        book.watch(self.journal)
+        found = resume_or_draft(
+            lambda: wishes_of(book.given, None), book.root, book.header, checkpoint=store.load(), is_retry=True
+        )
+        assert isinstance(found, Draft)
+        plan = self._completed(found, book.planning)
+        self.journal.catch_up()
+        book.planned(self.journal)
+        if plan is not None:
+            book.plan = plan
+            self.books.append(book)
+            self.stores[id(book)] = store
+        return plan is not None
+
+    def _completed(self, draft: Draft, planning: PlanOptions) -> Plan | None:
+        async def go(loop: SkippingLoop) -> Plan | None:
+            async with self._client(loop) as client:
+                try:
+                    return await complete(draft, client, planning)
+                except PersonaError:
+                    return None
+
+        try:
+            return self._run(go)
+        finally:
+            draft.close()
+
+    def _row(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        case_id, now = sorted(self.journal.cases.items())[drawn["case"]]
+        labels = KYC if now.status in KYC else MONITORING
+        status = labels[drawn["status"] % len(labels)]
+        row: dict[str, Any] = {"case_id": case_id, "status": status}
+        kind, flaw = drawn["kind"], drawn["flaw"]
+        if kind == "expects":
+            row["expected_status"] = now.status
+        if kind == "expects other":
+            row["expected_status"] = labels[(labels.index(now.status) + 1) % len(labels)]
+        if kind in ("note", "all"):
+            row["fields"] = {NOTE: f"note {drawn['status']}"}
+        if kind in ("tag", "all"):
+            row["add_tags"] = [f"tag {drawn['status']}"]
+        flaws = {
+            "no id": {"case_id": None},
+            "bad id": {"case_id": "a/b"},
+            "no status": {"status": ""},
+            "no such case": {"case_id": "case_missing"},
+            "no such status": {"status": "Nonsense"},
+        }
+        return row | flaws.get(flaw, {})
+
+    @rule(which=st.integers(0, 2), keeps_states=st.booleans())
+    def take_back(self, which: int, *, keeps_states: bool) -> None:
+        """Make the plan that takes a settled one back."""
+        done = [book for book in self.books if book.is_complete]
+        if not done:
+            return
+        Steps.taken += 1
+        old = done[which % len(done)]
+        self.made += 1
+        header = PlanHeader(f"run {self.made}", "revert", None, self._utc(0.0).isoformat())
+        options = PlanOptions(CompareMode.AUTO if keeps_states else CompareMode.NEVER, record_states=keeps_states)
+        root = self.folder / f"run {self.made}"
+        self._make_room()
+        self._catch_up()
+        before = dict(self.journal.cases)
+        plan = self._completed(new_draft(wishes_to_revert(old.plan), root, header), options)
+        if plan is None:
+            return
+        book = old.takes_back(header, plan, self.journal, heeds_drift=keeps_states)
+        assert before == self.journal.cases
+        book.watch(self.journal)
+        book.planned(self.journal)
+        self.books.append(book)
+        self.stores[id(book)] = KeptCheckpoints()
+
+    # ------------------------------------------------------------------ applying
+
+    @rule(which=st.integers(0, 2), concurrency=st.integers(1, 6))
+    def apply(self, which: int, concurrency: int) -> None:
+        """Make an attempt, or resume, and let it come to its end."""
+        Steps.taken += 1
+        self._attempt(self._book(which), concurrency)
+
+    @rule(which=st.integers(0, 2))
+    def look_only(self, which: int) -> None:
+        """Make a dry run."""
+        Steps.taken += 1
+        self._attempt(self._book(which), 3, dry_run=True)
+
+    @rule(
+        which=st.integers(0, 2),
+        concurrency=st.integers(1, 6),
+        instant=st.integers(1, 60),
+        at=st.sampled_from(["clock", "clock", "record", "torn record", "checkpoint"]),
+    )
+    def die(self, which: int, concurrency: int, instant: int, at: str) -> None:
+        """Make an attempt that dies at some look at its clock, while it notes an outcome, or keeps a checkpoint."""
+        Steps.taken += 1
+        place = at.removeprefix("torn ")
+        fate = Fate(place, instant if place == "clock" else 1 + instant // 4, tears=at.startswith("torn"))
+        self._attempt(self._book(which), concurrency, fate=fate)
+
+    @rule(
+        which=st.integers(0, 2),
+        instant=st.integers(1, 30),
+        case=st.integers(0, CASES - 1),
+        status=st.integers(0, 4),
+        does=st.sampled_from(["decides", "notes", "turns clock", "narrows limit", "widens limit", "closes limit"]),
+    )
+    def meddle(self, which: int, instant: int, case: int, status: int, does: str) -> None:
+        """Make an attempt, and let something happen in its middle."""
+        Steps.taken += 1
+
+        def act() -> None:
+            if does == "decides":
+                self._decide(case, status)
+            elif does == "notes":
+                self._note(case)
+            elif does == "turns clock":
+                self._turn(1800.0)
+                book.clock_was_turned = True
+            else:
+                self._limit({"narrows limit": 3, "widens limit": NO_LIMIT, "closes limit": 0}[does])
+            book.snapshot(self.journal)
+
+        book = self._book(which)
+        self._attempt(book, 4, fate=Fate("clock", instant, act))
+
+    @rule(which=st.integers(0, 2))
+    def lose_disk(self, which: int) -> None:
+        """Lose plan and ledger; what is kept is a checkpoint. Then plan the same rows again."""
+        candidates = [book for book in self.books if self._may_lose(book)]
+        if not candidates:
+            return
+        Steps.taken += 1
+        book = candidates[which % len(candidates)]
+        shutil.rmtree(book.root)
+        self.books.remove(book)
+        book.lost()
+        store = self.stores.pop(id(book))
+        if not self._draw_up(book, store):
+            self._mend()
+            assert self._draw_up(book, store)
+
+    def _may_lose(self, book: Book) -> bool:
+        return bool(book.given) and not book.heeds_drift and not book.is_complete
+
+    def _make_room(self) -> None:
+        """Bring the oldest of three plans to its end."""
+        if len(self.books) == 3:
+            self._mend()
+            book = self.books.pop(0)
+            if self._attempt(book, 4):
+                book.assert_settled()
+
+    def _book(self, which: int) -> Book:
+        if not self.books:
+            self._mend()
+            self.plan(
+                [{"case": which, "status": 1, "kind": "plain", "flaw": None}],
+                "never",
+                0,
+                keeps_states=False,
+                reads_first=False,
+            )
+        return self.books[which % len(self.books)]
+
+    def _catch_up(self) -> None:
+        """Read the journal on; a request of a dead attempt may have arrived only after its end."""
+        self.journal.catch_up()
+        if self.last is not None:
+            self.last.account_for(self.journal)
+
+    def _attempt(
+        self,
+        book: Book,
+        concurrency: int,
+        *,
+        fate: Fate | None = None,
+        dry_run: bool = False,
+    ) -> bool:
+        """Make an attempt at a plan as a task would that finds it, and hold what it did against the journal.
+
+        Returns False when the plan is over, so that none can be made.
+        """
+        plan = read_plan(book.plan.folder)
+        assert plan is not None
+        assert plan.header.hash == book.plan.header.hash
+        if plan.header.values_hash is not None and not (plan.folder / VALUES_FILE).exists():
+            book.assert_over()  # or its values would be needed
+            return False
+        store, fate = self.stores[id(book)], fate or Fate()
+        options = ApplyOptions(
+            read_first=book.reads_first, heed_drift=book.heeds_drift, concurrency=concurrency, dry_run=dry_run
+        )
+        store.fate = fate
+        self._catch_up()
+        self.last = book
+        book.begin_attempt(self.journal)
+
+        async def go(loop: SkippingLoop) -> Report | None:
+            def clock() -> float:
+                fate.passes("clock")
+                return loop.time()
+
+            def utc() -> datetime:
+                fate.passes("record")
+                return self._utc(loop.skipped)
+
+            async with self._client(loop, clock) as client:
+                with until_death():
+                    return await apply_plan(plan, client, options, utc=utc, checkpoints=store, carried=store.load())
+            return None
+
+        report = self._run(go)
+        if report is None and fate.tears:
+            self._tear(plan)
+        self.journal.catch_up()
+        self.is_sound = False
+        book.end_attempt(self.journal, report, dry_run=dry_run)
+        self.is_sound = True
+        return True
+
+    def _tear(self, plan: Plan) -> None:
+        """Leave half a line at the end of the ledger."""
+        segments = ledger_of(plan.folder).segments()
+        if segments:
+            with (plan.folder / segments[-1]).open("ab") as file:
+                file.write(torn_line(plan))
+
+    def _client(self, loop: SkippingLoop, clock: Any = None) -> AsyncPersonaClient:
+        settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=self.sim.url, reserve=0.0, read_timeout=20.0)
+        return AsyncPersonaClient(settings, budget=WindowBudget(0.0), clock=clock or loop.time)
+
+    def _run(self, main: Any) -> Any:
+        result, skipped = run_skipping(self.sim, main)
+        self.ahead += skipped
+        return result
+
+    def _utc(self, skipped: float) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.ahead + skipped)
+
+    # ------------------------------------------------------------------ what happens to Persona
+
+    @rule(
+        kind=st.sampled_from(FAULTS),
+        operation=st.sampled_from(OPERATIONS),
+        case=st.none() | st.integers(0, CASES - 1),
+        times=st.sampled_from([1, 1, 1, 2, 5, 6, 12]),
+        skip=st.sampled_from([0, 0, 1, 3]),
+    )
+    def go_wrong(self, kind: FaultKind, operation: str | None, case: int | None, times: int, skip: int) -> None:
+        """Let some of the next requests meet a fault."""
+        Steps.taken += 1
+        self._go_wrong(kind, operation, case, times, skip)
+
+    @rule(
+        which=st.integers(0, 2),
+        first=st.sampled_from(FAULTS),
+        second=st.sampled_from(FAULTS),
+        operation=st.sampled_from([SET_STATUS, SET_STATUS, "update-a-case", "add-tag"]),
+        skip=st.integers(0, 3),
+        concurrency=st.integers(1, 6),
+    )
+    def go_wrong_in_a_row(
+        self, which: int, first: FaultKind, second: FaultKind, operation: str, skip: int, concurrency: int
+    ) -> None:
+        """Make an attempt, and let one of its writes meet a fault, and all repeats of that another."""
+        Steps.taken += 1
+        book = self._book(which)
+        left = sorted(case_id for case_id, _ in book.valid.values() if not book.has_touched(case_id))
+        if left:
+            case_id = left[skip % len(left)]
+            self.sim.script_fault(first, operation=operation, case_id=case_id, seconds=A_LATE_ANSWER)
+            self.sim.script_fault(second, operation=operation, case_id=case_id, times=5, seconds=A_LATE_ANSWER)
+        self._attempt(book, concurrency)
+
+    def _go_wrong(
+        self, kind: FaultKind, operation: str | None, case: int | None, times: int = 1, skip: int = 0
+    ) -> None:
+        case_id = None if case is None else sorted(self.journal.cases)[case]
+        self.sim.script_fault(kind, operation=operation, case_id=case_id, times=times, skip=skip, seconds=A_LATE_ANSWER)
+
+    @rule(total=st.sampled_from([0.0, 0.1, 0.3]))
+    def go_wrong_at_random(self, total: float) -> None:
+        Steps.taken += 1
+        self.sim.configure(fault_rates=usual_rates(total))
+
+    @rule()
+    def work_again(self) -> None:
+        Steps.taken += 1
+        self._mend()
+
+    @rule(case=st.integers(0, CASES - 1), status=st.integers(0, 4))
+    def decide(self, case: int, status: int) -> None:
+        """A human changes a status in the dashboard."""
+        Steps.taken += 1
+        self._decide(case, status)
+
+    @rule(case=st.integers(0, CASES - 1))
+    def note(self, case: int) -> None:
+        """A human changes a field in the dashboard."""
+        Steps.taken += 1
+        self._note(case)
+
+    @rule(seconds=st.sampled_from([61.0, 40 * 60.0, 50 * 60.0, 3 * 3600.0]))
+    def turn_clock(self, seconds: float) -> None:
+        """Time passes: windows end, and Persona forgets keys after an hour."""
+        Steps.taken += 1
+        self._turn(seconds)
+
+    @rule(limit=st.sampled_from([3, 8, NO_LIMIT]))
+    def change_limit(self, limit: int) -> None:
+        Steps.taken += 1
+        self._limit(limit)
+
+    def _mend(self) -> None:
+        self.sim.clear_faults()
+        self.sim.configure(fault_rates={}, limit=NO_LIMIT)
+
+    def _decide(self, case: int, status: int) -> None:
+        case_id, now = sorted(self.journal.cases.items())[case]
+        labels = KYC if now.status in KYC else MONITORING
+        self.sim.act_as_human(case_id, status=labels[status % len(labels)])
+        self._seen_by_all()
+
+    def _note(self, case: int) -> None:
+        self.made += 1
+        self.sim.act_as_human(sorted(self.journal.cases)[case], fields={NOTE: f"human {self.made}"})
+        self._seen_by_all()
+
+    def _seen_by_all(self) -> None:
+        self.journal.catch_up()
+        for book in self.books:
+            book.snapshot(self.journal)
+
+    def _turn(self, seconds: float) -> None:
+        self.sim.advance_clock(seconds)
+        self.ahead += seconds
+
+    def _limit(self, limit: int) -> None:
+        self.sim.configure(limit=limit, window_seconds=5.0)
+
+    def teardown(self) -> None:
+        """Mend everything: now each plan must come to its end, and the balance must hold."""
+        self._mend()
+        for book in self.books if self.is_sound else ():
+            if self._attempt(book, 4):
+                book.assert_settled()
+
+
+@pytest.fixture(scope="module")
+def small_persona() -> Iterator[SimulatorServer]:
+    config = SimulatorConfig(cases=CASES, limit=NO_LIMIT, search_lag_seconds=0, idempotency_ttl_seconds=3600.0)
+    with SimulatorServer(config) as sim:
+        yield sim
+
+
+@pytest.mark.timeout(3600 if SOAK else 600)
+def test_every_effect_is_accounted_for_whatever_happens(small_persona: SimulatorServer, tmp_path: Path) -> None:
+    Steps.taken = 0
+    run_state_machine_as_test(
+        lambda: Accounting(small_persona, tmp_path / "state"),
+        settings=settings(
+            max_examples=2 * STEPS // STEPS_A_RUN,
+            stateful_step_count=STEPS_A_RUN,
+            deadline=None,
+            derandomize=not SOAK,
+            print_blob=True,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert Steps.taken >= STEPS

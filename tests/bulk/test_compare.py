@@ -1,0 +1,305 @@
+"""Comparing rows with the live cases: what it costs, that it misses nothing, and when it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from bulk_runs import FAST, RETRIEVE, SET_STATUS, attempt, changes, decisions, header_of, other_decision
+
+from airflow_provider_persona.api.errors import PersonaAuthenticationError, PersonaError
+from airflow_provider_persona.api.rate_limit import WindowBudget
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.bulk.compare import CompareMode, Comparer, Comparison
+from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan import Plan
+from airflow_provider_persona.bulk.run import PlanOptions, complete, new_draft, wishes_of
+from airflow_provider_persona.bulk.segments import SegmentedLog
+from airflow_provider_persona.bulk.spool import Spool
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorServer
+
+LIST = "list-all-cases"
+
+
+@pytest.fixture(scope="module")
+def _thousand() -> Iterator[SimulatorServer]:
+    with SimulatorServer(SimulatorConfig(cases=1000, limit=1_000_000)) as server:
+        yield server
+
+
+@pytest.fixture
+def thousand(_thousand: SimulatorServer) -> SimulatorServer:
+    """A thousand cases, begun anew for each test."""
+    _thousand.reset()
+    return _thousand
+
+
+def wanted(sim: SimulatorServer, count: int, right: float, seed: int = 1) -> list[dict[str, Any]]:
+    """Rows about `count` of the cases, of which a share is right already."""
+    chance = random.Random(seed)
+    chosen = chance.sample(sorted(sim.statuses().items()), count)
+    return [
+        {"case_id": case_id, "status": status if place < right * count else other_decision(status)}
+        for place, (case_id, status) in enumerate(chosen)
+    ]
+
+
+def client_of(sim: SimulatorServer, key: str = SANDBOX_KEY) -> AsyncPersonaClient:
+    settings = PersonaSettings.checked(api_key=key, host=sim.url, reserve=0.0)
+    return AsyncPersonaClient(settings, policy=FAST, budget=WindowBudget(0.0))
+
+
+def compared(
+    sim: SimulatorServer,
+    spool: Spool,
+    mode: str,
+    *,
+    needs_states: bool = False,
+    cost: int | None = None,
+    notes: SegmentedLog | None = None,
+    key: str = SANDBOX_KEY,
+    now: datetime | None = None,
+) -> Comparison:
+    async def go() -> Comparison:
+        async with client_of(sim, key) as client:
+            blind = spool.valid_rows() if cost is None else cost
+            comparer = Comparer(spool, client, CompareMode.of(mode), needs_states=needs_states, cost_of_blind=blind)
+            return await comparer.run(notes, now=now)
+
+    return asyncio.run(go())
+
+
+def spooled(rows: list[dict[str, Any]]) -> Spool:
+    spool = Spool()
+    spool.fill(wishes_of(rows, None))
+    return spool
+
+
+def planned(sim: SimulatorServer, rows: list[dict[str, Any]], folder: Path, mode: str, **options: Any) -> Plan:
+    async def go() -> Plan:
+        async with client_of(sim) as client:
+            return await complete(draft, client, PlanOptions(CompareMode.of(mode), **options))
+
+    draft = new_draft(wishes_of(rows, None), folder, header_of())
+    try:
+        return asyncio.run(go())
+    finally:
+        draft.close()
+
+
+def truly_right(sim: SimulatorServer, rows: list[dict[str, Any]]) -> set[str]:
+    statuses = sim.statuses()
+    return {row["case_id"] for row in rows if statuses.get(row["case_id"]) == row["status"]}
+
+
+def seen_right(spool: Spool) -> set[str]:
+    return {str(row.object_id) for row in spool.rows() if row.seen is not None and row.seen.is_so}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("count", [20, 300, 1000])
+def test_a_list_read_by_several_walks_misses_no_case(thousand: SimulatorServer, count: int, seed: int) -> None:
+    rows = wanted(thousand, count, 0.9, seed)
+    with spooled(rows) as spool:
+        found = compared(thousand, spool, "list")
+        assert seen_right(spool) == truly_right(thousand, rows)
+        assert spool.seen_count() == count
+        assert found.right == len(truly_right(thousand, rows))
+        assert (
+            found.pages == len(thousand.requests(operation=LIST)) <= 10 + 8
+        )  # each walk may end on a page seen in part
+
+
+def test_pages_are_large_and_ask_for_little(thousand: SimulatorServer) -> None:
+    with spooled(wanted(thousand, 50, 0.5)) as spool:
+        compared(thousand, spool, "list")
+    asked = [dict(parse_qsl(request.query)) for request in thousand.requests(operation=LIST)]
+    assert asked
+    for query in asked:
+        assert query["page[size]"] == "100"
+        assert query["fields[case]"] == "status,updated-at"
+
+
+def test_rows_already_right_are_unchanged_and_cost_no_write(thousand: SimulatorServer, tmp_path: Path) -> None:
+    rows = wanted(thousand, 600, 0.9)
+    plan = planned(thousand, rows, tmp_path, "auto")
+    assert plan.header.planned == {"change": 60, "unchanged": 540}
+    report = attempt(thousand, plan)
+    assert report.counts == {RowOutcome.UPDATED: 60, RowOutcome.UNCHANGED: 540}
+    assert changes(thousand) == Counter(row["case_id"] for row in rows[540:])
+    assert len(thousand.requests()) <= 60 + 18
+
+
+def test_nine_of_ten_right_takes_less_than_a_quarter_of_the_requests(tmp_path: Path) -> None:
+    with SimulatorServer(SimulatorConfig(cases=6000, limit=1_000_000)) as sim:
+        rows = wanted(sim, 3000, 0.9)
+        attempt(sim, planned(sim, rows, tmp_path, "auto"))
+        assert len(sim.requests()) < 3000 / 4
+        assert not truly_right(sim, rows) ^ {row["case_id"] for row in rows}
+
+
+@pytest.mark.parametrize("count", [30, 200, 900])
+def test_auto_gives_up_within_a_tenth_of_the_requests_of_writing_blindly(
+    thousand: SimulatorServer, tmp_path: Path, count: int
+) -> None:
+    """None of the rows is right already, so all reading is for nothing."""
+    rows = wanted(thousand, count, 0.0)
+    plan = planned(thousand, rows, tmp_path, "auto")
+    assert len(thousand.requests(operation=LIST)) <= count / 10
+    assert plan.header.planned == {"change": count}
+    assert attempt(thousand, plan).counts == {RowOutcome.UPDATED: count}
+
+
+def test_auto_gives_up_early_where_few_of_the_cases_are_meant(tmp_path: Path) -> None:
+    with (
+        SimulatorServer(SimulatorConfig(cases=20_000, limit=1_000_000)) as sim,
+        spooled(wanted(sim, 600, 0.1)) as spool,
+    ):
+        found = compared(sim, spool, "auto")
+        assert found.gave_up
+        assert found.pages <= 20
+
+
+def test_auto_does_not_list_for_a_handful_of_rows(thousand: SimulatorServer) -> None:
+    with spooled(wanted(thousand, 9, 1.0)) as spool:
+        found = compared(thousand, spool, "auto")
+    assert (found.pages, found.gave_up) == (0, "so few rows are written sooner than a page is read")
+
+
+@pytest.mark.parametrize("mode", ["auto", "list", "get"])
+def test_where_states_are_needed_all_of_them_are_read(thousand: SimulatorServer, mode: str) -> None:
+    rows = wanted(thousand, 120, 0.2)
+    statuses = thousand.statuses()
+    with spooled([*rows, {"case_id": "case_nowhere", "status": "Approved"}]) as spool:
+        found = compared(thousand, spool, mode, needs_states=True)
+        states = {row.object_id: row.seen.status for row in spool.rows() if row.seen is not None}
+        assert states == {row["case_id"]: statuses[row["case_id"]] for row in rows} | {"case_nowhere": None}
+        assert found.pages + found.reads <= 121 * 1.1 + 1
+
+
+def test_never_asks_nothing(thousand: SimulatorServer) -> None:
+    with spooled(wanted(thousand, 50, 1.0)) as spool:
+        assert compared(thousand, spool, "never") == Comparison()
+    assert thousand.requests() == []
+
+
+def test_a_row_with_more_than_a_status_is_right_only_when_all_of_it_is(thousand: SimulatorServer) -> None:
+    case_id, status = next(iter(thousand.statuses().items()))
+    other_id, other_status = list(thousand.statuses().items())[1]
+    rows = [
+        {"case_id": case_id, "status": status, "add_tags": ["not-there"]},
+        {"case_id": other_id, "status": other_status, "tags": "[]"},
+    ]
+    with spooled(rows) as spool:
+        compared(thousand, spool, "list")
+        tags = next(case["tags"] for case in thousand.cases() if case["case_id"] == other_id)
+        assert seen_right(spool) == (set() if tags else {other_id})
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(BulkError, match="compare is auto, list, get, never, not 'always'"):
+        CompareMode.of("always")
+
+
+def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: SimulatorServer) -> None:
+    thousand.script_fault(FaultKind.HTTP_500, operation=LIST, times=1000)
+    with spooled(wanted(thousand, 200, 0.9)) as spool:
+        assert "could not be read" in compared(thousand, spool, "auto").gave_up
+    with spooled(wanted(thousand, 200, 0.9)) as spool, pytest.raises(PersonaError):
+        compared(thousand, spool, "list")
+
+
+def test_a_refused_key_fails_it_in_every_mode(thousand: SimulatorServer) -> None:
+    for mode in ("auto", "list"):
+        with spooled(wanted(thousand, 200, 0.9)) as spool, pytest.raises(PersonaAuthenticationError):
+            compared(thousand, spool, mode, key="persona_sandbox_wrong")
+
+
+def test_faults_on_the_way_are_ridden_out(thousand: SimulatorServer) -> None:
+    for kind in (FaultKind.HTTP_503, FaultKind.RESET_BEFORE, FaultKind.TRUNCATED, FaultKind.MALFORMED):
+        thousand.script_fault(kind, operation=LIST, times=2)
+    rows = wanted(thousand, 300, 0.9)
+    with spooled(rows) as spool:
+        compared(thousand, spool, "list")
+        assert seen_right(spool) == truly_right(thousand, rows)
+
+
+class KilledError(BaseException):
+    """Ends the process, so to speak."""
+
+
+@pytest.mark.parametrize("mode", ["list", "get"])
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_what_was_seen_before_a_kill_is_not_asked_again(
+    thousand: SimulatorServer, tmp_path: Path, mode: str, after: int
+) -> None:
+    rows = wanted(thousand, 60 if mode == "get" else 900, 0.9)
+    notes = SegmentedLog(tmp_path, "seen")
+    with spooled(rows) as spool, pytest.raises(KilledError):
+        _killed_after(thousand, spool, mode, after, notes)
+    first = len(thousand.requests())
+    with spooled(rows) as spool:
+        compared(thousand, spool, mode, notes=notes)
+        assert seen_right(spool) == truly_right(thousand, rows)
+    asked = len(thousand.requests())
+    least = 60 if mode == "get" else 10
+    assert asked <= least + 25
+    assert asked - first <= least + 8 - after + 8
+
+
+def _killed_after(sim: SimulatorServer, spool: Spool, mode: str, answers: int, notes: SegmentedLog) -> None:
+    async def go() -> None:
+        async with client_of(sim) as client:
+            left = answers
+            send = client.send
+
+            async def dying(*arguments: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise KilledError
+                return await send(*arguments)
+
+            client.send = dying  # type: ignore[method-assign]
+            comparer = Comparer(spool, client, CompareMode.of(mode), needs_states=False, cost_of_blind=1000)
+            await comparer.run(notes)
+
+    try:
+        asyncio.run(go())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+def test_notes_of_other_rows_or_of_long_ago_are_not_believed(thousand: SimulatorServer, tmp_path: Path) -> None:
+    rows = wanted(thousand, 300, 0.9)
+    notes = SegmentedLog(tmp_path, "seen")
+    with spooled(rows) as spool:
+        compared(thousand, spool, "list", notes=notes)
+    for case in rows[:5]:
+        thousand.act_as_human(case["case_id"], other_decision(case["status"]))
+    with spooled(rows) as spool:
+        compared(thousand, spool, "list", notes=notes, now=datetime.now(UTC) + timedelta(hours=1))
+        assert seen_right(spool) == truly_right(thousand, rows)
+    with spooled(rows[:-1]) as spool:
+        compared(thousand, spool, "list", notes=notes)
+        assert seen_right(spool) == truly_right(thousand, rows[:-1])
+
+
+def test_a_row_seen_to_be_guarded_is_skipped_by_the_plan(thousand: SimulatorServer, tmp_path: Path) -> None:
+    rows = [dict(row, expected_status="Open") for row in decisions(thousand, 100)]
+    statuses = thousand.statuses()
+    plan = planned(thousand, rows, tmp_path, "list")
+    skipped = sum(statuses[row["case_id"]] != "Open" for row in rows)
+    assert plan.header.planned == {"change": 100 - skipped, "skipped_guard": skipped}
+    attempt(thousand, plan)
+    assert len(thousand.requests(operation=SET_STATUS)) == 100 - skipped
+    assert len(thousand.requests(operation=RETRIEVE)) == 100 - skipped
