@@ -34,15 +34,46 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.persona")],
-        "operators": [_modules("operators.cases", "operators.bulk")],
-        "sensors": [_modules("sensors.cases", "sensors.http")],
-        "triggers": [_modules("triggers.cases")],
+        "operators": [
+            _modules(
+                "operators.cases",
+                "operators.bulk",
+                "operators.plans",
+                "operators.operation",
+                "operators.accounts",
+                "operators.api_keys",
+                "operators.case_actions",
+                "operators.importers",
+                "operators.inquiries",
+                "operators.lists",
+                "operators.reports",
+                "operators.transactions",
+                "operators.verifications",
+                "operators.webhooks",
+                "operators.workflows",
+            )
+        ],
+        "sensors": [_modules("sensors.cases", "sensors.http", "sensors.lifecycle")],
+        "triggers": [_modules("triggers.cases", "triggers.lifecycle", "triggers.events")],
         "transfers": [
             {
                 "source-integration-name": "SQL",
                 "target-integration-name": "Persona",
                 "python-module": f"{_PACKAGE}.transfers.sql_to_persona",
-            }
+            },
+            {
+                "source-integration-name": "Persona",
+                "target-integration-name": "SQL",
+                "python-module": f"{_PACKAGE}.transfers.persona_to_sql",
+            },
+            {
+                "source-integration-name": "Persona",
+                "target-integration-name": "Object Storage",
+                "python-module": f"{_PACKAGE}.transfers.persona_to_object_storage",
+            },
+        ],
+        "task-decorators": [
+            {"name": "persona", "class-name": f"{_PACKAGE}.decorators.persona.persona_task"},
         ],
         "config": {
             "persona": {

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
-
-from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
+from airflow_provider_persona.operators.bulk_task import ApplyingOperator
+from airflow_provider_persona.operators.private_templates import PrivateTemplate
+from airflow_provider_persona.operators.rendered import as_number
+from airflow_provider_persona.operators.row_sources import GivenRows
+from airflow_provider_persona.operators.task_state import checkpoints_of
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.bulk.apply import ApplyOptions
-    from airflow_provider_persona.bulk.plan import Plan
+    from airflow_provider_persona.bulk.plan import Plan, PlanHeader
     from airflow_provider_persona.bulk.report import Report
-    from airflow_provider_persona.bulk.rows import InvalidRow, Wish
-    from airflow_provider_persona.bulk.store import StorePath
+    from airflow_provider_persona.bulk.rows import InvalidRow
+    from airflow_provider_persona.bulk.run import Draft, PlanOptions
+    from airflow_provider_persona.bulk.spool import Written
     from airflow_provider_persona.hooks.persona import PersonaHook
+    from airflow_provider_persona.operators.task_state import TaskStateCheckpoints
 
 
-class BulkCaseUpdateOperator(BaseOperator):
-    """What all operators share that change many cases; they differ in where the rows come from.
+class OneStepBulkOperator(ApplyingOperator):
+    """From rows to report in one task; what the rows mean is up to those who derive from it.
 
     The rows become a plan in a file, the plan is applied with many rows under way at once within the request limit, and
     what became of each row is on a ledger beside the plan. A retry after a crash goes on where the ledger ends.
@@ -33,72 +37,38 @@ class BulkCaseUpdateOperator(BaseOperator):
     Returns to XCom the report: counts by outcome, the addresses of plan and ledger, requests and seconds; never a row.
     When the task fails for its rows, the same report is pushed under the key `report`.
 
-    :param mapping: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`,
-        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to columns.
-        Columns that have our names need none. Under `fields`: the column with an object, or a mapping of custom fields
-        to columns.
-    :param only_from: change a case only while its status is this one, or one of these.
-    :param never_from: never change a case from this status, or these.
-    :param compare: `never` writes without looking, except where a guard must look; `get` reads each case first and
-        leaves alone what is already so.
-    :param dry_run: write nothing; the report says what would be done. May be a template that renders to true or false.
-    :param max_failures: rows that may fail without failing the task: a number (int) or a share (float).
-    :param concurrency: rows under way at once, which is also how many requests a killed task may have to repeat.
-    :param reserve: share of the request limit left to others; by default the connection's, or 0.2.
-    :param state_path: folder for plans and ledgers: a local path or an address in an object store; by default what
-        `[persona] state_path` says, or the folder `persona` below AIRFLOW_HOME. Where workers lose their disks, give
-        an object store.
-    :param progress_every: seconds between lines of progress in the log.
-    :param persona_conn_id: connection of type `persona`.
+    The parameters are those of `ApplyingOperator`.
     """
 
-    template_fields: Sequence[str] = (
-        "mapping",
-        "only_from",
-        "never_from",
-        "is_dry_run",
-        "max_failures",
-        "state_path",
-        "persona_conn_id",
-    )
-    ui_color = "#dce6ff"
-
-    def __init__(
-        self,
-        *,
-        mapping: Mapping[str, Any] | None = None,
-        only_from: str | Sequence[str] | None = None,
-        never_from: str | Sequence[str] | None = None,
-        compare: str = "never",
-        dry_run: bool | str = False,
-        max_failures: float | str = 0,
-        concurrency: int = 24,
-        reserve: float | None = None,
-        state_path: str | None = None,
-        progress_every: float = 5.0,
-        persona_conn_id: str = DEFAULT_CONN_ID,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.mapping = mapping
-        self.only_from = only_from
-        self.never_from = never_from
-        self.compare = compare
-        self.is_dry_run = dry_run  # `dry_run` is a method of every operator
-        self.max_failures = max_failures
-        self.concurrency = concurrency
-        self.reserve = reserve
-        self.state_path = state_path
-        self.progress_every = progress_every
-        self.persona_conn_id = persona_conn_id
+    @abstractmethod
+    def open_rows(self) -> AbstractContextManager[tuple[list[str] | None, Iterable[Mapping[str, Any]]]]:
+        """Give the columns, where they are known without a row, and the rows."""
 
     @abstractmethod
-    def read_wishes(self) -> Iterator[Wish | InvalidRow]:
+    def source_parts(self) -> tuple[Any, ...]:
+        """Return what tells the source of the rows from another, as rendered."""
+
+    @abstractmethod
+    def read_wishes(self) -> Iterator[Written | InvalidRow]:
         """Yield what each row wishes for, read as they are asked for."""
 
     @abstractmethod
-    def source(self) -> str:
-        """Return a fingerprint of where the rows come from, as rendered."""
+    def plan_header(self, run: str, hook: PersonaHook) -> PlanHeader:
+        """Return who plans what."""
+
+    def plan_options(self) -> PlanOptions:
+        """Return how the plan is made."""
+        from airflow_provider_persona.bulk.run import PlanOptions
+
+        return PlanOptions()
+
+    def one_wish_each(self) -> str | None:
+        """Return what the objects are called of which two rows must not wish different things, None where they may."""
+        return "case"
+
+    def reads_first(self) -> bool:
+        """Whether each case is read just before it would be written."""
+        return False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan or resume, apply, report.
@@ -107,90 +77,172 @@ class BulkCaseUpdateOperator(BaseOperator):
         :raises PersonaError: when Persona failed before a row could.
         :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        from airflow_provider_persona.bulk.run import judge
+        from airflow_provider_persona.bulk.run import Draft, resume_or_draft
         from airflow_provider_persona.hooks.persona import PersonaHook
 
         with failing_for_good_when_useless_to_retry():
-            options = self._options()
+            planning, options = self.plan_options(), self.apply_options(read_first=self.reads_first())
             hook = PersonaHook(self.persona_conn_id, reserve=self.reserve)
-            plan = self._plan(hook, context)
-            report = asyncio.run(self._apply(plan, hook, options))
-            if options.dry_run:
-                plan.forget_values()  # this task is the only one that could have applied it
-            self.log.info("%s. Plan: %s. Ledger: %s", report, report.plan, report.ledger)
+            table = self.prepared_ledger_table()
+            checkpoints = checkpoints_of(context)
+            found = resume_or_draft(
+                self.read_wishes,
+                self.folder(context),
+                self.plan_header("/".join(self.run_parts(context)), hook),
+                checkpoint=checkpoints.load() if checkpoints is not None else None,
+                one_wish_each=self.one_wish_each(),
+                is_retry=self.is_retry(context),
+            )
             try:
-                judge(report, options)
-            except Exception:
-                context["ti"].xcom_push(key="report", value=report.to_xcom())
-                raise
-        return report.to_xcom()
+                report = asyncio.run(self._run(found, hook, planning, options, checkpoints))
+            finally:
+                if isinstance(found, Draft):
+                    found.close()
+            return self.conclude(report, options, table, context)
 
-    def _plan(self, hook: PersonaHook, context: Context) -> Plan:
-        from airflow_provider_persona.bulk.run import plan_or_resume, run_folder
+    async def _run(
+        self,
+        found: Plan | Draft,
+        hook: PersonaHook,
+        planning: PlanOptions,
+        options: ApplyOptions,
+        checkpoints: TaskStateCheckpoints | None,
+    ) -> Report:
+        from airflow_provider_persona.bulk.run import Draft, complete
 
-        ti = context["ti"]
-        parts = [ti.dag_id, ti.run_id, ti.task_id]
-        if ti.map_index is not None and ti.map_index >= 0:
-            parts.append(str(ti.map_index))
-        plan = plan_or_resume(
-            self.read_wishes,
-            run_folder(self._state_root(), parts),
-            run="/".join(parts),
-            source=self.source(),
-            environment=hook.settings.expected_environment_id,
-        )
-        header = plan.header
-        if not header.rows:
-            self.log.info("No rows, so nothing to do")
-            return plan
-        wishes = ", ".join(f"{count} to {status or '(no status)'}" for status, count in header.wishes.items())
-        self.log.info(
-            "Planned %d rows: %s; %d invalid, %d repeats collapsed. Plan %s, hash %s",
-            header.rows,
-            wishes or "none valid",
-            header.invalid,
-            header.repeats,
-            plan.uri,
-            header.hash,
-        )
-        return plan
-
-    async def _apply(self, plan: Plan, hook: PersonaHook, options: ApplyOptions) -> Report:
-        from airflow_provider_persona.bulk.apply import apply_plan
-
-        async with hook.async_client(connections=options.concurrency) as client:
-            return await apply_plan(plan, client, options, on_progress=lambda progress: self.log.info("%s", progress))
-
-    def _options(self) -> ApplyOptions:
-        from airflow_provider_persona.bulk.apply import ApplyOptions
-        from airflow_provider_persona.bulk.guards import Guards
-        from airflow_provider_persona.bulk.report import FailureLimit
-
-        return ApplyOptions(
-            guards=Guards.of(self.only_from, self.never_from),
-            compare=self.compare,
-            dry_run=_as_bool(self.is_dry_run),
-            concurrency=self.concurrency,
-            max_failures=FailureLimit(_as_number(self.max_failures)),
-            progress_every=self.progress_every,
-        )
-
-    def _state_root(self) -> StorePath:
-        import os
-        from pathlib import Path
-
-        given = self.state_path or conf.get("persona", "state_path", fallback="")
-        if not given:
-            return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "persona"
-        if "://" not in given:
-            return Path(given).expanduser()
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        path: Any = ObjectStoragePath(given)  # a UPath, which its type does not tell on every Airflow
-        return cast("StorePath", path)
+        async with hook.async_client(connections=self.concurrency) as client:
+            is_draft = isinstance(found, Draft)
+            plan = await complete(found, client, planning) if isinstance(found, Draft) else found
+            self.log_plan(plan)
+            carried = found.carried if isinstance(found, Draft) else None
+            report = await self.apply(plan, client, options, checkpoints, carried)
+            if options.dry_run and is_draft:
+                plan.forget_values()  # this task is the only one that could have applied it
+            return report
 
 
-class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
+class BulkCaseUpdateOperator(OneStepBulkOperator):
+    """What all operators share that change many cases in one step; they differ in where the rows come from.
+
+    :param mapping: from our names (`case_id`, `status`, `expected_status`, `assignee`, `case_queue_id`,
+        `sla_expires_in`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`, `fields`) to columns.
+        Columns that have our names need none. Under `fields`: the column with an object, or a mapping of custom fields
+        to columns.
+    :param only_from: change a case only while its status is this one, or one of these.
+    :param never_from: never change a case from this status, or these.
+    :param compare: how rows are compared with the live cases, so that what is already right costs no write. `never`:
+        not at all, except where a guard must look. `list`: by listing all cases, 100 a request. `auto`: by listing
+        while that pays, and never for more than a tenth of the requests that writing takes. `get`: by reading each case
+        just before it would be written.
+    :param max_changes: fail before the first write when more rows would be changed.
+    :param max_change_ratio: fail before the first write when a larger share (0.0 to 1.0) of the valid rows would be.
+    :param max_invalid: fail before the first write when more rows are invalid: a number (int) or a share (float).
+    :param forbid_transitions: fail before the first write when a case would go from one status to another like this:
+        `"Approved -> Declined"`, several of such, or pairs; `*` stands for any status. Needs `compare`.
+
+    The other parameters are those of `ApplyingOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        "mapping",
+        "only_from",
+        "never_from",
+        "max_changes",
+        "max_change_ratio",
+        "max_invalid",
+        *ApplyingOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        mapping: Mapping[str, Any] | None = None,
+        only_from: str | Sequence[str] | None = None,
+        never_from: str | Sequence[str] | None = None,
+        compare: str = "never",
+        max_changes: int | str | None = None,
+        max_change_ratio: float | str | None = None,
+        max_invalid: float | str | None = None,
+        forbid_transitions: Iterable[Any] | Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mapping = mapping
+        self.only_from = only_from
+        self.never_from = never_from
+        self.compare = compare
+        self.max_changes = max_changes
+        self.max_change_ratio = max_change_ratio
+        self.max_invalid = max_invalid
+        self.forbid_transitions = forbid_transitions
+
+    def read_wishes(self) -> Iterator[Written | InvalidRow]:
+        """Yield what each row wishes for.
+
+        :raises MissingColumnError: when a column is missing.
+        """
+        from airflow_provider_persona.bulk.run import wishes_of
+
+        with self.open_rows() as (columns, rows):
+            yield from wishes_of(rows, self.mapping, columns)
+
+    def plan_header(self, run: str, hook: PersonaHook) -> PlanHeader:
+        """Return who plans what, with the guards."""
+        return case_plan_header(self, run, hook)
+
+    def plan_options(self) -> PlanOptions:
+        """Return how the plan is made, with the thresholds."""
+        return case_plan_options(self)
+
+    def reads_first(self) -> bool:
+        """Whether each case is read just before it would be written."""
+        return self.compare == "get" and not self.plan_options().looks_while_planning
+
+
+def case_plan_header(operator: Any, run: str, hook: PersonaHook) -> PlanHeader:
+    """Return who plans what, for an operator with a mapping, guards and a source of rows."""
+    from datetime import UTC, datetime
+
+    from airflow_provider_persona.bulk.guards import Guards
+    from airflow_provider_persona.bulk.plan import PlanHeader
+    from airflow_provider_persona.bulk.run import fingerprint
+
+    guards = Guards.of(operator.only_from, operator.never_from)
+    only_from = None if guards.only_from is None else sorted(guards.only_from)
+    never_from = sorted(guards.never_from)
+    return PlanHeader(
+        run=run,
+        source=fingerprint(*operator.source_parts(), operator.mapping, only_from, never_from),
+        environment=hook.settings.expected_environment_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        only_from=only_from,
+        never_from=never_from,
+    )
+
+
+def case_plan_options(operator: Any, *, record_states: bool = False) -> PlanOptions:
+    """Return how the plan is made, for an operator with thresholds.
+
+    :raises BulkError: when one makes no sense.
+    """
+    from airflow_provider_persona.bulk.compare import CompareMode
+    from airflow_provider_persona.bulk.errors import BulkError
+    from airflow_provider_persona.bulk.run import PlanOptions
+    from airflow_provider_persona.bulk.thresholds import Thresholds, transitions
+
+    max_changes = as_number(operator.max_changes, "max_changes")
+    if isinstance(max_changes, float):
+        raise BulkError("max_changes is a number of rows; for a share of them use max_change_ratio")
+    thresholds = Thresholds(
+        max_changes=max_changes,
+        max_change_ratio=as_number(operator.max_change_ratio, "max_change_ratio"),
+        max_invalid=as_number(operator.max_invalid, "max_invalid"),
+        forbid_transitions=transitions(operator.forbid_transitions),
+    )
+    return PlanOptions(CompareMode.of(operator.compare), thresholds, record_states)
+
+
+class PersonaBulkUpdateCasesOperator(GivenRows, BulkCaseUpdateOperator):
     """Changes cases by rows that are at hand: a list in the Dag, or another task's result.
 
     For rows in a database use `SqlToPersonaCasesOperator`, which streams them.
@@ -207,53 +259,3 @@ class PersonaBulkUpdateCasesOperator(BulkCaseUpdateOperator):
     def __init__(self, *, changes: Iterable[Mapping[str, Any]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.changes = changes
-
-    def read_wishes(self) -> Iterator[Wish | InvalidRow]:
-        """Yield what each of the given rows wishes for."""
-        from airflow_provider_persona.bulk.run import wishes_of
-
-        yield from wishes_of(self._rows(), self.mapping)
-
-    def source(self) -> str:
-        """Return a fingerprint of the rows and the mapping."""
-        from airflow_provider_persona.bulk.run import fingerprint
-
-        return fingerprint(self._rows(), self.mapping)
-
-    def _rows(self) -> list[Mapping[str, Any]]:
-        """Return the rows as rendered.
-
-        :raises BulkError: when `changes` is no list of mappings.
-        """
-        from airflow_provider_persona.bulk.errors import BulkError
-
-        given = revealed(self.changes)
-        rows = list(given) if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else [given]
-        if not all(isinstance(row, Mapping) for row in rows) or isinstance(given, Mapping):
-            raise BulkError("changes is a list of mappings, like [{'case_id': 'case_…', 'status': 'Declined'}]")
-        self.changes = rows  # a generator can be read once only
-        return rows
-
-
-def _as_bool(value: bool | str) -> bool:  # noqa: FBT001 - it is what is converted
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in ("true", "1", "yes"):
-        return True
-    if text in ("false", "0", "no", "none", ""):
-        return False
-    from airflow_provider_persona.bulk.errors import BulkError
-
-    raise BulkError(f"dry_run is true or false, not {value!r}")
-
-
-def _as_number(value: float | str) -> int | float:
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value) if "." in value else int(value)
-    except ValueError:
-        from airflow_provider_persona.bulk.errors import BulkError
-
-        raise BulkError(f"max_failures is a number of rows or a share like 0.01, not {value!r}") from None

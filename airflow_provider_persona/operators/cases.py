@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.api.case_change import CaseChange
-    from airflow_provider_persona.bulk.case_writer import RowWork
+    from airflow_provider_persona.bulk.row_work import RowWork
 
 
 class PersonaUpdateCaseOperator(BaseOperator):
@@ -165,9 +165,11 @@ class PersonaUpdateCaseOperator(BaseOperator):
 
     def _change_case(self, change: CaseChange, context: Context) -> RowWork:
         from airflow_provider_persona.api.operations import path_segment
-        from airflow_provider_persona.bulk.case_writer import CaseWriter, RowContext
+        from airflow_provider_persona.bulk.case_writer import CaseWriter
         from airflow_provider_persona.bulk.guards import Guards
-        from airflow_provider_persona.bulk.plan import PlanRow
+        from airflow_provider_persona.bulk.plan import Planned, PlanRow
+        from airflow_provider_persona.bulk.row_work import RowContext
+        from airflow_provider_persona.bulk.rows import Wish
         from airflow_provider_persona.hooks.persona import PersonaHook
 
         path_segment(self.case_id, "case_id")
@@ -181,6 +183,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         async def change_case() -> RowWork:
             async with client:
                 writer = CaseWriter(client, identity, guards=guards, compare=False, dry_run=False)
-                return await writer.settle(PlanRow(1, self.case_id, change), RowContext(in_doubt=ti.try_number > 1))
+                row = PlanRow(1, self.case_id, Planned.CHANGE, Wish(self.case_id, change))
+                return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 
         return asyncio.run(change_case())

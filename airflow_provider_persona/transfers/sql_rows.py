@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 FETCH = 5000
 """Rows that are fetched at once."""
 
-_BUFFERS_ON_THE_CLIENT = frozenset({"mysql", "mariadb"})
 _NAMED_CURSORS = frozenset({"postgres"})
+_MYSQLCLIENT, _MYSQL_CONNECTOR = "MySQLdb", "mysql"
 
 
 @contextmanager
@@ -23,27 +24,47 @@ def query_rows(
     """Run a query; yield its columns and an iterator over its rows as mappings.
 
     `get_records` and `get_df_by_chunks` would hold the whole result in memory. PostgreSQL is read through a cursor on
-    the server, MySQL and MariaDB through SQLAlchemy's streaming; other drivers fetch in parts by themselves.
+    the server, MySQL and MariaDB through the cursors of their drivers that leave the result on the wire; other drivers
+    fetch in parts by themselves.
 
     :param hook: a hook of any DB-API connection.
     :param sql: one query.
     :param parameters: its parameters, in the driver's style.
     """
-    if hook.conn_type in _BUFFERS_ON_THE_CLIENT:
-        with _through_sqlalchemy(hook, sql, parameters) as opened:
-            yield opened
-    else:
-        with closing(hook.get_conn()) as connection:
-            name = {"name": "persona_rows"} if hook.conn_type in _NAMED_CURSORS else {}
-            with closing(connection.cursor(**name)) as cursor:
-                if parameters:
-                    cursor.execute(sql, parameters)
-                else:
-                    cursor.execute(sql)
-                # A named cursor of some drivers describes its columns only once it has fetched.
-                first = cursor.fetchmany(FETCH)
-                columns = [column[0] for column in cursor.description or ()]
-                yield columns, _mappings(columns, first, cursor)
+    with closing(hook.get_conn()) as connection, _streaming_cursor(hook, connection) as cursor:
+        if parameters:
+            cursor.execute(sql, parameters)
+        else:
+            cursor.execute(sql)
+        # A named cursor of some drivers describes its columns only once it has fetched.
+        first = cursor.fetchmany(FETCH)
+        columns = [column[0] for column in cursor.description or ()]
+        yield columns, _mappings(columns, first, cursor)
+
+
+def is_mysql(connection: Any) -> bool:
+    """Return whether a driver's connection is one to MySQL or MariaDB."""
+    return _driver(connection) in (_MYSQLCLIENT, _MYSQL_CONNECTOR)
+
+
+def _driver(connection: Any) -> str:
+    return type(connection).__module__.partition(".")[0]
+
+
+def _streaming_cursor(hook: DbApiHook, connection: Any) -> AbstractContextManager[Any]:
+    """Return a cursor that does not gather the result, to be opened.
+
+    A cursor to MySQL is left to the end of its connection: closing it would read the rest of the result (mysqlclient)
+    or be refused while there is a rest (mysql-connector-python).
+    """
+    driver = _driver(connection)
+    if driver == _MYSQLCLIENT:
+        return nullcontext(connection.cursor(import_module("MySQLdb.cursors").SSCursor))
+    if driver == _MYSQL_CONNECTOR:
+        return nullcontext(connection.cursor(buffered=False))
+    if hook.conn_type in _NAMED_CURSORS:
+        return closing(connection.cursor(name="persona_rows"))
+    return closing(connection.cursor())
 
 
 def _mappings(columns: list[str], first: Any, cursor: Any) -> Iterator[Mapping[str, Any]]:
@@ -53,17 +74,3 @@ def _mappings(columns: list[str], first: Any, cursor: Any) -> Iterator[Mapping[s
             # A connection may ask its driver for rows that are mappings already (PostgreSQL's `realdictcursor`).
             yield row if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
         rows = cursor.fetchmany(FETCH)
-
-
-@contextmanager
-def _through_sqlalchemy(
-    hook: DbApiHook, sql: str, parameters: Any
-) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
-    engine = hook.get_sqlalchemy_engine()
-    try:
-        with engine.connect().execution_options(stream_results=True, max_row_buffer=FETCH) as connection:
-            result = connection.exec_driver_sql(sql, parameters) if parameters else connection.exec_driver_sql(sql)
-            columns = list(result.keys())
-            yield columns, (dict(zip(columns, row, strict=True)) for row in result)
-    finally:
-        engine.dispose()

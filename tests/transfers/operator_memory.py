@@ -29,7 +29,9 @@ def main(rows: int, url: str, key: str) -> None:
 
         grown = []
         for number in (1000, rows):
-            task = SimpleNamespace(dag_id="memory", run_id=str(number), task_id="rows", map_index=-1)
+            task = SimpleNamespace(
+                dag_id="memory", run_id=str(number), task_id="rows", map_index=-1, try_number=1, max_tries=0
+            )
             operator = SqlToPersonaCasesOperator(
                 task_id="rows", sql=QUERY.format(rows=number), sql_conn_id="warehouse", state_path=folder, dry_run=True
             )

@@ -1,13 +1,11 @@
-"""Rows of a query through Airflow's hooks: columns, parameters, streaming, closing; on SQLite and on PostgreSQL."""
+"""Rows of a query through Airflow's hooks: columns, parameters, streaming, closing; on every database at hand."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,42 +13,32 @@ from typing import Any
 import pytest
 
 from airflow_provider_persona.transfers.sql_rows import FETCH, query_rows
+from tests.transfers.databases import KINDS, MARIADB, MARIADB_MYSQLCLIENT, POSTGRES, SQLITE, connect_warehouse
+from tests.transfers.databases import warehouse_hook as warehouse
 
-POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+_SEQUENCE = "SELECT CONCAT('case_', seq) AS case_id, 'Approved' AS status FROM seq_1_to_{n}"
 GENERATED = {
-    "sqlite": "WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < {n}) "
+    SQLITE: "WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < {n}) "
     "SELECT 'case_' || i AS case_id, 'Approved' AS status FROM g",
-    "postgres": "SELECT 'case_' || i AS case_id, 'Approved' AS status FROM generate_series(1, {n}) AS g(i)",
+    POSTGRES: "SELECT 'case_' || i AS case_id, 'Approved' AS status FROM generate_series(1, {n}) AS g(i)",
+    MARIADB: _SEQUENCE,
+    MARIADB_MYSQLCLIENT: _SEQUENCE,
 }
-PARAMETER = {"sqlite": "?", "postgres": "%s"}
+_WIDE_SEQUENCE = "CONCAT('{pad}', seq) AS status"
+WIDE = {
+    SQLITE: "'{pad}' || i AS status",
+    POSTGRES: "'{pad}' || i AS status",
+    MARIADB: _WIDE_SEQUENCE,
+    MARIADB_MYSQLCLIENT: _WIDE_SEQUENCE,
+}
+PARAMETER = {SQLITE: "?", POSTGRES: "%s", MARIADB: "%s", MARIADB_MYSQLCLIENT: "%s"}
 
 
-def sqlite_connection(path: Path) -> str:
-    return json.dumps({"conn_type": "sqlite", "host": str(path)})
-
-
-def _postgres_answers() -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", 5432)) == 0
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The kind of database behind the connection `warehouse`."""
-    if request.param == "postgres" and not _postgres_answers():
-        if os.environ.get("CI") == "true":
-            pytest.fail("no PostgreSQL answers on 127.0.0.1:5432")
-        pytest.skip("no PostgreSQL answers on 127.0.0.1:5432")
-    connection = POSTGRES if request.param == "postgres" else sqlite_connection(tmp_path / "warehouse.db")
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    connect_warehouse(request.param, tmp_path, monkeypatch)
     return str(request.param)
-
-
-def warehouse() -> Any:
-    from airflow.providers.common.compat.sdk import BaseHook
-
-    return BaseHook.get_connection("warehouse").get_hook()
 
 
 def all_of(sql: str, parameters: Any = None) -> tuple[list[str], list[dict[str, Any]]]:
@@ -77,7 +65,7 @@ def test_the_columns_of_an_empty_result_are_known(database: str) -> None:
 
 def test_parameters_are_given_to_the_driver(database: str) -> None:
     mark = PARAMETER[database]
-    _, rows = all_of(f"SELECT CAST({mark} AS VARCHAR(99)) AS case_id", ["it's; DROP TABLE x --"])
+    _, rows = all_of(f"SELECT {mark} AS case_id", ["it's; DROP TABLE x --"])
     assert rows == [{"case_id": "it's; DROP TABLE x --"}]
 
 
@@ -113,28 +101,44 @@ def test_the_connection_is_closed_however_the_reading_ends(database: str, ending
     except KeyError:
         assert ending == "error"
     (connection,) = made
-    if database == "postgres":
-        assert connection.closed
-    else:
-        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
-            connection.execute("SELECT 1")
+    assert _is_closed(connection, database)
+
+
+def _is_closed(connection: Any, database: str) -> bool:
+    if database == POSTGRES:
+        return bool(connection.closed)
+    if database == MARIADB:
+        return not connection.is_connected()
+    if database == MARIADB_MYSQLCLIENT:
+        return not connection.open
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        connection.execute("SELECT 1")
+    return True
+
+
+@pytest.mark.parametrize("database", [MARIADB, MARIADB_MYSQLCLIENT], indirect=True)
+def test_leaving_early_does_not_read_the_rest(database: str) -> None:
+    """The rest of these rows would take some 20 seconds."""
+    with query_rows(warehouse(), GENERATED[database].format(n=30_000_000)) as (_, rows):
+        assert next(rows)["case_id"] == "case_1"
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
 
 
 def test_rows_of_a_sqlite_table_are_read_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.db"
-    with closing(sqlite3.connect(path)) as db:
+    connect_warehouse(SQLITE, tmp_path, monkeypatch)
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as db:
         db.execute("CREATE TABLE decisions AS SELECT 'c' AS case_id, 'Open' AS status")
         db.commit()
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", sqlite_connection(path))
     assert all_of("SELECT * FROM decisions") == (["case_id", "status"], [{"case_id": "c", "status": "Open"}])
 
 
-@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("database", [POSTGRES], indirect=True)
 @pytest.mark.parametrize("cursor", ["realdictcursor", "dictcursor", "namedtuplecursor"])
 def test_a_cursor_of_the_connections_choice_gives_values_not_names(
-    database: str, cursor: str, monkeypatch: pytest.MonkeyPatch
+    database: str, cursor: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"{POSTGRES}?cursor={cursor}")
+    connect_warehouse(POSTGRES, tmp_path, monkeypatch, extra={"cursor": cursor})
     try:
         warehouse().get_conn().close()
     except ValueError as error:
@@ -161,7 +165,7 @@ print(read(many), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) 
 
 def test_a_large_result_is_streamed(database: str) -> None:
     """A client that gathered 300,000 rows of 200 characters would need some 90 MB."""
-    wide = GENERATED[database].replace("'Approved' AS status", "'{pad}' || i AS status")
+    wide = GENERATED[database].replace("'Approved' AS status", WIDE[database])
     queries = [wide.format(n=n, pad="x" * 200) for n in (2 * FETCH, 300_000)]
     done = subprocess.run([sys.executable, "-c", _MEMORY, *queries], capture_output=True, text=True, check=True)
     count, grown = done.stdout.split()[-2:]

@@ -1,0 +1,134 @@
+"""What a task returns of Persona's answer, and what it must not return.
+
+An answer is a person's data, and sometimes a secret. So nothing of it goes to XCom but what `result` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation
+
+Result: TypeAlias = "str | Sequence[str] | Callable[[Any], Any]"
+"""`id`, `ids`, `attributes`, `none`, `body`, a list of names, or a function."""
+
+RESULTS: Final = ("id", "ids", "attributes", "none", "body")
+_OF_THE_RESOURCE: Final = frozenset({"id", "type", "attributes", "relationships"})
+_OF_THE_BODY: Final = frozenset({"data", "meta", "included"})
+
+
+def check_result(result: Any, operation_id: str) -> None:
+    """Refuse a `result` that means nothing.
+
+    :raises BadCallError: naming what it may be.
+    """
+    if callable(result) or (isinstance(result, str) and result in RESULTS):
+        return
+    is_list = isinstance(result, Sequence) and not isinstance(result, str)
+    if is_list and result and all(isinstance(name, str) and name for name in result):
+        return
+    raise BadCallError(
+        f"the result of {operation_id} is one of {', '.join(RESULTS)}, a list of names like ['status'], or a function"
+    )
+
+
+def result_of_one(body: Mapping[str, Any], entry: Operation, result: Result) -> Any:
+    """Return what `result` names of an answer with one object, or with none.
+
+    :param body: the answer, its secrets taken out unless `result` names them.
+    :raises PersonaAnswerError: when there is no object where one is promised.
+    """
+    if result == "none":
+        return None
+    if result == "body":
+        return dict(body)
+    resource = _resource(body, entry)
+    return result(resource) if callable(result) else _reduced(resource, result, body)
+
+
+def result_of_many(resources: Iterable[Mapping[str, Any]], result: Result) -> Any:
+    """Return what `result` names of each object of a list; a function gets the whole list."""
+    if callable(result):
+        return result(list(resources))
+    reduced = [_reduced(resource, result, {}) for resource in resources]
+    return None if result == "none" else reduced
+
+
+def _resource(body: Mapping[str, Any], entry: Operation) -> Mapping[str, Any]:
+    if entry.answer is AnswerKind.PLAIN:
+        return body
+    resource = body.get("data")
+    if not isinstance(resource, Mapping):
+        raise PersonaAnswerError(f"the answer to {entry.operation_id} holds no object", operation_id=entry.operation_id)
+    return resource
+
+
+def _reduced(resource: Mapping[str, Any], result: Result, body: Mapping[str, Any]) -> Any:
+    if result in ("id", "ids"):
+        return resource.get("id")
+    if result == "attributes":
+        return resource.get("attributes")
+    if isinstance(result, str):
+        return None if result == "none" else resource
+    assert not callable(result)
+    return {name: _looked_up(resource, body, name) for name in result}
+
+
+def _looked_up(resource: Mapping[str, Any], body: Mapping[str, Any], name: str) -> Any:
+    """Return what stands under a dotted name; None when there is nothing, since Persona leaves out what it hides."""
+    first = name.partition(".")[0]
+    found: Any = resource.get("attributes")
+    if first in _OF_THE_RESOURCE:
+        found = resource
+    elif first in _OF_THE_BODY:
+        found = body
+    for key in name.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def take_secrets(body: Mapping[str, Any], entry: Operation, result: Result = "none") -> dict[str, Any]:
+    """Take the secrets out of an answer, unless `result` names them, and return them all by their last name.
+
+    :param body: the answer as parsed; it is changed.
+    :param entry: the operation, whose `secrets` are places like `data.attributes.value`.
+    :param result: what the task returns.
+    """
+    taken: dict[str, Any] = {}
+    for place in entry.secrets:
+        *above, last = place.split(".")
+        for holder in _holders(body, above):
+            if holder.get(last) is None:
+                continue
+            taken[last] = holder[last]
+            if not names_secret(result, place):
+                del holder[last]
+    return taken
+
+
+def names_secret(result: Any, place: str) -> bool:
+    """Whether `result` asks for the secret at `place` by name."""
+    if callable(result) or isinstance(result, str):
+        return False
+    return place in result or place.removeprefix("data.") in result or place.removeprefix("data.attributes.") in result
+
+
+def secret_texts(secrets: Mapping[str, Any]) -> list[str]:
+    """Return the secrets themselves, for masking; a webhook has several, each with its time of expiry."""
+    texts = []
+    for secret in secrets.values():
+        for each in secret if isinstance(secret, list) else [secret]:
+            text = each.get("value") if isinstance(each, Mapping) else each
+            texts += [text] if isinstance(text, str) and text else []
+    return texts
+
+
+def _holders(body: Any, above: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what holds a secret: one mapping, or one for each object of a list."""
+    found = [body]
+    for key in above:
+        inner = [each.get(key) for each in found if isinstance(each, Mapping)]
+        found = [item for each in inner for item in (each if isinstance(each, list) else [each])]
+    return [each for each in found if isinstance(each, dict)]

@@ -1,0 +1,264 @@
+"""Reading a list or a search of Persona page by page, from any page on, up to where an earlier read had begun.
+
+No Airflow here. What a read without bounds sees, and what one that is bounded by a mark sees:
+
+- Lists come newest first by creation (docs.withpersona.com/pagination), and none can be filtered by the time of a
+  change. Walking to older pages is stable: what is created meanwhile comes before the first page. So a bounded read of
+  a list stops at the newest object of the read before: it sees what was created since, and no change of older ones.
+- Searches (of cases, accounts and inquiries) know `updated_at`, so a bounded search sees changes too. Their index runs
+  about a minute behind, in an outage longer, so each goes back a while before the mark, and an object may come twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
+
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation, operation
+from airflow_provider_persona.api.pagination import PAGE_SIZE, SeenPages, items_of, next_page
+
+if TYPE_CHECKING:
+    from airflow_provider_persona.api.messages import Request
+    from airflow_provider_persona.client import PersonaClient
+
+_AFTER: Final = "page[after]"
+_SPARSE: Final = "fields[TYPE]"
+_DEEPEST: Final = 2
+_MOST_CLAUSES: Final = 20
+_LOGICAL: Final = ("and", "or", "not")
+_OF_SEVERAL_TYPES: Final = frozenset({"reports", "lists", "importers", "relations", "history", "connections"})
+"""Last parts of paths whose objects have compound types like `report/watchlist`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a read began: its newest object.
+
+    :param object_id: that object's id.
+    :param at: its time of creation (lists) or change (searches) as Persona gave it, None when it has none.
+    """
+
+    object_id: str
+    at: str | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return it as plain data."""
+        return {"id": self.object_id, "at": self.at}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self | None:
+        """Return the mark that `to_json` gave, None for anything else."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("id"), str):
+            return None
+        at = value.get("at")
+        return cls(value["id"], at if isinstance(at, str) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a read.
+
+    :param items: its objects, without those at or before the mark.
+    :param after: cursor of the page after it; None where there is none, or the link names none.
+    :param is_last: whether the read ends with it.
+    """
+
+    items: list[Mapping[str, Any]]
+    after: str | None
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list or search to be read.
+
+    :param operation_id: like `list-all-cases` or `search-accounts`.
+    :param path: values of the path's parameters.
+    :param query: query parameters, like `{"filter[status]": "Open"}`.
+    :param body: body of a search, like `{"query": {...}}`.
+    :param fields: attributes to ask for; or, where the objects are of several types, a mapping from type to attributes.
+    :param bounded: whether it will be read from a mark on.
+    :param lookback: seconds that a bounded search goes back before its mark.
+    """
+
+    operation_id: str
+    path: Mapping[str, str] | None = None
+    query: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = None
+    fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+    bounded: bool = False
+    lookback: float = 900.0
+
+    @property
+    def operation(self) -> Operation:
+        """The operation of the catalogue.
+
+        :raises BadCallError: when there is none of that id, or it is no list.
+        """
+        return list_operation(self.operation_id, bounded=self.bounded)
+
+    def pages(self, client: PersonaClient, *, since: Mark | None = None, after: str | None = None) -> Iterator[Page]:
+        """Yield page after page, each asked for when it is wanted.
+
+        :param client: sends the requests.
+        :param since: the mark to stop at; None to read all.
+        :param after: cursor of the page to begin with; None for the first.
+        :raises BadCallError: before the first request, when the arguments make no such call.
+        :raises PersonaError: typed, also when the answer is no list, or a link leads elsewhere or in a circle.
+        """
+        from airflow_provider_persona.client.wire_log import hide_queries  # not when a Dag is parsed
+
+        following: Request | None = self.request(since, after)
+        hide_queries(urlsplit(client.settings.host).hostname or "")
+        seen: SeenPages = set()
+        while following is not None:
+            request = following
+            page = client.send(request).json()
+            items = items_of(request, page)
+            following = next_page(request, page, seen)
+            fresh = items if self.is_search or since is None else _created_after(since, items)
+            is_last = following is None or len(fresh) < len(items)
+            yield Page(fresh, None if is_last else _cursor(following), is_last)
+            if is_last:
+                return
+
+    def request(self, since: Mark | None = None, after: str | None = None) -> Request:
+        """Return the request of the first page, or of the page after a cursor."""
+        operation_ = self.operation
+        query = {**(self.query or {}), **self._sparse()}
+        if operation_.paged and "page[size]" in operation_.query:
+            query.setdefault("page[size]", PAGE_SIZE)
+        request = operation_.bind(self.path, query, self._body(since))
+        if after is None:
+            return request
+        kept = tuple(pair for pair in request.query if pair[0] != _AFTER)
+        return replace(request, query=(*kept, (_AFTER, after)))
+
+    def mark_of(self, item: Mapping[str, Any]) -> Mark:
+        """Return the mark that an object makes when it is the newest.
+
+        :raises PersonaAnswerError: when it has no id.
+        """
+        object_id = item.get("id")
+        if not isinstance(object_id, str) or not object_id:
+            raise PersonaAnswerError(
+                f"an object in the answer to {self.operation_id} has no id", operation_id=self.operation_id
+            )
+        at = _attribute(item, "updated-at" if self.is_search else "created-at")
+        return Mark(object_id, at if isinstance(at, str) else None)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a search, which knows when objects were changed."""
+        return self.operation.method == "POST"
+
+    def _sparse(self) -> dict[str, str]:
+        if not self.fields:
+            return {}
+        if _SPARSE not in self.operation.query:
+            raise BadCallError(f"{self.operation_id} gives its objects in full only; leave out fields")
+        by_type = self.fields if isinstance(self.fields, Mapping) else {self._type(): self.fields}
+        time = ["updated-at" if self.is_search else "created-at"] if self.bounded else []
+        return {f"fields[{kind}]": ",".join(dict.fromkeys([*names, *time])) for kind, names in by_type.items()}
+
+    def _type(self) -> str:
+        segments = [part for part in self.operation.path.split("/") if part and part[0] != "{" and part != "search"]
+        last = segments[-1]
+        if last in _OF_SEVERAL_TYPES:
+            raise BadCallError(
+                f"the objects of {self.operation_id} are of several types; give fields by type, like "
+                '{"report/watchlist": ["status"]}'
+            )
+        return f"{last.removesuffix('ies')}y" if last.endswith("ies") else last.removesuffix("s")
+
+    def _body(self, since: Mark | None) -> Mapping[str, Any] | None:
+        if not self.bounded or not self.is_search:
+            return self.body
+        body = dict(self.body or {})
+        if body.get("sort"):
+            raise BadCallError(f"an incremental {self.operation_id} is sorted by the time of change; leave out sort")
+        clause = {"attribute": "updated_at", "operator": "gte", "value": self._start(since)}
+        return {
+            **body,
+            "query": _both(clause, body.get("query")),
+            "sort": {"attribute": "updated_at", "direction": "desc"},
+        }
+
+    def _start(self, since: Mark | None) -> str:
+        at = moment(since.at) if since else None
+        start = datetime(1970, 1, 1, tzinfo=UTC) if at is None else at - timedelta(seconds=self.lookback)
+        return start.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def list_operation(operation_id: str, *, bounded: bool = False) -> Operation:
+    """Return a list or search of the catalogue.
+
+    :param bounded: whether it will be read from a mark on, which takes pages.
+    :raises BadCallError: when there is none of that id, it is no list, or it has no pages where it needs them.
+    """
+    found = operation(operation_id)
+    if found.answer is not AnswerKind.COLLECTION or not (found.method == "GET" or found.path.endswith("/search")):
+        raise BadCallError(f"{operation_id} is no list or search; take one like list-all-cases or search-cases")
+    if bounded and not found.paged:
+        raise BadCallError(f"{operation_id} has no pages, so it cannot be read incrementally")
+    return found
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return a time of Persona's, None for what is none."""
+    if not text:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _created_after(since: Mark, items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    bound = moment(since.at)
+    fresh: list[Mapping[str, Any]] = []
+    for item in items:
+        made = _attribute(item, "created-at")
+        at = moment(made) if isinstance(made, str) else None
+        if item.get("id") == since.object_id or (bound is not None and at is not None and at < bound):
+            break
+        fresh.append(item)
+    return fresh
+
+
+def _attribute(item: Mapping[str, Any], name: str) -> Any:
+    attributes = item.get("attributes")
+    return attributes.get(name) if isinstance(attributes, Mapping) else None
+
+
+def _cursor(request: Request | None) -> str | None:
+    return None if request is None else dict(request.query).get(_AFTER)
+
+
+def _both(clause: Mapping[str, Any], query: Any) -> Mapping[str, Any]:
+    """Return a query that asks for both; Persona takes two levels of at most 20 clauses each."""
+    if not query:
+        return clause
+    if isinstance(query, Mapping) and isinstance(query.get("and"), list):
+        wanted = [*query["and"], clause]
+        if len(wanted) > _MOST_CLAUSES:
+            raise BadCallError(f"an incremental search adds a clause, so give at most {_MOST_CLAUSES - 1} of your own")
+        return {"and": wanted}
+    if _depth(query) >= _DEEPEST:
+        raise BadCallError('an incremental search adds a clause, so nest its query one level only, or begin with "and"')
+    return {"and": [query, clause]}
+
+
+def _depth(clause: Any) -> int:
+    if not isinstance(clause, Mapping):
+        return 0
+    for word in _LOGICAL:
+        if word in clause:
+            below = clause[word] if isinstance(clause[word], list) else [clause[word]]
+            return 1 + max((_depth(each) for each in below), default=0)
+    return 0

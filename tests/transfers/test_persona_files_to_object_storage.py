@@ -1,0 +1,166 @@
+"""`PersonaFilesToObjectStorageOperator`: files of an object, downloaded by the task that reads it, through Airflow."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.simulator import SANDBOX_KEY
+from airflow_provider_persona.transfers.persona_files_to_object_storage import PersonaFilesToObjectStorageOperator
+
+CASE = "case_sim000001"
+PDF, PNG = b"%PDF-1.4 a letter", b"\x89PNG a photo"
+NAME = "Zyanya-Canary"
+
+
+@pytest.fixture
+def files(run_dag, persona_connection, tmp_path):
+    """Run the operator in a Dag of its own; returns the task instance."""
+
+    def run(retries=0, **arguments):
+        given = {
+            "operation_id": "retrieve-case",
+            "path": {"case-id": CASE},
+            "output_path": str(tmp_path / "out"),
+            **arguments,
+        }
+        with DAG("files", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
+            PersonaFilesToObjectStorageOperator(task_id="files", retries=retries, **given)
+        return run_dag(dag).get_task_instance("files")
+
+    return run
+
+
+@pytest.fixture
+def told(caplog, capfd):
+    """Return all that was logged and printed."""
+    caplog.set_level("DEBUG")
+    return lambda: caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def attached(persona):
+    """Two files on a case, a letter and a photo."""
+    given = [(f"{NAME}.pdf", PDF), ("photo.png", PNG)]
+    attachments = [{"filename": name, "data": base64.b64encode(data).decode()} for name, data in given]
+    body = {"data": {"attributes": {"attachments": attachments}}}
+    headers = {"Authorization": f"Bearer {SANDBOX_KEY}"}
+    answer = requests.patch(f"{persona.url}/api/v1/cases/{CASE}", json=body, headers=headers, timeout=5)
+    assert answer.status_code == 200
+
+
+def _summary(instance):
+    assert str(instance.state) == "success"
+    return instance.xcom_pull(task_ids="files")
+
+
+def test_every_file_is_downloaded_under_a_name_that_tells_nothing(files, persona, attached, tmp_path):
+    summary = _summary(files())
+    letter, photo = tmp_path / "out" / f"{CASE}-1.pdf", tmp_path / "out" / f"{CASE}-2.png"
+    assert (letter.read_bytes(), photo.read_bytes()) == (PDF, PNG)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (letter, photo)} == {0o600}
+    assert summary == {
+        "count": 2,
+        "bytes": len(PDF) + len(PNG),
+        "files": [
+            {
+                "uri": str(letter),
+                "bytes": len(PDF),
+                "content_type": "application/pdf",
+                "attribute": "attachments.0.url",
+            },
+            {"uri": str(photo), "bytes": len(PNG), "content_type": "image/png", "attribute": "attachments.1.url"},
+        ],
+    }
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [letter.name, photo.name]
+
+
+def test_the_key_goes_to_the_api_only(files, persona, attached):
+    _summary(files())
+    assert [each["carried_key"] for each in persona.downloads()] == [False, False]
+    assert {request.key for request in persona.requests(operation="retrieve-case")} == {"full"}
+
+
+def test_done_again_it_gives_the_same_files(files, persona, attached, tmp_path):
+    assert _summary(files()) == _summary(files())
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_documents_files(files, persona, tmp_path):
+    encoded = {"data": base64.b64encode(PDF).decode(), "filename": f"{NAME}.pdf"}
+    answer = requests.post(
+        f"{persona.url}/api/v1/document/generics",
+        json={"data": {"attributes": {"kind": "letter", "files": [encoded]}}},
+        headers={"Authorization": f"Bearer {SANDBOX_KEY}"},
+        timeout=5,
+    )
+    document = answer.json()["data"]["id"]
+    summary = _summary(files(operation_id="retrieve-a-document", path={"document-id": document}))
+    assert (summary["count"], summary["bytes"]) == (1, len(PDF))
+    assert (tmp_path / "out" / f"{document}-1.pdf").read_bytes() == PDF
+
+
+def test_an_object_without_files_is_a_success_with_none(files, persona):
+    assert _summary(files()) == {"count": 0, "bytes": 0, "files": []}
+
+
+def test_only_the_attributes_that_were_named(files, persona, attached):
+    assert _summary(files(attributes=["attachments.1"]))["count"] == 1
+    assert _summary(files(attributes=["attach"]))["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"max_bytes": 5}, f"attachments.0.url of {CASE} is larger than 5 bytes"),
+        ({"content_types": ["application/pdf"]}, f"attachments.1.url of {CASE} came as image/png"),
+        ({"max_files": 1}, f"{CASE} has 2 files, more than 1"),
+        ({"path": {"case-id": "case_unknown"}}, "404"),
+        ({"path": {"case-id": "../accounts"}}, "cannot be put into a path"),
+    ],
+)
+def test_what_must_not_be_downloaded_fails_for_good(files, persona, attached, told, tmp_path, arguments, said):
+    instance = files(retries=2, **arguments)
+    assert (str(instance.state), instance.try_number) == ("failed", 1)
+    assert said in told()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names <= {f"{CASE}-1.pdf"}
+
+
+def test_links_that_have_ended_are_read_anew_by_the_next_attempt(files, persona, attached, told):
+    persona.configure(file_link_seconds=0)
+    assert str(files().state) == "failed"
+    assert "read the object again" in told()
+    persona.configure(file_link_seconds=3600)
+    assert _summary(files())["count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"operation_id": "list-all-cases"}, "does not read one object"),
+        ({"operation_id": "redact-a-case"}, "does not read one object"),
+        ({"operation_id": "print-report-pdf", "path": {"report-id": "r"}}, "does not read one object"),
+        ({"operation_id": "retrieve-a-document", "path": {"case-id": "c"}}, "lacks document-id"),
+        ({"operation_id": "retrieve-a-documnt"}, "did you mean retrieve-a-document"),
+    ],
+)
+def test_a_call_that_cannot_be_made_fails_when_the_dag_is_parsed(arguments, said):
+    with pytest.raises(BadCallError, match=said):
+        PersonaFilesToObjectStorageOperator(
+            task_id="t", **{"operation_id": "retrieve-case", "path": {"case-id": CASE}, "output_path": "o", **arguments}
+        )
+
+
+def test_neither_key_nor_names_nor_links_are_logged_or_returned(files, persona, attached, told):
+    summary = _summary(files())
+    searched = (told() + json.dumps(summary)).splitlines()
+    for canary in (SANDBOX_KEY, NAME, "access_token"):
+        assert [line for line in searched if canary in line] == []

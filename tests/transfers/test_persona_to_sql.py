@@ -1,0 +1,216 @@
+"""`PersonaToSqlOperator`: lists and searches of a simulated Persona into real tables, through Airflow."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+from databases import KINDS, SQLITE, connect_warehouse, warehouse_hook
+
+from airflow_provider_persona.bulk.errors import StoreError
+from airflow_provider_persona.simulator import SANDBOX_KEY
+from airflow_provider_persona.transfers.persona_to_sql import PersonaToSqlOperator
+from airflow_provider_persona.transfers.sql_tables import KeyedTable
+
+COLUMNS = {"status": "status", "score": "fields.risk_score", "accounts": "relationships.accounts", "tags": "tags"}
+
+
+@pytest.fixture(params=KINDS)
+def table(request, tmp_path, monkeypatch):
+    """A table that is not there yet, behind the connection `warehouse`; its name."""
+    connect_warehouse(request.param, tmp_path, monkeypatch)
+    name = f"persona_{uuid.uuid4().hex[:12]}"
+    yield name
+    with closing(warehouse_hook().get_conn()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {name}")
+        connection.commit()
+
+
+@pytest.fixture
+def sqlite_table(tmp_path, monkeypatch):
+    connect_warehouse(SQLITE, tmp_path, monkeypatch)
+    return "persona_cases"
+
+
+@pytest.fixture
+def fill(run_dag, persona_connection, tmp_path, monkeypatch):
+    """Run the operator in a Dag of its own; returns the task instance."""
+    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
+
+    def run(table, retries=0, **arguments):
+        given = {"operation_id": "list-all-cases", "columns": COLUMNS, "sql_conn_id": "warehouse", **arguments}
+        with DAG("fill", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
+            PersonaToSqlOperator(task_id="cases", table=table, retries=retries, **given)
+        return run_dag(dag).get_task_instance("cases")
+
+    return run
+
+
+@pytest.fixture
+def told(caplog, capfd):
+    """Return all that was logged and printed."""
+    caplog.set_level("DEBUG")
+    return lambda: caplog.text + "".join(capfd.readouterr())
+
+
+def _summary(instance):
+    assert str(instance.state) == "success"
+    return instance.xcom_pull(task_ids="cases")
+
+
+def _rows(table, columns="id, type, status, score, accounts, tags"):
+    with closing(warehouse_hook().get_conn()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT {columns} FROM {table} ORDER BY id")
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _run_sql(*statements):
+    with closing(warehouse_hook().get_conn()) as connection, closing(connection.cursor()) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        connection.commit()
+
+
+def test_a_table_is_made_and_filled_and_filled_again_without_a_double(fill, persona, table):
+    first = _summary(fill(table))
+    assert first == {"rows": 300, "inserted": 300, "updated": 0, "requests": 3, "table": table}
+    rows = _rows(table)
+    assert {row[0]: row[2] for row in rows} == persona.statuses()
+    case = rows[0]
+    assert case[:2] == ("case_sim000001", "case")
+    assert str(case[3]).isdecimal()
+    assert case[4].startswith("act_")
+    assert isinstance(json.loads(case[5]), list)
+
+    persona.act_as_human("case_sim000002", status="Declined")
+    second = _summary(fill(table))
+    assert (second["inserted"], second["updated"]) == (0, 300)
+    assert {row[0]: row[2] for row in _rows(table)} == persona.statuses()
+
+
+def test_without_columns_attributes_and_relationships_are_json(fill, persona, table):
+    _summary(fill(table, columns=None, fields=["status"]))
+    rows = _rows(table, "id, type, attributes, relationships")
+    assert {row[0]: json.loads(row[2])["status"] for row in rows} == persona.statuses()
+    assert "accounts" in json.loads(rows[0][3])
+
+
+def test_a_table_of_yours_keeps_its_types_and_further_columns(fill, persona, table):
+    _run_sql(
+        f"CREATE TABLE {table} (id VARCHAR(64) PRIMARY KEY, type VARCHAR(20), status VARCHAR(50), score INTEGER, "
+        "accounts VARCHAR(500), tags VARCHAR(500), note VARCHAR(50))",
+        f"INSERT INTO {table} (id, status, note) VALUES ('case_sim000001', 'old', 'mine')",
+        f"INSERT INTO {table} (id, status, note) VALUES ('case_gone', 'old', 'kept')",
+    )
+    summary = _summary(fill(table))
+    assert (summary["inserted"], summary["updated"]) == (299, 1)
+    rows = {row[0]: row[1:] for row in _rows(table, "id, status, score, note")}
+    assert rows["case_sim000001"][0] == persona.statuses()["case_sim000001"]
+    assert isinstance(rows["case_sim000001"][1], int)
+    assert rows["case_sim000001"][2] == "mine"
+    assert rows["case_gone"] == ("old", None, "kept")
+
+
+def test_texts_of_all_kinds_come_through(fill, persona, table):
+    odd = "O'Brien; DROP TABLE x --  %s %(a)s :b ? \U0001f512 Ж \"'\\"
+    persona.act_as_human("case_sim000001", fields={"name-first": odd})
+    _summary(fill(table, columns={"name": "fields.name-first"}))
+    assert dict(_rows(table, "id, name"))["case_sim000001"] == odd
+
+
+def test_ids_that_differ_in_capitals_only_are_two(persona, table):
+    keyed = KeyedTable(warehouse_hook(), table, ["id", "status"])
+    with keyed.opened() as opened:
+        assert opened.upsert({"case_a": ("case_a", "1"), "case_A": ("case_A", "2")}) == (2, 0)
+        assert opened.upsert({"case_a": ("case_a", "3")}) == (0, 1)
+    assert sorted(_rows(table, "id, status")) == [("case_A", "2"), ("case_a", "3")]
+
+
+def test_a_batch_that_is_refused_leaves_nothing_of_itself(fill, persona, table, told):
+    persona.act_as_human("case_sim000001", fields={"name-first": "Zyanya-Canary" * 10})
+    _run_sql(f"CREATE TABLE {table} (id VARCHAR(64) PRIMARY KEY, type VARCHAR(20), name VARCHAR(40) NOT NULL)")
+    instance = fill(table, columns={"name": "fields.customer-name"}, batch_pages=1)  # not every case has one
+    assert str(instance.state) == "failed"
+    assert _rows(table, "id") == []
+    text = told()
+    assert f"the table {table} behind the connection warehouse cannot be written to" in text
+    assert "Zyanya-Canary" not in text
+
+
+# ---------------------------------------------------------------------- on one database is enough
+
+
+def test_a_failed_run_keeps_whole_batches_and_the_next_one_completes(fill, persona, sqlite_table):
+    persona.script_fault("redirect", skip=2)
+    assert str(fill(sqlite_table, batch_pages=1).state) == "failed"
+    assert len(_rows(sqlite_table)) == 200
+    summary = _summary(fill(sqlite_table))
+    assert (summary["inserted"], summary["updated"]) == (100, 200)
+
+
+def test_incremental_search_updates_what_changed(fill, persona, sqlite_table):
+    arguments = {"operation_id": "search-cases", "incremental": True, "lookback": 0}
+    _summary(fill(sqlite_table, **arguments))
+    persona.act_as_human("case_sim000009", status="Declined")
+    second = _summary(fill(sqlite_table, **arguments))
+    assert second["inserted"] == 0
+    assert 1 <= second["updated"] <= 3
+    assert second["requests"] == 1
+    assert {row[0]: row[2] for row in _rows(sqlite_table)} == persona.statuses()
+
+
+def test_a_failed_incremental_read_is_done_again(fill, persona, sqlite_table):
+    persona.script_fault("redirect", skip=1)
+    assert str(fill(sqlite_table, incremental=True, batch_pages=1).state) == "failed"
+    assert _summary(fill(sqlite_table, incremental=True))["rows"] == 300
+    assert _summary(fill(sqlite_table, incremental=True))["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "arguments", "said"),
+    [
+        ("cases; DROP TABLE x", {}, "a table must be named"),
+        ("cases", {"columns": {"a b": "status"}}, "a column must be named"),
+        ("cases", {"columns": {"Type": "status"}}, "leave it out of columns"),
+        ("cases", {"columns": {}}, "columns is a mapping"),
+        ("cases", {"sql_conn_id": "persona_default"}, "no database connection"),
+        ("cases", {"operation_id": "list-all-reports"}, "of several types"),
+    ],
+)
+def test_arguments_that_cannot_be_used_fail_before_the_first_request(
+    fill, persona, sqlite_table, told, table, arguments, said
+):
+    instance = fill(table, retries=2, **arguments)
+    assert (str(instance.state), instance.try_number) == ("failed", 1)
+    assert said in told()
+    assert persona.requests() == []
+
+
+def test_a_table_that_lacks_a_column_is_told_of_before_the_first_request(fill, persona, sqlite_table, told):
+    _run_sql(f"CREATE TABLE {sqlite_table} (id TEXT PRIMARY KEY, type TEXT, status TEXT)")
+    assert str(fill(sqlite_table).state) == "failed"
+    assert f"the table {sqlite_table} behind the connection warehouse lacks the columns score, accounts, tags" in told()
+    assert persona.requests() == []
+
+
+def test_a_database_that_does_not_answer_is_told_of(persona_connection, monkeypatch):
+    connection = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "nobody", "schema": "none"}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    with (
+        pytest.raises(StoreError, match="cannot be reached") as caught,
+        KeyedTable(warehouse_hook(), "cases", ["id"]).opened(),
+    ):
+        pass
+    assert caught.value.retryable
+
+
+def test_neither_key_nor_personal_data_are_logged(fill, persona, sqlite_table, told):
+    persona.act_as_human("case_sim000001", fields={"name-first": "Zyanya-Canary"})
+    summary = _summary(fill(sqlite_table, columns=None))
+    searched = told() + json.dumps(summary)
+    assert [canary for canary in (SANDBOX_KEY, "Zyanya-Canary") if canary in searched] == []
+    assert any("Zyanya-Canary" in row[0] for row in _rows(sqlite_table, "attributes"))
