@@ -3,93 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
+from airflow_provider_persona.sensors.waiting import PersonaWaitSensor
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_persona.api.lifecycle import CaseGoal, CountGoal
-    from airflow_provider_persona.hooks.persona import PersonaHook
-    from airflow_provider_persona.triggers.cases import WaitEnded, _CaseWatch
+    from airflow_provider_persona.triggers.waiting import PersonaWaitTrigger, WaitEnded
 
 
-class _CaseSensor(BaseSensorOperator):
-    """What the sensors on cases share: one hook for all looks, and the way into and out of a deferral.
-
-    :param persona_conn_id: connection of type `persona`.
-    :param deferrable: wait in the triggerer instead of a worker. The first look there comes one `poke_interval` late.
-    """
-
-    def __init__(
-        self,
-        *,
-        persona_conn_id: str = DEFAULT_CONN_ID,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.persona_conn_id = persona_conn_id
-        self.deferrable = deferrable
-
-    @cached_property
-    def hook(self) -> PersonaHook:
-        """The hook of all looks of this task."""
-        from airflow_provider_persona.hooks.persona import PersonaHook
-
-        return PersonaHook(self.persona_conn_id)
-
-    def look(self) -> PokeReturnValue:
-        """Look once."""
-        raise NotImplementedError
-
-    def trigger(self) -> _CaseWatch:
-        """Return the trigger that waits in this sensor's stead."""
-        raise NotImplementedError
-
-    def take(self, ended: WaitEnded) -> Any:
-        """Return what a wait's end means for the task, or fail it."""
-        raise NotImplementedError
-
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - the context is Airflow's
-        """Look once.
-
-        :raises AirflowFailException: when waiting is of no use any more.
-        :raises PersonaError: when a retry may help.
-        """
-        with failing_for_good_when_useless_to_retry():
-            return self.look()
-
-    def execute(self, context: Context) -> Any:
-        """Wait here, or look once and then in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        first = self.poke(context)
-        if first.is_done:
-            return first.xcom_value
-        self.defer(timeout=timedelta(seconds=self.timeout), trigger=self.trigger(), method_name="execute_complete")
-        return None
-
-    def execute_complete(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 - the context is Airflow's
-        """Take in the trigger's event.
-
-        :raises AirflowFailException: when waiting is of no use any more.
-        :raises PersonaError: as the trigger met it, when a retry may help.
-        """
-        from airflow_provider_persona.triggers.cases import WaitEnded
-
-        with failing_for_good_when_useless_to_retry():
-            return self.take(WaitEnded.from_event(event))
-
-
-class PersonaCaseSensor(_CaseSensor):
+class PersonaCaseSensor(PersonaWaitSensor):
     """Waits until one case has a wanted status.
 
     Statuses are labels that your templates define; which of them are final cannot be told from a case. Name them, or
@@ -101,6 +27,8 @@ class PersonaCaseSensor(_CaseSensor):
     :param resolved: end the wait when the case has a time of resolution, whatever its status.
     :param persona_conn_id: connection of type `persona`.
     :param deferrable: wait in the triggerer instead of a worker.
+    :param first_poll_after: seconds before the first look in the triggerer; by default `poke_interval`, and no less
+        than 15 s.
 
     `poke_interval`, `timeout`, `mode` and `soft_fail` are those of every sensor.
     """
@@ -131,30 +59,21 @@ class PersonaCaseSensor(_CaseSensor):
 
         return CaseGoal(labels(self.target_statuses), labels(self.failure_statuses), self.resolved)
 
-    def look(self) -> PokeReturnValue:
+    def look(self) -> WaitEnded | None:
         """Read the case's status once."""
-        from airflow_provider_persona.api.lifecycle import Verdict
+        from airflow_provider_persona.triggers.waiting import WaitEnded
 
         case = self.hook.get_case(self.case_id, fields=["status", "resolved-at"])
         self.log.info("%s has status %s", self.case_id, case.status)
-        verdict = self.goal.verdict(case)
-        if verdict is Verdict.FAILED:
-            raise AirflowFailException(f"{self.case_id} has status {case.status}, which the sensor takes for a failure")
-        return PokeReturnValue(is_done=verdict is Verdict.REACHED, xcom_value=case.status)
+        return WaitEnded.by(self.goal.verdict(case), status=case.status)
 
-    def trigger(self) -> _CaseWatch:
+    def trigger(self, **waiting: Any) -> PersonaWaitTrigger:
         """Return the trigger that watches the case."""
         from airflow_provider_persona.triggers.cases import PersonaCaseTrigger
 
         goal = self.goal
-        return PersonaCaseTrigger(
-            self.case_id,
-            sorted(goal.target_statuses),
-            sorted(goal.failure_statuses),
-            resolved=goal.resolved,
-            persona_conn_id=self.persona_conn_id,
-            poll_interval=self.poke_interval,
-        )
+        targets, failures = sorted(goal.target_statuses), sorted(goal.failure_statuses)
+        return PersonaCaseTrigger(self.case_id, targets, failures, resolved=goal.resolved, **waiting)
 
     def take(self, ended: WaitEnded) -> str | None:
         """Return the status that ended the wait."""
@@ -162,11 +81,10 @@ class PersonaCaseSensor(_CaseSensor):
             raise AirflowFailException(
                 f"{self.case_id} has status {ended.status}, which the sensor takes for a failure"
             )
-        self.log.info("%s has status %s", self.case_id, ended.status)
         return ended.status
 
 
-class PersonaCasesSensor(_CaseSensor):
+class PersonaCasesSensor(PersonaWaitSensor):
     """Waits until a filter finds few enough cases, or enough.
 
     Without a number it waits until none remain. Cases are counted no further than the answer needs, so "none remain" is
@@ -178,6 +96,8 @@ class PersonaCasesSensor(_CaseSensor):
     :param at_least: wait until so many are there, or more.
     :param persona_conn_id: connection of type `persona`.
     :param deferrable: wait in the triggerer instead of a worker.
+    :param first_poll_after: seconds before the first look in the triggerer; by default `poke_interval`, and no less
+        than 15 s.
 
     `poke_interval`, `timeout`, `mode` and `soft_fail` are those of every sensor.
     """
@@ -207,31 +127,24 @@ class PersonaCasesSensor(_CaseSensor):
         nothing_given = self.at_most is None and self.at_least is None
         return CountGoal(0 if nothing_given else self.at_most, self.at_least)
 
-    def look(self) -> PokeReturnValue:
+    def look(self) -> WaitEnded | None:
         """Count the cases once."""
-        from airflow_provider_persona.api.lifecycle import Verdict
         from airflow_provider_persona.api.pagination import PAGE_SIZE
+        from airflow_provider_persona.triggers.waiting import WaitEnded
 
         goal = self.goal
         cases = self.hook.list_cases(filters=self.filters, fields=["status"], page_size=min(goal.enough, PAGE_SIZE))
         seen = sum(1 for _ in islice(cases, goal.enough))
         self.log.info("The filter finds %s%d cases", "at least " if seen == goal.enough else "", seen)
-        return PokeReturnValue(is_done=goal.verdict(seen) is Verdict.REACHED, xcom_value=seen)
+        return WaitEnded.by(goal.verdict(seen), count=seen)
 
-    def trigger(self) -> _CaseWatch:
+    def trigger(self, **waiting: Any) -> PersonaWaitTrigger:
         """Return the trigger that counts the cases."""
         from airflow_provider_persona.triggers.cases import PersonaCasesTrigger
 
         goal = self.goal
-        return PersonaCasesTrigger(
-            self.filters,
-            at_most=goal.at_most,
-            at_least=goal.at_least,
-            persona_conn_id=self.persona_conn_id,
-            poll_interval=self.poke_interval,
-        )
+        return PersonaCasesTrigger(self.filters, at_most=goal.at_most, at_least=goal.at_least, **waiting)
 
     def take(self, ended: WaitEnded) -> int | None:
         """Return the number of cases that ended the wait."""
-        self.log.info("The filter finds %s cases", ended.count)
         return ended.count

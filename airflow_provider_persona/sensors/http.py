@@ -24,6 +24,7 @@ class PersonaHttpSensor(HttpSensor):
 
     :param endpoint: path, with or without `/api/v1`.
     :param http_conn_id: connection of type `persona`.
+    :param deferrable: must stay False; the stock trigger would send no key.
 
     The other parameters are those of `HttpSensor`.
     """

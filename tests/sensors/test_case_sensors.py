@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_persona.sensors.cases import PersonaCaseSensor, PersonaCasesSensor
 
-MODES = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}]
+MODES = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True, "first_poll_after": 0.2}]
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_unknown_case_fails_at_once(wait, persona, mode):
 def test_an_error_in_the_trigger_stays_typed(wait, persona):
     case_id = _case(persona, "Open")
     persona.script_fault("redirect", operation="retrieve-case", skip=1, times=10)
-    instance = wait(PersonaCaseSensor, case_id=case_id, target_statuses="Approved", deferrable=True)
+    instance = wait(PersonaCaseSensor, case_id=case_id, target_statuses="Approved", **MODES[2])
     assert str(instance.state) == "failed"
 
 

@@ -1,0 +1,188 @@
+"""Following Persona's events: what of them is kept, and which of them a watcher has not told of yet.
+
+`GET /events` gives the newest first, can be filtered by name and not by time, and each event holds a whole object with
+its personal data (docs.withpersona.com). Of that object only the id is kept, as soon as a page is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.operations import operation
+from airflow_provider_persona.api.pagination import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from airflow_provider_persona.client import AsyncPersonaClient
+
+LATENESS: Final = timedelta(minutes=2)
+"""By how much an event may appear after one that is newer than it."""
+
+_REMEMBERED: Final = 500
+"""Events that a cursor knows by id at most; it is kept in Airflow's database."""
+
+_LIST: Final = "list-all-events"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaEvent:
+    """What is kept of an event.
+
+    :param event_id: its id (`evt_…`).
+    :param name: like `case.status-updated`.
+    :param object_id: the object it is about, None when the answer does not tell.
+    :param at: when it happened.
+    """
+
+    event_id: str
+    name: str
+    object_id: str | None
+    at: datetime
+
+    @classmethod
+    def from_resource(cls, resource: Mapping[str, Any]) -> Self:
+        """Return the event that a resource describes.
+
+        :raises PersonaAnswerError: when it lacks id, name or time.
+        """
+        attributes = resource.get("attributes")
+        known = attributes if isinstance(attributes, Mapping) else {}
+        event_id, name, at = resource.get("id"), known.get("name"), _moment(known.get("created-at"))
+        if not isinstance(event_id, str) or not isinstance(name, str) or at is None:
+            raise PersonaAnswerError(
+                "an event came without id, name or time; look whether the key's attribute blocklist holds them back",
+                operation_id=_LIST,
+            )
+        payload = known.get("payload")
+        data = payload.get("data") if isinstance(payload, Mapping) else None
+        object_id = data.get("id") if isinstance(data, Mapping) else None
+        return cls(event_id, name, object_id if isinstance(object_id, str) else None, at)
+
+    def payload(self) -> dict[str, str | None]:
+        """Return what a watcher's Dag is told: ids and the name."""
+        return {"event_id": self.event_id, "name": self.name, "object_id": self.object_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The newest events, without a gap.
+
+    :param names: the names that were asked for; empty for all.
+    :param events: the newest first.
+    :param is_whole: whether there are no older ones.
+    """
+
+    names: frozenset[str]
+    events: tuple[PersonaEvent, ...]
+    is_whole: bool
+
+    def covers(self, names: frozenset[str]) -> bool:
+        """Whether events of these names (empty: of all) would be in it."""
+        return not self.names or (bool(names) and names <= self.names)
+
+    def reaches(self, at: datetime | None) -> bool:
+        """Whether no event later than `at` (None: none at all) is missing at its end."""
+        return self.is_whole or (at is not None and bool(self.events) and self.events[-1].at < at)
+
+
+async def newest_events(client: AsyncPersonaClient, names: Iterable[str], back_to: datetime | None) -> Stretch:
+    """Read the newest events: one page, and on until one is older than `back_to`.
+
+    :param names: names to filter by; none for all.
+    :param back_to: None for one page.
+    :raises PersonaError: typed, also when the pages lead in a circle.
+    """
+    wanted = frozenset(names)
+    query = {
+        "filter[name]": sorted(wanted) or None,
+        "fields[event]": "name,created-at,payload",
+        "page[size]": PAGE_SIZE,
+    }
+    events: list[PersonaEvent] = []
+    pages = client.pages(operation(_LIST).bind(query=query))
+    try:
+        async for page in pages:
+            events += [PersonaEvent.from_resource(resource) for resource in page]
+            stretch = Stretch(wanted, tuple(events), is_whole=False)
+            if events and (back_to is None or stretch.reaches(back_to)):
+                return stretch
+        return Stretch(wanted, tuple(events), is_whole=True)
+    finally:
+        await pages.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+
+
+@dataclass(frozen=True, slots=True)
+class EventCursor:
+    """Up to where a watcher has told of events.
+
+    Events may appear a little out of order, so those of the last minutes are known by id.
+
+    :param at: all events up to this time have been looked at; None when there was none yet.
+    :param since: earlier ones are never told of.
+    :param told: events from `since` on that were told of, or were there before the watcher began: id to time.
+    """
+
+    at: datetime | None = None
+    since: datetime | None = None
+    told: Mapping[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def beginning_after(cls, stretch: Stretch, names: frozenset[str]) -> Self:
+        """Return the cursor of a watcher that begins now: what is there already is not news."""
+        if not stretch.events:
+            return cls()
+        at = stretch.events[0].at
+        since = at - LATENESS if stretch.is_whole else max(at - LATENESS, stretch.events[-1].at)
+        return cls(at, since, {event.event_id: event.at for event in _of(stretch, names) if event.at >= since})
+
+    def advance(self, stretch: Stretch, names: frozenset[str]) -> tuple[list[PersonaEvent], Self]:
+        """Return the events to tell of, the oldest first, and the cursor once they are told."""
+        fresh = [event for event in _of(stretch, names) if self._is_news(event)]
+        if not stretch.events:
+            return fresh, self
+        newest = stretch.events[0].at
+        at = newest if self.at is None else max(self.at, newest)
+        told = {**self.told, **{event.event_id: event.at for event in fresh}}
+        latest = sorted(told.items(), key=lambda each: each[1], reverse=True)
+        since = max(filter(None, (self.since, at - LATENESS)))
+        if len(latest) > _REMEMBERED:
+            since = max(since, latest[_REMEMBERED - 1][1])
+        kept = {event_id: time for event_id, time in latest if time >= since}
+        return fresh[::-1], type(self)(at, since, kept)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cursor as plain data."""
+        return {
+            "at": self.at.isoformat() if self.at else None,
+            "since": self.since.isoformat() if self.since else None,
+            "told": {event_id: time.isoformat() for event_id, time in self.told.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self | None:
+        """Return the cursor that `to_json` gave, None for anything else."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("told"), Mapping):
+            return None
+        told = {str(event_id): _moment(time) for event_id, time in value["told"].items()}
+        known = {event_id: time for event_id, time in told.items() if time is not None}
+        return cls(_moment(value.get("at")), _moment(value.get("since")), known)
+
+    def _is_news(self, event: PersonaEvent) -> bool:
+        return event.event_id not in self.told and (self.since is None or event.at >= self.since)
+
+
+def _of(stretch: Stretch, names: frozenset[str]) -> list[PersonaEvent]:
+    return [event for event in stretch.events if not names or event.name in names]
+
+
+def _moment(text: Any) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

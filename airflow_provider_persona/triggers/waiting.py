@@ -1,0 +1,166 @@
+"""What every trigger that waits shares: look late, wait, look again, and the event in which it says how that ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_provider_persona.api.errors import (
+    PersonaAnswerError,
+    PersonaError,
+    PersonaSettingsError,
+    error_from_event,
+)
+from airflow_provider_persona.api.lifecycle import Verdict
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.hooks.persona import PersonaAsyncHook
+
+if TYPE_CHECKING:
+    from airflow_provider_persona.client import AsyncPersonaClient
+
+
+_End = Literal["reached", "failed", "timeout", "error"]
+_ENDS: dict[Verdict, _End] = {Verdict.REACHED: "reached", Verdict.FAILED: "failed"}
+
+
+class WaitEnded(BaseModel):
+    """The event of a trigger: how a wait ended.
+
+    :param ended: `reached`, `failed`, `timeout`, or `error` when it could not be waited on.
+    :param status: the object's status, where one object was watched.
+    :param count: how many cases were found, where cases were counted; not above what the goal needs to know.
+    :param facts: what was looked at beside the status, by attribute name.
+    :param error: the error, as `PersonaError.to_event` gives it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    ended: _End
+    status: str | None = None
+    count: int | None = None
+    facts: dict[str, bool | int | None] | None = None
+    error: dict[str, Any] | None = None
+
+    @classmethod
+    def by(cls, verdict: Verdict, **seen: Any) -> WaitEnded | None:
+        """Return the end that a verdict means, None while the wait goes on."""
+        return None if verdict is Verdict.WAITING else cls(ended=_ENDS[verdict], **seen)
+
+    @classmethod
+    def from_event(cls, event: Any) -> WaitEnded:
+        """Return what an event says.
+
+        :raises PersonaError: the error that the trigger met, typed as it was there.
+        :raises PersonaAnswerError: when the event is none of these triggers'.
+        """
+        try:
+            ended = cls.model_validate(event)
+        except ValidationError:
+            raise PersonaAnswerError("the trigger's event is not one of a Persona trigger") from None
+        if ended.error is not None or ended.ended == "error":
+            raise error_from_event(ended.error or {})
+        return ended
+
+    def to_event(self) -> TriggerEvent:
+        """Return the event."""
+        return TriggerEvent(self.model_dump(exclude_none=True))  # type: ignore[no-untyped-call,unused-ignore]
+
+
+class PersonaWaitTrigger(BaseTrigger):
+    """What the triggers that wait share: look, wait, look again, on one client.
+
+    :param persona_conn_id: connection of type `persona`.
+    :param poll_interval: seconds between looks.
+    :param first_poll_after: seconds before the first look, None for `poll_interval`. The task has looked just before,
+        and a deferral that ends at once can fail on Airflow 3.3.2 (its issue 71580).
+    :param give_up_at: epoch seconds of the last look; None to wait until Airflow ends the deferral. Being a point in
+        time it holds on in another triggerer, and in `dag.test()`, which ends no deferral.
+    :param silent_fail: whether a look that failed, and may succeed later, counts as "not yet".
+    """
+
+    def __init__(
+        self,
+        *,
+        persona_conn_id: str,
+        poll_interval: float,
+        first_poll_after: float | None = None,
+        give_up_at: float | None = None,
+        silent_fail: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
+        self.persona_conn_id = persona_conn_id
+        self.poll_interval = poll_interval
+        self.first_poll_after = first_poll_after
+        self.give_up_at = give_up_at
+        self.silent_fail = silent_fail
+
+    def watched(self) -> dict[str, Any]:
+        """Return the arguments that say what is watched, beside those of this class."""
+        raise NotImplementedError
+
+    async def look(self, client: AsyncPersonaClient) -> WaitEnded | None:
+        """Look once; None when the wait goes on."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class's path and the arguments to make the trigger anew."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                **self.watched(),
+                "persona_conn_id": self.persona_conn_id,
+                "poll_interval": self.poll_interval,
+                "first_poll_after": self.first_poll_after,
+                "give_up_at": self.give_up_at,
+                "silent_fail": self.silent_fail,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the wait is over; the one event says how it ended."""
+        try:
+            async with await PersonaAsyncHook(self.persona_conn_id).get_client() as client:
+                ended = await self._wait(client)
+        except PersonaError as error:
+            ended = WaitEnded(ended="error", error=error.to_event())
+        except BadCallError as error:
+            ended = _unusable(str(error))
+        except AirflowNotFoundException:
+            ended = _unusable(
+                f"the triggerer does not find the connection {self.persona_conn_id}; a connection in environment "
+                "variables must be in the triggerer's too"
+            )
+        yield ended.to_event()
+
+    async def _wait(self, client: AsyncPersonaClient) -> WaitEnded:
+        pause = self.poll_interval if self.first_poll_after is None else self.first_poll_after
+        while True:
+            await asyncio.sleep(min(pause, max(self._seconds_left(), 0)))
+            ended = await self._look_if_possible(client)
+            if ended is not None:
+                return ended
+            if self._seconds_left() <= 0:
+                return WaitEnded(ended="timeout")
+            pause = self.poll_interval
+
+    async def _look_if_possible(self, client: AsyncPersonaClient) -> WaitEnded | None:
+        try:
+            return await self.look(client)
+        except PersonaError as error:
+            if not (self.silent_fail and error.retryable):
+                raise
+            self.log.warning("%s; looking again in %s s", error, self.poll_interval)
+            return None
+
+    def _seconds_left(self) -> float:
+        return float("inf") if self.give_up_at is None else self.give_up_at - time.time()
+
+
+def _unusable(message: str) -> WaitEnded:
+    return WaitEnded(ended="error", error=PersonaSettingsError(message).to_event())
