@@ -4,20 +4,35 @@ The table is `case_updates(id, case_id, new_status)`. Plan and ledger stay in th
 was killed, it goes on where the ledger ends. The report names the cases whose rows did not come to be as wished.
 
     python benchmarks/apply_rows.py --base-url URL --database FILE --api-key KEY --report FILE --state DIR
+
+`--usage FILE` also writes what the operator's `execute` cost, apart from starting and importing.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 WANTED = "SELECT case_id, new_status AS status FROM case_updates ORDER BY id"
+
+USED_ON_THE_WAY = (
+    "airflow.providers.sqlite.hooks.sqlite",
+    "airflow_provider_persona.bulk.apply",
+    "airflow_provider_persona.bulk.run",
+    "airflow_provider_persona.hooks.persona",
+    "airflow_provider_persona.transfers.sql_rows",
+    "aiohttp",
+    "requests",
+    "urllib.request",
+)
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,6 +45,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reserve", type=float, default=None, help="share of the limit left to others")
     parser.add_argument("--compare", default="never")
     parser.add_argument("--concurrency", type=int, default=24)
+    parser.add_argument("--only-from", action="append", help="change only cases in this status (repeatable)")
+    parser.add_argument("--dry-run", action="store_true", help="plan and look, write nothing")
+    parser.add_argument("--usage", type=Path, default=None, help="where CPU seconds and memory go")
     return parser.parse_args()
 
 
@@ -49,6 +67,23 @@ def _environment(arguments: argparse.Namespace) -> None:
     )
 
 
+def _measured(usage: Path | None) -> AbstractContextManager[None]:
+    """Measure what comes in the block, with everything imported before that the operator imports on its way."""
+    if usage is None:
+        return nullcontext()
+    from resource_usage import measured  # beside this script, where Python looks first
+
+    for module in USED_ON_THE_WAY:
+        importlib.import_module(module)
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    # What Airflow loads at the first connection and the first lineage, a task's process has loaded by then.
+    BaseHook.get_connection("persona_default")
+    get_hook_lineage_collector()
+    return measured(usage)
+
+
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
 
@@ -60,19 +95,32 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         compare=arguments.compare,
         concurrency=arguments.concurrency,
         reserve=arguments.reserve,
+        only_from=arguments.only_from,
+        dry_run=arguments.dry_run,
         max_failures=1.0,
     )
     task_instance = SimpleNamespace(
-        dag_id="benchmark", run_id="apply_rows", task_id="apply_rows", map_index=-1, try_number=1, xcom_push=print
+        dag_id="benchmark",
+        run_id="apply_rows",
+        task_id="apply_rows",
+        map_index=-1,
+        try_number=2,  # whatever stands in the state folder is taken up again, as in a retry
+        max_tries=0,
+        xcom_push=_push,
     )
-    return operator.execute({"ti": task_instance})
+    with _measured(arguments.usage):
+        return operator.execute({"ti": task_instance})
+
+
+def _push(key: str, value: Any) -> None:
+    print(f"{key}: {json.dumps(value)}")
 
 
 def _not_as_wished(report: dict[str, Any]) -> list[str]:
     from airflow_provider_persona.bulk.ledger import read_results
 
     outcomes = {
-        result.row: (result.case_id, result.outcome)
+        result.row: (result.object_id, result.outcome)
         for result in read_results(Path(report["ledger"]), report["plan_hash"])
     }
     return sorted(

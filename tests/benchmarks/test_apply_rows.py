@@ -48,6 +48,26 @@ def test_it_applies_every_row_and_names_those_that_failed(script, persona, tmp_p
     assert SANDBOX_KEY not in done.stdout + done.stderr
 
 
+def test_it_changes_only_from_the_given_statuses_and_says_what_that_cost(script, persona, tmp_path):
+    pending = next(case_id for case_id, status in persona.statuses().items() if status == "Pending")
+    usage = tmp_path / "usage.json"
+    command = script([*_rows(persona, 3), (pending, "Declined")], "--only-from", "Open", "--usage", str(usage))
+    subprocess.run(command, capture_output=True, check=True)
+    assert json.loads((tmp_path / "report.json").read_text()) == {"failed": [pending]}
+    assert len(persona.journal()) == 3
+    assert json.loads(usage.read_text())["cpu_seconds"] > 0
+
+
+def test_a_run_that_stops_says_why(script, persona):
+    command = script(_rows(persona, 3))
+    command[command.index(SANDBOX_KEY)] = "persona_sandbox_revoked"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "401" in done.stderr.splitlines()[-1]
+    assert 'report: {"counts"' in done.stdout
+    assert not persona.journal()
+
+
 def test_started_again_after_a_kill_it_changes_each_case_once(script, persona, tmp_path):
     persona.configure(latency_ms=40)
     rows = _rows(persona, 90)
