@@ -130,6 +130,14 @@ with DAG("stock", schedule=[Asset("x-stock://a")], start_date=datetime(2026, 1, 
 
     d()
 
+DAG("stock_by_hand", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+DAG("stock_daily", schedule="@daily", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
+
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS
+
+if AIRFLOW_V_3_1_PLUS:
+    import airflow.providers.standard.operators.hitl
+
 before = set(sys.modules)
 started = time.process_time()
 runpy.run_path({str(path)!r})
