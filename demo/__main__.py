@@ -79,7 +79,7 @@ def _report(run: AirflowRun, persona: SimulatorProcess, wanted: dict[str, str]) 
 def _prove(persona: SimulatorProcess, wanted: dict[str, str], results: dict[int, RowResult]) -> bool:
     """Hold the simulator's journal, which knows nothing of plan and ledger, against both."""
     effects = Counter(effect.case_id for effect in persona.journal())
-    updated = {result.case_id for result in results.values() if result.outcome == "updated"}
+    updated = {result.object_id for result in results.values() if result.outcome == "updated"}
     statuses = persona.statuses()
     requests = Counter(request.status for request in persona.requests())
     checks = {
