@@ -83,13 +83,12 @@ class PersonaRerunReportOperator(ReportOperator):
 class PersonaDismissReportMatchesOperator(ReportOperator):
     """Dismisses what a report found, as not being about this person.
 
-    Example: `PersonaDismissReportMatchesOperator(task_id="dismiss", report_id="rep_…", dismiss_type="entity",
-    entity_id="…", reason="other birthdate")`
+    Example: `PersonaDismissReportMatchesOperator(task_id="dismiss", report_id="rep_…", reason="other birthdate")`
 
     :param report_id: the report (`rep_…`).
     :param reason: why, for people. Not kept by Airflow.
-    :param entity_id: the match; needed for adverse media.
-    :param dismiss_type: `entity` for all about somebody, or `media` for one article; needed for adverse media.
+    :param entity_id: the match; only reports of adverse media need it, of people and of businesses.
+    :param dismiss_type: `entity` for all about somebody, or `media` for one article; needed with `entity_id`.
     """
 
     operation_id = "dismiss-matches"

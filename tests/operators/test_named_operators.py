@@ -185,7 +185,7 @@ SCENES: Mapping[str, tuple[Step, ...]] = {
         Step(reports.PersonaRerunReportOperator, {"report_id": "rep_sim000001"}, _status("pending")),
         Step(
             reports.PersonaDismissReportMatchesOperator,
-            {"report_id": "rep_sim000003", "reason": "other", "dismiss_type": "entity", "entity_id": "e"},
+            {"report_id": "rep_sim000003", "reason": "other"},
             {"has-match": False},
         ),
         Step(

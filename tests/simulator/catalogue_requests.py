@@ -138,6 +138,7 @@ VALUES: Mapping[str, Any] = {
     "phone-number": "+358401234568",
     "query": {"attribute": "status", "operator": "eq", "value": "completed"},
     "radius-meters": 50,
+    "reason": "Another person",
     "relation-schema-key": "owner",
     "response-type": "code",
     "scope": "inquiry.read:inq_sim000001",

@@ -187,6 +187,22 @@ def test_work_that_a_test_ends_otherwise_stays_so(call, server) -> None:
         server.change_object("rep_none", "ready")
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "answer"),
+    [
+        ("report/watchlist", {"reason": "other"}, 200),
+        ("report/watchlist", {"entity_id": "e", "dismiss_type": "entity"}, 400),
+        ("report/adverse-media", {"reason": "other"}, 400),
+        ("report/adverse-media", {"reason": "other", "entity_id": "e"}, 400),
+        ("report/adverse-media", {"reason": "other", "entity_id": "e", "dismiss_type": "media"}, 200),
+        ("report/business-adverse-media", {"reason": "other"}, 400),
+    ],
+)
+def test_a_dismissal_says_why_and_in_adverse_media_what(call, kind, given, answer) -> None:
+    report_id = made(call, "/reports", {"data": {"type": kind, "attributes": {"query": {"term": "M"}}}})
+    assert call("POST", f"/reports/{report_id}/dismiss", attributes(**given)).status_code == answer
+
+
 def test_a_report_can_be_printed_when_it_is_ready_and_run_again(call, server) -> None:
     path, body, _ = BEGINNINGS["report"]
     report_id = made(call, path, body)

@@ -129,11 +129,12 @@ def list_history(holdings: Holdings, call: Call) -> Outcomes:
 
 
 def dismiss(holdings: Holdings, call: Call) -> Outcomes:
-    """Answer `POST /reports/{id}/dismiss`: the matches count no more."""
+    """Answer `POST /reports/{id}/dismiss`: the matches count no more. In adverse media each has to be named."""
     report = holdings.find("report", call.subject)
     refuse_redacted(report)
-    if not given(call, "dismiss-type", "entity-id"):
-        raise bad_request("data.attributes.entity_id is missing")
+    named = ("entity-id", "dismiss-type") if report.kind.endswith("adverse-media") else ()
+    for key in ("reason", *named):
+        call.need(str, *ATTRIBUTES, key)
     parts = report.set({"has-match": False})
     if parts:
         _noted(report, "dismiss", call.now)
