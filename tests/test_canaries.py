@@ -29,7 +29,7 @@ from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesO
 KEY = "persona_sandbox_" + "CANARYBULK9876543210"
 NAME = "Serinus " + "Finkenschlag"
 BIRTHDATE = "1968-" + "11-30"
-REVIEWER = "ben.reviewer@" + "example.com"
+REVIEWER = "timo.nistkasten@" + "example.com"
 ANSWERED = "Girlitz " + "Gelbkehl"
 CANARIES = (KEY, NAME, BIRTHDATE, REVIEWER, ANSWERED)
 STATUSES = ("set-status-for-a-case", "update-a-case", "set-case-assignee", "retrieve-case", "list-all-cases")
@@ -38,7 +38,7 @@ STATUSES = ("set-status-for-a-case", "update-a-case", "set-case-assignee", "retr
 @pytest.fixture
 def persona(monkeypatch):
     """A Persona whose cases hold canaries, behind the connection with the canary key."""
-    with SimulatorServer(SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), accounts=5)) as server:
+    with SimulatorServer(SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), reviewers=(REVIEWER,), accounts=5)) as server:
         connection = {"conn_type": "persona", "host": server.url, "password": KEY}
         monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
         for case in server.cases():

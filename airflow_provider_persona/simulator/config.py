@@ -105,6 +105,9 @@ DEFAULT_KEYS: Final = (
 )
 
 
+DEFAULT_REVIEWERS: Final = ("ana.reviewer@example.com", "ben.reviewer@example.com", "chika.lead@example.com")
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatorConfig:
     """One simulated environment.
@@ -136,6 +139,7 @@ class SimulatorConfig:
     :param verifications: likewise of government ID verifications; there is one of each kind besides.
     :param transactions: likewise of transactions.
     :param user_audit_logs: number of entries of what dashboard users did.
+    :param reviewers: e-mail addresses of the dashboard's users, to whom cases are assigned.
     :param work_seconds: simulated seconds after which work in the background ends (a report, an import, a run, …).
     :param work_reads: how many reads of a thing still find such work under way; the next one finds it ended.
     :param restricted: whether operations that are not in the published specification answer 403.
@@ -170,6 +174,7 @@ class SimulatorConfig:
     verifications: int = 5
     transactions: int = 20
     user_audit_logs: int = 5
+    reviewers: tuple[str, ...] = DEFAULT_REVIEWERS
     work_seconds: float = 5.0
     work_reads: int = 2
     restricted: bool = False
@@ -184,6 +189,8 @@ class SimulatorConfig:
         counts = (self.accounts, self.inquiries, self.reports, self.verifications, self.transactions)
         if min(*counts, self.user_audit_logs, self.work_reads, self.work_seconds, self.largest_file) < 0:
             raise ValueError("numbers of things, work_seconds, work_reads and largest_file must not be negative")
+        if not self.reviewers:
+            raise ValueError("somebody must review: reviewers must not be empty")
         if self.quota_status not in (403, 429):
             raise ValueError("quota_status is 403 or 429")
         if sum(self.fault_rates.values()) > 1 or any(rate < 0 for rate in self.fault_rates.values()):

@@ -61,7 +61,7 @@ class Environment:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self.clock = SimulatorClock(frozen=config.frozen_clock, start=config.clock_start)
-        self.world = load_world(config) or populate(config.cases, config.seed)
+        self.world = load_world(config) or populate(config.cases, config.seed, config.reviewers)
         self.world.search_lag = config.search_lag_seconds
         self.window = FixedWindow(config.limit, config.window_seconds, config.reset_rounding)
         self.quotas = {product: self._quota_window(config) for product in QUOTAS.values()}

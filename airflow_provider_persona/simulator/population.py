@@ -5,6 +5,7 @@ Everything follows from the seed. The people look real so that a test for leaks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -122,18 +123,18 @@ def _templates() -> tuple[CaseTemplate, ...]:
     return kyc, monitoring
 
 
-def populate(cases: int, seed: int) -> World:
+def populate(cases: int, seed: int, reviewers: Sequence[str]) -> World:
     """Return a new world.
 
     :param cases: how many cases it has.
     :param seed: decides their contents.
+    :param reviewers: e-mail addresses of the dashboard's users.
     """
     world = World()
     for template in _templates():
         world.templates[template.template_id] = template
-    for number, name in enumerate(("ana.reviewer", "ben.reviewer", "chika.lead"), start=1):
-        email = f"{name}@example.com"
-        world.users[email] = User(f"user_sim{number:02d}", email)
+    for number, email in enumerate(reviewers, start=1):
+        world.users[email.lower()] = User(f"user_sim{number:02d}", email)
     world.queues.update({"cqueue_first_line": "First line", "cqueue_escalations": "Escalations"})
     for tag in ("vip", "batch", "watch"):
         world.tag_named(tag)

@@ -58,7 +58,7 @@ def load_world(config: SimulatorConfig) -> World | None:
     content = json.loads(path.read_text("utf-8"))
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} is no state file of this simulator")
-    world = populate(0, config.seed)
+    world = populate(0, config.seed, config.reviewers)
     world.tags = content["tags"]
     for object_id, attributes in content["objects"]:
         world.add_object(object_id, attributes)
