@@ -38,7 +38,9 @@ STATUSES = ("set-status-for-a-case", "update-a-case", "set-case-assignee", "retr
 @pytest.fixture
 def persona(monkeypatch):
     """A Persona whose cases hold canaries, behind the connection with the canary key."""
-    with SimulatorServer(SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), reviewers=(REVIEWER,), accounts=5)) as server:
+    with SimulatorServer(
+        SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), reviewers=(REVIEWER,), accounts=5)
+    ) as server:
         connection = {"conn_type": "persona", "host": server.url, "password": KEY}
         monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
         for case in server.cases():

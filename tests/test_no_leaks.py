@@ -24,7 +24,9 @@ REVIEWER = "perla.vogelhaus@" + "example.com"
 
 @pytest.fixture
 def persona(monkeypatch):
-    with SimulatorServer(SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), reviewers=(REVIEWER,))) as server:
+    with SimulatorServer(
+        SimulatorConfig(cases=40, limit=100_000, keys=(ApiKey(KEY),), reviewers=(REVIEWER,))
+    ) as server:
         connection = {"conn_type": "persona", "host": server.url, "password": KEY}
         monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
         yield server
