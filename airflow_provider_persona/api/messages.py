@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
@@ -31,6 +33,42 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def json_content(body: Mapping[str, Any]) -> bytes:
+    """Return a body as canonical JSON. Dates become ISO 8601, decimals numbers, as in the rows of the bulk path.
+
+    :raises ValueError: when a number is not finite, or a text no valid Unicode.
+    :raises TypeError: when a value, or a key, is nothing that JSON has.
+    """
+    text = json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_json_has_it
+    )
+    return text.encode()
+
+
+def _as_json_has_it(value: Any) -> Any:
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def form_content(body: Mapping[str, Any]) -> bytes:
+    """Return a body form-encoded, the same for equal bodies; what is None is left out.
+
+    :raises TypeError: when a value is more than a text, a number or a truth value.
+    """
+    return urlencode([(name, _form_text(body[name])) for name in sorted(body) if body[name] is not None]).encode()
+
+
+def _form_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise TypeError(f"a form has no {type(value).__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call to Persona, ready to be sent.
@@ -40,6 +78,7 @@ class Request:
     :param path: path below the host, percent-encoded, starting with `/api/v1/`.
     :param query: pairs in the order in which they are sent, not yet encoded.
     :param body: what is sent as JSON, or None.
+    :param form: whether it is sent form-encoded instead.
     :param success: the statuses that mean success.
     :param repeatable: whether doing it twice leaves the same state as doing it once.
     :param binary: whether a successful answer is a file, not JSON.
@@ -53,6 +92,7 @@ class Request:
     success: frozenset[int] = frozenset({200})
     repeatable: bool = True
     binary: bool = False
+    form: bool = False
     _content: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 
     @property
@@ -66,9 +106,14 @@ class Request:
         return f"{self.path}?{_encoded(self.query)}" if self.query else self.path
 
     def content(self) -> bytes | None:
-        """Return the body as bytes, made once, or None when there is none. Holds personal data: never log it."""
+        """Return the body as bytes, made once, or None when there is none. Holds personal data: never log it.
+
+        :raises ValueError: when the body cannot be written so. What `Operation.bind` made has been checked.
+        :raises TypeError: likewise.
+        """
         if self._content is _UNPARSED:
-            object.__setattr__(self, "_content", None if self.body is None else canonical_json(self.body))
+            encode = form_content if self.form else json_content
+            object.__setattr__(self, "_content", None if self.body is None else encode(self.body))
         content: bytes | None = self._content
         return content
 
@@ -76,7 +121,7 @@ class Request:
         """Return the headers of this request alone, beside those of every request."""
         headers = {"Accept": "*/*"} if self.binary else {}
         if self.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/x-www-form-urlencoded" if self.form else "application/json"
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         return headers

@@ -19,6 +19,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+from urllib.parse import quote
 
 from airflow_provider_persona.api.messages import API_PREFIX, Request
 
@@ -26,9 +27,11 @@ _log = logging.getLogger(__name__)
 
 _PATH_PARAMETER = re.compile(r"\{([a-z0-9-]+)\}")
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9_.~:-]")
+_LEAVES_SEGMENT = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _ANY: Final[Mapping[str, Any]] = {}
 """The known keys below a value that is not looked into."""
+_ABSENT: Final[Any] = object()
 _ALWAYS_KNOWN: Final = ("data.type", "data.id")
 """Members of every object, whether or not an operation reads them."""
 
@@ -63,6 +66,7 @@ class Operation:
     :param body: body keys that it knows, dotted; with `.*` at the end when any keys may follow there.
     :param required: body keys that must be there, dotted; `a|b` when one of several will do. Stricter than
         Persona's own specification, which marks nearly every body optional even where an empty one makes no sense.
+    :param nullable: body keys that must be there too, dotted, but may be null.
     :param required_query: query parameters that must be there.
     :param success: statuses of success.
     :param answer: kind of the answer.
@@ -86,6 +90,7 @@ class Operation:
     query: tuple[str, ...]
     body: tuple[str, ...]
     required: tuple[str, ...]
+    nullable: tuple[str, ...]
     required_query: tuple[str, ...]
     success: frozenset[int]
     answer: AnswerKind
@@ -103,6 +108,7 @@ class Operation:
     """The names in the path template, in order."""
     _pieces: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _needs: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = field(init=False, repr=False, compare=False)
+    _must_hold: tuple[tuple[str, tuple[str, ...]], ...] = field(init=False, repr=False, compare=False)
     _known: Mapping[str, Any] = field(init=False, repr=False, compare=False)
     _appended: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
@@ -113,6 +119,7 @@ class Operation:
         put(self, "_pieces", tuple(pieces[::2]))
         needs = [(wanted, tuple(tuple(key.split(".")) for key in wanted.split("|"))) for wanted in self.required]
         put(self, "_needs", tuple(needs))
+        put(self, "_must_hold", tuple((key, tuple(key.split("."))) for key in self.nullable))
         put(self, "_known", _tree(self.body + _ALWAYS_KNOWN) if self.body else _ANY)
         put(self, "_appended", tuple(tuple(key.split(".")) for key in self.appends))
 
@@ -129,11 +136,11 @@ class Operation:
 
         :param path: a value for each path parameter, for example `{"case-id": "case_…"}`.
         :param query: query parameters; a list or tuple is joined with commas, None is left out.
-        :param body: the JSON body.
-        :raises BadCallError: when a path parameter is missing, unknown or unsafe in a path, or a body key or query
-            parameter is missing.
+        :param body: the body; dates in it are sent as ISO 8601, decimals as numbers.
+        :raises BadCallError: when a path parameter is missing, unknown or unsafe in a path, a body key or query
+            parameter is missing, or the body holds what cannot be sent.
         """
-        if self._needs:
+        if self._needs or self._must_hold:
             self._check_required(body)
         if body:
             self._warn_of_unknown(body, self._known, "")
@@ -141,7 +148,7 @@ class Operation:
         if self.required_query:
             self._check_query(pairs)
         appends = self._appended and any(_has(body, key) for key in self._appended)
-        return Request(
+        request = Request(
             operation_id=self.operation_id,
             method=self.method,
             path=self._fill_path(path or {}),
@@ -150,7 +157,17 @@ class Operation:
             success=self.success,
             repeatable=self.repeatable and not appends,
             binary=self.answer is AnswerKind.FILE,
+            form=self.form,
         )
+        try:
+            request.content()
+        except (TypeError, ValueError, RecursionError) as error:
+            # Without its text, which may show the value.
+            raise BadCallError(
+                f"the body of {self.operation_id} holds what cannot be sent ({type(error).__name__}): give texts, "
+                f"finite numbers, dates, {'and nothing nested' if self.form else 'lists and mappings with text keys'}"
+            ) from None
+        return request
 
     def check(self, path: Iterable[str] = (), query: Iterable[str] = (), body: Mapping[str, Any] | None = None) -> None:
         """Check by names alone what will be bound later, at Dag parse for example, when values are still templates.
@@ -183,6 +200,7 @@ class Operation:
 
     def _check_required(self, body: Mapping[str, Any] | None) -> None:
         missing = [wanted for wanted, keys in self._needs if not any(_has(body, key) for key in keys)]
+        missing += [wanted for wanted, key in self._must_hold if _at(body, key) is _ABSENT]
         if missing:
             raise BadCallError(f"{self.operation_id} needs {', '.join(missing)} in its body")
 
@@ -203,12 +221,18 @@ class Operation:
 def path_segment(value: str, name: str) -> str:
     """Return `value` as one segment of a path.
 
-    :raises BadCallError: when it holds anything that could leave its segment (slash, dot-dot, `?`, space, …).
-        Persona's ids are opaque and may grow, so only what a path cannot carry is refused.
+    :param name: the parameter. Unless it is an id's, its value is a token or a file's name: that is percent-encoded,
+        and shown in no error.
+    :raises BadCallError: when it holds anything that could leave its segment (slash, dot-dot; in an id also `?`,
+        space, …). Persona's ids are opaque and may grow, so only what a path cannot carry is refused.
     """
-    if not isinstance(value, str) or not value or value.strip(".") == "" or _UNSAFE_IN_PATH.search(value):
-        raise BadCallError(f"{name} cannot be put into a path: {_shown(value)}; give the bare id, like case_…")
-    return value.replace(":", "%3A")
+    is_id = name.endswith(("-id", "_id", " id"))
+    unsafe = _UNSAFE_IN_PATH if is_id else _LEAVES_SEGMENT
+    if not isinstance(value, str) or not value or value.strip(".") == "" or unsafe.search(value):
+        if is_id:
+            raise BadCallError(f"{name} cannot be put into a path: {_shown(value)}; give the bare id, like case_…")
+        raise BadCallError(f"{name} cannot be put into a path: it is a text without slashes and control characters")
+    return quote(value, safe="")
 
 
 def _shown(value: Any) -> str:
@@ -232,18 +256,23 @@ def _kebab(key: str) -> str:
 
 
 def _has(body: Any, keys: tuple[str, ...]) -> bool:
+    found = _at(body, keys)
+    return found is not None and found is not _ABSENT
+
+
+def _at(body: Any, keys: tuple[str, ...]) -> Any:
+    """Return what a body holds under a key, in whatever case it is written; `_ABSENT` when it does not have the key."""
     found = body
     for key in keys:
         if not isinstance(found, Mapping):
-            return False
-        inner = found.get(key)
-        if inner is None:
+            return _ABSENT
+        inner = found.get(key, _ABSENT)
+        if inner is _ABSENT or inner is None:
             wanted = _kebab(key)
-            inner = next((value for name, value in found.items() if _kebab(str(name)) == wanted), None)
-        if inner is None:
-            return False
+            spelt = [value for name, value in found.items() if _kebab(str(name)) == wanted]
+            inner = next((value for value in spelt if value is not None), None if spelt else inner)
         found = inner
-    return True
+    return found
 
 
 _warned: set[tuple[str, str]] = set()
@@ -287,6 +316,7 @@ def _from_entry(entry: Mapping[str, Any]) -> Operation:
         query=tuple(entry["query"]),
         body=tuple(entry["body"]),
         required=tuple(entry["required"]),
+        nullable=tuple(entry.get("nullable", ())),
         required_query=tuple(entry.get("required_query", ())),
         success=frozenset(entry["success"]),
         answer=AnswerKind(entry["answer"]),

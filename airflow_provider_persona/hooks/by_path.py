@@ -45,6 +45,7 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         success=frozenset(range(200, 600)) - {429} if any_status else frozenset(range(200, 300)),
         repeatable=known.repeatable if known else method in ("GET", "HEAD"),
         binary=True,
+        form=known is not None and known.form,
     )
 
 

@@ -186,6 +186,7 @@ def _operation(operation: Operation, users: Iterable[type]) -> Iterator[str]:
     facts = {
         "Body keys needed": _codes(key.replace("|", "`` or ``") for key in operation.required),
         "Body keys known": _codes(operation.body),
+        "Body keys needed, null allowed": _codes(operation.nullable),
         "Query needed": _codes(operation.required_query),
         "Query": _codes(operation.query),
         "Answer": f"{_ANSWERS[operation.answer]}{', in pages' if operation.paged else ''}; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 
@@ -53,6 +55,77 @@ def test_a_call_becomes_a_request_below_the_api_prefix():
 def test_a_value_that_could_leave_its_segment_is_refused(unsafe):
     with pytest.raises(BadCallError, match=r"case-id cannot be put into a path"):
         set_status(unsafe)
+
+
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [
+        ("my passport.pdf", "my%20passport.pdf"),
+        ("Führerschein.pdf", "F%C3%BChrerschein.pdf"),
+        ("100%.pdf", "100%25.pdf"),
+        ("a?b#c&d;e", "a%3Fb%23c%26d%3Be"),
+    ],
+)
+def test_a_files_name_is_percent_encoded(name, segment):
+    request = operation("download-a-file").bind({"file-token": "a+b==", "filename": name})
+    assert request.path == f"/api/v1/files/a%2Bb%3D%3D/{segment}"
+
+
+@pytest.mark.parametrize("unsafe", ["a/b", "..", ".", "a\\b", "a\nb", "a\x00", "a\x85b", "\ud800", 7])
+def test_a_token_or_name_that_could_leave_its_segment_is_refused_and_not_shown(unsafe):
+    with pytest.raises(BadCallError, match="relay-token cannot be put into a path") as told:
+        operation("generate-a-relay-claim").bind({"relay-token": unsafe})
+    assert repr(unsafe) not in str(told.value)
+
+
+def test_what_json_lacks_is_sent_as_the_bulk_path_sends_it():
+    fields = {"at": datetime(2026, 1, 2, 3, tzinfo=UTC), "on": date(2026, 1, 2), "n": Decimal(7), "x": Decimal("7.5")}
+    request = operation("create-an-account").bind(body={"data": {"attributes": {"fields": fields}}})
+    assert json.loads(request.content())["data"]["attributes"]["fields"] == {
+        "at": "2026-01-02T03:00:00+00:00",
+        "on": "2026-01-02",
+        "n": 7,
+        "x": 7.5,
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        b"Vogelsang",
+        {"Vogelsang"},
+        "\ud800",
+        {("a",): 1},
+    ],
+)
+def test_what_cannot_be_sent_is_refused_without_showing_it(value):
+    with pytest.raises(BadCallError, match="the body of create-an-account holds what cannot be sent") as told:
+        operation("create-an-account").bind(body={"data": {"attributes": {"fields": {"x": value}}}})
+    assert "Vogelsang" not in str(told.value)
+    assert told.value.__cause__ is None
+
+
+def test_a_body_goes_form_encoded_where_persona_wants_it():
+    request = operation("create-authorization").bind(
+        body={"scope": "inquiry.read:inq_1 case.read:case_1", "response-type": "code", "client-id": "org_1"}
+    )
+    assert request.headers(None)["Content-Type"] == "application/x-www-form-urlencoded"
+    assert request.content() == (b"client-id=org_1&response-type=code&scope=inquiry.read%3Ainq_1+case.read%3Acase_1")
+    with pytest.raises(BadCallError, match="nothing nested"):
+        operation("create-authorization").bind(body={"scope": ["x"], "response-type": "code", "client-id": "o"})
+
+
+def test_a_key_that_may_be_null_must_be_there_all_the_same():
+    relay = operation("create-a-relay")
+    with pytest.raises(BadCallError, match="create-a-relay needs encryption-key-pem in its body"):
+        relay.bind(body={"claim-type": "age"})
+    for spelling in ("encryption-key-pem", "encryption_key_pem", "encryptionKeyPem"):
+        for value in (None, "-----BEGIN"):
+            assert relay.bind(body={"claim-type": "age", spelling: value}).body[spelling] == value
 
 
 @pytest.mark.parametrize("odd", ["case_" + "x" * 300, "CASE.1", "a~b", "0", "a-b_c"])

@@ -202,10 +202,6 @@ _ITEM_VALUES: Mapping[str, Any] = {
 }
 
 
-_NULLABLE: Mapping[str, Any] = {"create-a-relay": {"encryption-key-pem": None}}
-"""Keys that must be there but may be null, which `required` cannot say."""
-
-
 def path_of(operation: Operation) -> dict[str, str]:
     """Return a value for each path parameter."""
     group, kind = [*operation.path.strip("/").split("/"), ""][:2]
@@ -228,7 +224,7 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
         for key in above:
             node = node.setdefault(key, {})
         node[last] = _value(operation, last)
-    body.update(_NULLABLE.get(operation.operation_id, {}))
+    body.update(dict.fromkeys(operation.nullable))  # such keys are at the top
     return body or None
 
 

@@ -6,10 +6,10 @@ The specification is not part of this project; tests that use it are skipped wit
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jsonschema
 import pytest
@@ -41,16 +41,18 @@ def has(method: str, path: str) -> bool:
     return method.lower() in document()["paths"].get(path, {})
 
 
-def problems_of_request(method: str, path: str, body: Mapping[str, Any] | None) -> list[str]:
-    """Return what is wrong with a body by the specification."""
+def problems_of_request(method: str, path: str, content_type: str | None, content: bytes | None) -> list[str]:
+    """Return what is wrong with a body, as it goes out, by the specification."""
     place = ["paths", path, method.lower(), "requestBody"]
     declared = _found(place)
     if declared is None:
-        return [] if body is None else ["a body is not declared"]
-    kind = next(
-        kind for kind in ("application/json", "application/x-www-form-urlencoded") if kind in declared[0]["content"]
-    )
-    return _problems([*declared[1], "content", kind, "schema"], body or {})
+        return [] if content is None else ["a body is not declared"]
+    kind = content_type or next(iter(declared[0]["content"]))
+    if kind not in declared[0]["content"]:
+        return [f"{kind} is not declared"]
+    is_form = kind == "application/x-www-form-urlencoded"
+    body = dict(parse_qsl((content or b"").decode())) if is_form else json.loads(content or b"{}")
+    return _problems([*declared[1], "content", kind, "schema"], body)
 
 
 def problems_of_answer(method: str, path: str, status: int, content_type: str, content: bytes) -> list[str]:

@@ -42,6 +42,7 @@ def _outcome(call: Any, case_id: str, key: str, **options: Any) -> Any:
         (FaultKind.HANG_AFTER, "timeout", True, 200),
         (FaultKind.TRUNCATED, "cut", True, 200),
         (FaultKind.MALFORMED, "garbage", True, 200),
+        (FaultKind.HOLLOW, 200, True, 200),
         (FaultKind.LATENCY, 200, True, 200),
         (FaultKind.SLOW, 200, True, 200),
     ],

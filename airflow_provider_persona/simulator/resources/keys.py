@@ -207,10 +207,11 @@ def authorize(_holdings: Holdings, call: Call) -> Outcomes:
 def token(_holdings: Holdings, call: Call) -> Outcomes:
     """Answer `POST /oauth/token` for both of its grants; the token is none that calls can use."""
     grant = call.need(str, "grant-type")
-    wanted = {"authorization_code": "code", "client_credentials": "client-assertion"}.get(grant)
-    if wanted is None:
+    wanted = {"authorization_code": ["code"], "client_credentials": ["client-assertion", "client-assertion-type"]}
+    if grant not in wanted:
         raise bad_request("grant_type is invalid")
-    call.need(str, wanted)
+    for name in wanted[grant]:
+        call.need(str, name)
     scope = call.may(str, "scope") or ""
     shown = {"access-token": "simulated-access-token", "expires-in": 3600, "scope": scope, "token-type": "bearer"}
     return Outcomes(shown)

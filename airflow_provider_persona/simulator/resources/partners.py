@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from airflow_provider_persona.simulator.call import Call
 from airflow_provider_persona.simulator.clock import timestamp
-from airflow_provider_persona.simulator.problems import RefusedError, not_found
+from airflow_provider_persona.simulator.problems import RefusedError, bad_request, not_found
 from airflow_provider_persona.simulator.resources.acts import (
     ATTRIBUTES,
     changing,
@@ -89,8 +89,10 @@ def redeem_share_token(holdings: Holdings, call: Call) -> Outcomes:
 
 
 def create_relay(holdings: Holdings, call: Call) -> Outcomes:
-    """Answer `POST /relays`."""
+    """Answer `POST /relays`; its key may be null, but not missing."""
     call.need(str, "claim-type")
+    if not call.has("encryption-key-pem"):
+        raise bad_request("encryption_key_pem is missing")
     holdings.relays += 1
     name = f"relay_sim{holdings.relays:06d}"
     shown = {
