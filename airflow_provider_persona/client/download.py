@@ -3,6 +3,7 @@
 The links lead to another host (files.withpersona.com) and carry a token of their own that ends after hours
 (docs.withpersona.com/downloading-files). So they are followed without the API key, over https only, and no redirect is
 followed. Links of older versions lead to the API itself, which wants the key; they get it, and no other address does.
+Which hosts are trusted stands in `file_links.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl
 
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
@@ -21,9 +22,11 @@ from airflow_provider_persona.api.errors import (
     PersonaServerError,
     PersonaTransportError,
 )
-from airflow_provider_persona.api.messages import API_PREFIX, Request
+from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.client.file_body import UNPACKED, BrokenOffError, copy_body
 from airflow_provider_persona.client.file_client import FileClient
+from airflow_provider_persona.client.file_links import FileLinks
 from airflow_provider_persona.client.wire_log import hide_queries
 
 if TYPE_CHECKING:
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_persona.api.settings import PersonaSettings
 
-_CHUNK: Final = 64 * 1024
-_FILES: Final = f"{API_PREFIX}/files/"
 _NO_FILE: Final = ("application/json", "text/html")
 """Types of answers that tell of a failure, whatever their status says."""
 
@@ -49,18 +50,9 @@ class Downloaded:
     content_type: str
 
 
-def is_file_link(value: Any, settings: PersonaSettings) -> bool:
-    """Whether a value in an answer is a link to a stored file, and not to some page of the web.
-
-    Signed links carry an `access_token`; older ones lead to `/api/v1/files/` on the API's own host.
-    """
-    if not isinstance(value, str) or "://" not in value:
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return "access_token" in dict(parse_qsl(parts.query)) or _needs_key(parts, settings)
+def is_file_link(value: Any, settings: PersonaSettings, file_hosts: Sequence[str] = ()) -> bool:
+    """Whether a value in an answer is a link to a stored file that may be followed; see `FileLinks`."""
+    return FileLinks(settings, file_hosts).is_link(value)
 
 
 def download(
@@ -71,6 +63,7 @@ def download(
     limit: int,
     what: str = "a file",
     content_types: Sequence[str] | None = None,
+    file_hosts: Sequence[str] = (),
     timeout: float = 300.0,
     policy: RetryPolicy | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -86,16 +79,18 @@ def download(
     :param what: what it is, for errors, like `attachments.0.url of case_…`.
     :param content_types: media types that are accepted, like `image/*`; by default all but pages and JSON, which is
         how failures look.
+    :param file_hosts: hosts, beside Persona's own, that links may lead to, like `files.example.com`.
     :param timeout: seconds until the file must be there in full.
     :param policy: attempts and delays.
     :raises PersonaAnswerError: when the link cannot be followed, has ended, leads elsewhere, or what comes is too
         large, of another type or empty.
     :raises PersonaTransportError: when no full answer came; `PersonaServerError` when the host failed.
     """
-    parts = _checked(url, settings, what)
+    links = FileLinks(settings, file_hosts)
+    parts = links.checked(url, what)
     hide_queries(parts.hostname or "")
     attempts = policy or RetryPolicy()
-    if _needs_key(parts, settings):
+    if links.needs_key(parts):
         return _from_the_api(parts, sink, settings, limit, what, content_types, timeout, attempts)
     fetch = _Fetch(url, sink, settings, limit, what, content_types, timeout, clock)
     for delay in attempts.delays:
@@ -117,8 +112,8 @@ def _from_the_api(
     policy: RetryPolicy,
 ) -> Downloaded:
     request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
-    with FileClient(settings, sink, limit, policy=policy) as client:
-        content_type = _type_of(client.send(request, timeout=timeout).headers.get("content-type"))
+    with FileClient(settings, sink, limit, seconds=timeout, policy=policy) as client:
+        content_type = _type_of(client.send(request).headers.get("content-type"))
     _check_type(content_type, content_types, what)
     return _whole(sink.tell(), content_type, what)
 
@@ -157,6 +152,7 @@ class _Fetch:
                 _keyless_session(settings) as session,
                 session.get(
                     self._url,
+                    headers=UNPACKED,
                     timeout=(settings.connect_timeout, min(settings.read_timeout, self._timeout)),
                     verify=settings.verify,
                     allow_redirects=False,
@@ -165,7 +161,7 @@ class _Fetch:
             ):
                 return self._received(answer, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            name = "took too long" if isinstance(error, TimeoutError) else type(error).__name__
+            name = _said_of(error)
             failure = PersonaTransportError(f"{self._what} could not be downloaded ({name}); check proxy and network")
         raise failure  # outside, so that no trace shows the link, which the causes' texts hold
 
@@ -174,48 +170,8 @@ class _Fetch:
             raise _refusal(answer.status_code, self._what)
         content_type = _type_of(answer.headers.get("Content-Type"))
         _check_type(content_type, self._content_types, self._what)
-        promised = answer.headers.get("Content-Length", "")
-        length = int(promised) if promised.isdecimal() and "Content-Encoding" not in answer.headers else None
-        self._require_room(length or 0)
-        self._sink.seek(0)
-        self._sink.truncate()
-        size = 0
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-            size += len(chunk)
-            self._require_room(size)
-            self._sink.write(chunk)
-            if self._clock() > deadline:
-                raise TimeoutError
-        if length is not None and size != length:
-            raise PersonaTransportError(f"{self._what} broke off after {size} of {length} bytes")
+        size = copy_body(answer, self._sink, limit=self._limit, deadline=deadline, clock=self._clock, what=self._what)
         return _whole(size, content_type, self._what)
-
-    def _require_room(self, size: int) -> None:
-        if size > self._limit:
-            raise PersonaAnswerError(
-                f"{self._what} is larger than {self._limit} bytes; raise max_bytes if it is meant to be"
-            )
-
-
-def _checked(url: str, settings: PersonaSettings, what: str) -> SplitResult:
-    """Take a link apart.
-
-    :raises PersonaAnswerError: when it is not https. Plain http is for a Persona on this machine, a simulated one.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    ours = urlsplit(settings.host)
-    is_simulated = ours.scheme == "http" and ours.hostname == host  # settings take http for loopback only
-    if not host or "@" in parts.netloc or not (parts.scheme == "https" or (parts.scheme == "http" and is_simulated)):
-        raise PersonaAnswerError(f"the link to {what} is not https, so it is not followed")
-    return parts
-
-
-def _needs_key(parts: SplitResult, settings: PersonaSettings) -> bool:
-    return f"{parts.scheme}://{parts.netloc}" == settings.host and parts.path.startswith(_FILES)
 
 
 def _keyless_session(settings: PersonaSettings) -> requests.Session:
@@ -232,6 +188,12 @@ def _keyless_session(settings: PersonaSettings) -> requests.Session:
     if bypassed := None if settings.proxies is not None else proxies.get("no"):
         session.proxies["no_proxy"] = bypassed
     return session
+
+
+def _said_of(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "took too long"
+    return "broke off" if isinstance(error, BrokenOffError) else type(error).__name__
 
 
 def _refusal(status: int, what: str) -> PersonaError:

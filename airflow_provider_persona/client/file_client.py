@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.messages import Outcome, Request
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client.blocking import PersonaClient
+from airflow_provider_persona.client.file_body import UNPACKED, copy_body
 
 if TYPE_CHECKING:
     import requests
 
-_CHUNK = 64 * 1024
+FILE_SECONDS: Final = 300.0
+"""Seconds that a file may take to arrive unless the caller says otherwise; the read timeout is meant for answers."""
 
 
 class FileClient(PersonaClient):
@@ -21,39 +23,41 @@ class FileClient(PersonaClient):
     :param settings: where and as whom.
     :param sink: a file open for writing; it is emptied before each attempt.
     :param limit: bytes that the file may have at most.
+    :param seconds: seconds from the first byte of the answer until the file must be there in full. No silence in
+        between may be longer than the settings' read timeout.
     :param options: as for `PersonaClient`.
     """
 
-    def __init__(self, settings: PersonaSettings, sink: IO[bytes], limit: int, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: PersonaSettings,
+        sink: IO[bytes],
+        limit: int,
+        *,
+        seconds: float = FILE_SECONDS,
+        **options: Any,
+    ) -> None:
         super().__init__(settings, **options)
         self._sink = sink
         self._limit = limit
+        self._seconds = seconds
         self._request: Request | None = None
 
-    def _transmit(self, request: Request, *args: Any, **kwargs: Any) -> Outcome:
+    def _transmit(self, request: Request, key: str | None, headers: Mapping[str, str], timeout: float) -> Outcome:
         self._request = request
-        return super()._transmit(request, *args, **kwargs)
+        return super()._transmit(request, key, {**headers, **UNPACKED} if request.binary else headers, timeout)
 
     def _read(self, answer: requests.Response, deadline: float) -> bytes:
         request = self._request
         if request is None or not request.binary or not 200 <= answer.status_code < 300:
             return super()._read(answer, deadline)
-        self._sink.seek(0)
-        self._sink.truncate()
-        self._require_room(request, int(answer.headers.get("Content-Length") or 0))
-        written = 0
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-            written += len(chunk)
-            self._require_room(request, written)
-            self._sink.write(chunk)
-            if self._clock() > deadline:
-                raise TimeoutError("no full answer in time")
+        copy_body(
+            answer,
+            self._sink,
+            limit=self._limit,
+            deadline=self._clock() + self._seconds,
+            clock=self._clock,
+            what=f"the file that {request.operation_id} answers with",
+            operation_id=request.operation_id,
+        )
         return b""
-
-    def _require_room(self, request: Request, size: int) -> None:
-        if size > self._limit:
-            raise PersonaAnswerError(
-                f"the file that {request.operation_id} answers with is larger than {self._limit} bytes; "
-                "raise max_bytes if it is meant to be",
-                operation_id=request.operation_id,
-            )

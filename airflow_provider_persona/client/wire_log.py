@@ -1,4 +1,6 @@
-"""Keeps queries and names of files out of the log of the wire: `urllib3` writes each address at the level DEBUG.
+"""Keeps queries and names of files out of the log of the wire.
+
+`urllib3` writes each address at the level DEBUG, and again at WARNING when an answer's headers are malformed.
 
 A query may hold a reference id or an e-mail address. A link to a file holds the token that opens it, and often a name.
 """
@@ -8,10 +10,11 @@ from __future__ import annotations
 import logging
 from functools import cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.messages import API_PREFIX
 
-_WIRE: Final = "urllib3.connectionpool"
+_WIRE: Final = ("urllib3.connectionpool", "urllib3.connection")
 _FILES: Final = f"{API_PREFIX}/files/"
 _PARTS_OF_A_REQUEST: Final = 8
 """Scheme, host, port, method, target, HTTP version, status, length: how `urllib3` tells of a request."""
@@ -26,9 +29,32 @@ class _WithoutQuery(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         args = record.args
-        if isinstance(args, tuple) and len(args) == _PARTS_OF_A_REQUEST and args[1] in self.hosts:
+        if not isinstance(args, tuple):
+            return True
+        if len(args) == _PARTS_OF_A_REQUEST and args[1] in self.hosts:
             record.args = (*args[:4], _shown(str(args[4])), *args[5:])
+        elif any(map(self._is_address, args)):
+            record.args = tuple(self._cut(arg) for arg in args)
+            record.exc_info = record.exc_text = None  # its text may hold a part of the answer
         return True
+
+    def _is_address(self, arg: object) -> bool:
+        """Whether it is an address of one of the hosts, as `urllib3` puts into its complaints about an answer."""
+        if not isinstance(arg, str) or "://" not in arg:
+            return False
+        try:
+            return urlsplit(arg).hostname in self.hosts
+        except ValueError:
+            return True
+
+    def _cut(self, arg: object) -> object:
+        if isinstance(arg, BaseException):
+            return type(arg).__name__
+        if not isinstance(arg, str) or not self._is_address(arg):
+            return arg
+        scheme, _, rest = arg.partition("://")
+        host, _, target = rest.partition("/")
+        return f"{scheme}://{host}{_shown(f'/{target}')}"
 
 
 def _shown(target: str) -> str:
@@ -39,7 +65,8 @@ def _shown(target: str) -> str:
 @cache
 def _installed() -> _WithoutQuery:
     without_query = _WithoutQuery()
-    logging.getLogger(_WIRE).addFilter(without_query)
+    for name in _WIRE:
+        logging.getLogger(name).addFilter(without_query)
     return without_query
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -14,12 +16,36 @@ from airflow_provider_persona.task_failure import failing_for_good_when_useless_
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_persona.api.settings import PersonaSettings
     from airflow_provider_persona.bulk.store import StorePath
+    from airflow_provider_persona.client.file_links import FileLinks
     from airflow_provider_persona.hooks.persona import PersonaHook
 
 MAX_BYTES: Final = 100_000_000
 """Bytes that a file may have unless the user says otherwise. Persona's own limit for an upload is a tenth of it."""
+
+_OF_A_FILE: Final = re.compile(
+    r"(^|\.)((normalized-)?url|([a-z-]+-)?(photo|image|video|audio)-urls?(\.\d+)?|original-urls\.\d+)$"
+)
+"""Where Persona's answers have links to files, like `attachments.0.url`, `selfie-photo-url`, `fields.selfie.value.url`.
+
+Not `website-url` and its like, which people give."""
+_CUSTOM_FIELD: Final = re.compile(r"fields\.[^.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundLink:
+    """A value that is, or looks like, a link to a file.
+
+    :param place: the dotted name of its attribute.
+    :param url: the link.
+    :param is_sure: whether a file must be there; elsewhere a person may have typed the text in.
+    :param name: what the file is called, without suffix.
+    """
+
+    place: str
+    url: str
+    is_sure: bool
+    name: str
 
 
 class PersonaFilesToObjectStorageOperator(BaseOperator):
@@ -27,8 +53,13 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
 
     The API key goes to Persona's own host only, never to the host of the files. Each file is there whole or not at
     all; local ones are readable by their owner only. They are named by object and number (`doc_…-1.pdf`), because
-    Persona's own names of files may be people's names. Printed PDFs are answers themselves: take `PersonaOperator`
-    with `output_path` for those.
+    Persona's own names of files may be people's names; the number counts all files of the object, whichever of them
+    are wanted. Printed PDFs are answers themselves: take `PersonaOperator` with `output_path` for those.
+
+    Objects also hold texts that people outside typed in. So links are followed to Persona's own hosts only
+    (`withpersona.com` and below it, and the connection's host), and other addresses are passed over. A text that looks
+    like such a link, in an attribute where Persona keeps none, is tried, and passed over with a warning when there is
+    no file behind it; name that attribute in `attributes` if it must be there.
 
     Returns to XCom: `count`, `bytes`, and for each file `uri`, `bytes`, `content_type` and its `attribute`.
 
@@ -39,6 +70,9 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         default all.
     :param content_types: media types that are accepted, like `["application/pdf", "image/*"]`; by default any but
         pages and JSON.
+    :param file_hosts: hosts, beside Persona's own, that links may lead to, like `["files.example.com"]`, where a
+        gateway of yours serves the files. Not those below them; a port other than https's is named,
+        `files.example.com:8443`.
     :param max_bytes: bytes that each file may have at most.
     :param max_files: files that the object may have at most.
     :param timeout: seconds that each download may take.
@@ -46,7 +80,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
     :raises BadCallError: at Dag parse, when there is no such operation, or a path parameter is missing.
     """
 
-    template_fields: Sequence[str] = ("path", "output_path", "attributes", "persona_conn_id")
+    template_fields: Sequence[str] = ("path", "output_path", "attributes", "file_hosts", "persona_conn_id")
     ui_color = "#dce6ff"
 
     def __init__(
@@ -57,6 +91,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         output_path: str,
         attributes: Sequence[str] | None = None,
         content_types: Sequence[str] | None = None,
+        file_hosts: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
         max_files: int = 100,
         timeout: float = 300.0,
@@ -69,6 +104,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         self.output_path = output_path
         self.attributes = attributes
         self.content_types = content_types
+        self.file_hosts = file_hosts
         self.max_bytes = max_bytes
         self.max_files = max_files
         self.timeout = timeout
@@ -82,23 +118,23 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         :raises PersonaError: when a retry may help.
         """
         from airflow_provider_persona.bulk.whole_file import make_folder
+        from airflow_provider_persona.client.file_links import FileLinks
         from airflow_provider_persona.hooks.persona import PersonaHook
         from airflow_provider_persona.state_root import store_path
 
         with failing_for_good_when_useless_to_retry():
             folder = store_path(self.output_path)
-            make_folder(folder)
             with PersonaHook(self.persona_conn_id) as hook:
-                object_id, links = self._links(hook)
-                files = [
-                    self._fetch(hook.settings, link, place, folder, f"{object_id}-{number}")
-                    for number, (place, link) in enumerate(links, start=1)
-                ]
+                links = FileLinks(hook.settings, self.file_hosts)
+                make_folder(folder)
+                object_id, found = self._links(hook, links)
+                fetched = [self._fetch(link, object_id, links, folder) for link in found]
+        files = [file for file in fetched if file is not None]
         self.log.info("%s has %d files, now in %s", object_id, len(files), self.output_path)
         return {"count": len(files), "bytes": sum(file["bytes"] for file in files), "files": files}
 
-    def _links(self, hook: PersonaHook) -> tuple[str, list[tuple[str, str]]]:
-        """Read the object; return its id, and the places and links of its files."""
+    def _links(self, hook: PersonaHook, links: FileLinks) -> tuple[str, list[_FoundLink]]:
+        """Read the object; return its id, and the links to its files, those first that are certain to be some."""
         from airflow_provider_persona.api.errors import PersonaAnswerError
         from airflow_provider_persona.api.operations import operation
 
@@ -108,47 +144,68 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
             raise PersonaAnswerError(
                 f"the answer to {self.operation_id} holds no object", operation_id=self.operation_id
             )
+        places = sorted(_places(data.get("attributes"), links), key=lambda found: not _is_of_a_file(found[0]))
         found = [
-            (place, link)
-            for place, link in _file_links(data.get("attributes"), hook.settings)
-            if self.attributes is None or any(f"{place}.".startswith(f"{wanted}.") for wanted in self.attributes)
+            _FoundLink(place, url, self._is_sure(place), f"{data['id']}-{number}")
+            for number, (place, url) in enumerate(places, start=1)
+            if self._is_wanted(place)
         ]
-        if len(found) > self.max_files:
+        sure = sum(link.is_sure for link in found)
+        if sure > self.max_files:
             raise PersonaAnswerError(
-                f"{data['id']} has {len(found)} files, more than {self.max_files}; raise max_files if all are wanted"
+                f"{data['id']} has {sure} files, more than {self.max_files}; raise max_files if all are wanted"
             )
-        return data["id"], found
+        return data["id"], found[: self.max_files]
 
-    def _fetch(self, settings: PersonaSettings, link: str, place: str, folder: StorePath, name: str) -> dict[str, Any]:
+    def _is_wanted(self, place: str) -> bool:
+        return self.attributes is None or any(f"{place}.".startswith(f"{wanted}.") for wanted in self.attributes)
+
+    def _is_sure(self, place: str) -> bool:
+        return _is_of_a_file(place) or place in (self.attributes or ())
+
+    def _fetch(self, link: _FoundLink, object_id: str, links: FileLinks, folder: StorePath) -> dict[str, Any] | None:
+        """Download one file; None when the link was none."""
+        from airflow_provider_persona.api.errors import PersonaError
         from airflow_provider_persona.bulk.run import run_folder
         from airflow_provider_persona.bulk.store import shown
         from airflow_provider_persona.bulk.whole_file import put_whole, spool
         from airflow_provider_persona.client.download import download
 
         with spool() as file:
-            got = download(
-                link,
-                file,
-                settings,
-                limit=self.max_bytes,
-                what=f"{place} of {name.rpartition('-')[0]}",
-                content_types=self.content_types,
-                timeout=self.timeout,
-            )
-            target = run_folder(folder, [name + (mimetypes.guess_extension(got.content_type) or "")])
+            try:
+                got = download(
+                    link.url,
+                    file,
+                    links.settings,
+                    limit=self.max_bytes,
+                    what=f"{link.place} of {object_id}",
+                    content_types=self.content_types,
+                    file_hosts=links.hosts,
+                    timeout=self.timeout,
+                )
+            except PersonaError as error:
+                if link.is_sure:
+                    raise
+                self.log.warning("Passed over a text that looks like a link to a file: %s", error)
+                return None
+            target = run_folder(folder, [link.name + (mimetypes.guess_extension(got.content_type) or "")])
             put_whole(file, target)
-        return {"uri": shown(target), "bytes": got.size, "content_type": got.content_type, "attribute": place}
+        return {"uri": shown(target), "bytes": got.size, "content_type": got.content_type, "attribute": link.place}
 
 
-def _file_links(value: Any, settings: PersonaSettings, place: str = "") -> Iterator[tuple[str, str]]:
-    from airflow_provider_persona.client.download import is_file_link
-
+def _places(value: Any, links: FileLinks, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted places and the texts of all links in an object's attributes."""
     if isinstance(value, Mapping | list):
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, inner in pairs:
-            yield from _file_links(inner, settings, f"{place}.{name}" if place else str(name))
-    elif is_file_link(value, settings):
+            yield from _places(inner, links, f"{place}.{name}" if place else str(name))
+    elif links.is_link(value):
         yield place, value
+
+
+def _is_of_a_file(place: str) -> bool:
+    """Whether Persona keeps a link to a file there. What stands in a custom field itself may be any text."""
+    return bool(_OF_A_FILE.search(place)) and not _CUSTOM_FIELD.fullmatch(place)
 
 
 def _check(operation_id: str, path: Any) -> None:

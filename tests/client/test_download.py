@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,15 +19,19 @@ from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
     PersonaError,
     PersonaServerError,
+    PersonaSettingsError,
     PersonaTransportError,
 )
+from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client.download import Downloaded, download, is_file_link
+from airflow_provider_persona.client.file_client import FileClient
 from airflow_provider_persona.simulator import SANDBOX_KEY
 
 QUICK = RetryPolicy(delays=(0.01, 0.01), jitter=0)
 FILLER = bytes(range(256))
+PACKED = gzip.compress(FILLER * 1000)
 
 
 def settings(host, **values):
@@ -33,10 +40,12 @@ def settings(host, **values):
 
 @pytest.fixture
 def fetch(persona):
-    """Download a link; returns what arrived and the file."""
+    """Download a link, also from `one_host`; returns what arrived and the file."""
 
     def get(url, *, limit=1_000_000, host=None, **options):
         sink = io.BytesIO(b"what an earlier attempt left" * 100)
+        is_of_one_host = url.startswith("http://127.0.0.1:") and url.endswith("/file?access_token=t")
+        options.setdefault("file_hosts", [urlsplit(url).netloc] if is_of_one_host else [])
         got = download(url, sink, settings(host or persona.url), limit=limit, policy=QUICK, **options)
         return got, sink.getvalue()
 
@@ -222,6 +231,87 @@ def test_links_to_files_are_told_from_other_links(value, expected):
     assert is_file_link(value, settings("https://api.withpersona.com")) is expected
 
 
+@pytest.mark.parametrize(
+    ("host", "is_known"),
+    [
+        ("files.withpersona.com", True),
+        ("withpersona.com", True),
+        ("FILES.WithPersona.com:443", True),
+        ("files.eu.withpersona.com", True),
+        ("api.example.com", True),  # the connection's own, a gateway
+        ("files.example.com", True),  # named in file_hosts
+        ("other.example.com:8443", True),
+        ("other.example.com", False),
+        ("below.files.example.com", False),
+        ("files.withpersona.com:8443", False),
+        ("evilwithpersona.com", False),
+        ("withpersona.com.evil.example", False),
+        ("files.withpersona.com.", False),
+        ("evil.example\\.withpersona.com", False),  # some parsers end the host at the backslash
+        ("evil.example%2f.withpersona.com", False),
+        ("evil.example\t.withpersona.com", False),
+        ("evil.example#.withpersona.com", False),
+        ("user@files.withpersona.com", False),
+        ("\u212ailes.withpersona.com", False),
+        ("files.withpersona.com:99999", False),
+        ("169.254.169.254", False),
+        ("127.0.0.1", False),
+        ("[::1]", False),
+    ],
+)
+def test_only_known_hosts_are_followed(host, is_known):
+    ours, link = settings("https://api.example.com"), f"https://{host}/a.pdf?access_token=t"
+    known = ["files.example.com", "other.example.com:8443"]
+    assert is_file_link(link, ours, known) is is_known
+    if not is_known:
+        with pytest.raises(PersonaAnswerError, match="is not followed"):
+            download(link, io.BytesIO(), ours, limit=1000, file_hosts=known)
+
+
+def test_a_simulated_persona_sends_to_its_own_address_only(persona, fetch):
+    own = persona.add_file("a.pdf", 10)
+    assert is_file_link(own, settings(persona.url))
+    with one_host(answer()) as (link, seen):
+        assert not is_file_link(link, settings(persona.url))
+        with pytest.raises(PersonaAnswerError, match="name the host in file_hosts"):
+            fetch(link, file_hosts=())
+    assert seen == []
+    assert not is_file_link("https://files.withpersona.com/a?access_token=t", settings(persona.url))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/files/../cases",
+        "/api/v1/files/../cases/case_1",
+        "/api/v1/files/x/..",
+        "/api/v1/files/./x",
+        "/api/v1/files/%2e%2e/cases",
+        "/api/v1/files/.%2E/cases",
+        "/api/v1/files/x/%2e",
+        "/api/v1/files/x/..%2f..%2fcases",
+        "/api/v1/files/x/..%5ccases",
+        "/api/v1/files/x/../../cases/case_1",
+        "/api/v1/files/x/y/z",
+        "/api/v1/files//cases",
+        "/api/v1/files/x",
+        "/api/v1/filesystem/x/y",
+    ],
+)
+def test_the_key_goes_to_the_addresses_of_files_and_to_no_other_call(persona, fetch, path):
+    link = f"{persona.url}{path}"
+    assert not is_file_link(link, settings(persona.url))
+    with pytest.raises(PersonaError):
+        fetch(link)
+    assert {request.key for request in persona.requests()} <= {"missing"}
+
+
+@pytest.mark.parametrize("hosts", ["files.example.com", ["https://files.example.com"], ["a/b"], ["a@b"], [None], [""]])
+def test_hosts_that_are_none_are_refused(hosts):
+    with pytest.raises(PersonaSettingsError, match="file_hosts is a list of hosts"):
+        is_file_link("https://files.example.com/a?access_token=t", settings("https://api.withpersona.com"), hosts)
+
+
 # ---------------------------------------------------------------------- failures on the way
 
 
@@ -235,6 +325,9 @@ def test_links_to_files_are_told_from_other_links(value, expected):
         answer(body=b"", Content_Length=8),
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n%PDF",
+        answer(body=PACKED[:-20], Content_Encoding="gzip"),
+        answer(body=PACKED[:-20], Content_Encoding="gzip", Content_Length=len(PACKED) - 20),
+        answer(body=b"no gzip at all", Content_Encoding="gzip"),
     ],
 )
 def test_a_failure_on_the_way_is_overcome_and_leaves_nothing_of_itself(fetch, broken):
@@ -242,6 +335,79 @@ def test_a_failure_on_the_way_is_overcome_and_leaves_nothing_of_itself(fetch, br
         got, content = fetch(link)
     assert (got.size, content) == (8, b"%PDF-1.4")
     assert len(seen) == 2
+
+
+def test_a_file_is_asked_for_as_it_is_and_taken_when_it_is_packed_all_the_same(fetch):
+    with one_host(answer(body=PACKED, Content_Encoding="gzip", Content_Length=len(PACKED))) as (link, seen):
+        assert fetch(link)[1] == FILLER * 1000
+    assert b"accept-encoding: identity" in seen[0].lower()
+
+
+def test_the_limit_holds_for_what_is_unpacked(fetch):
+    packed = answer(body=PACKED, Content_Encoding="gzip")
+    with one_host(packed) as (link, _), pytest.raises(PersonaAnswerError, match="larger than 10000 bytes"):
+        fetch(link, limit=10_000)
+
+
+def test_a_file_that_is_packed_in_another_way_is_refused(fetch):
+    with one_host(answer(Content_Encoding="br")) as (link, _), pytest.raises(PersonaAnswerError, match="came packed"):
+        fetch(link)
+
+
+@pytest.mark.parametrize("length", ["abc", "", "-1", "8, 8", "\u0668"])
+def test_a_length_that_is_no_number_counts_as_none(fetch, length):
+    answered = answer(body=b"%PDF-1.4").replace(b"\r\n\r\n", f"\r\nContent-Length: {length}\r\n\r\n".encode(), 1)
+    with one_host(answered) as (link, _):
+        assert fetch(link)[1] == b"%PDF-1.4"
+
+
+def _from_the_api(*answers, read_timeout=5.0, **options):
+    """Fetch a file of the API from a host that gives these answers."""
+    sink = io.BytesIO()
+    with one_host(*answers) as (link, seen):
+        origin = link.rpartition("/")[0]
+        ours = settings(origin, read_timeout=read_timeout)
+        download(f"{origin}/api/v1/files/token/a.pdf", sink, ours, limit=1_000_000, policy=QUICK, **options)
+    return sink.getvalue(), seen
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [answer(body=b"%PDF", Content_Length=8), answer(body=PACKED[:-20], Content_Encoding="gzip")],
+)
+def test_a_file_of_the_api_that_breaks_off_is_fetched_again(broken):
+    content, seen = _from_the_api(broken, answer())
+    assert content == b"%PDF-1.4"
+    assert len(seen) == 2
+    assert b"accept-encoding: identity" in seen[0].lower()
+
+
+def test_a_file_of_the_api_may_name_no_sound_length():
+    named = b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nContent-Length: abc\r\n\r\n%PDF-1.4"
+    assert _from_the_api(named)[0] == b"%PDF-1.4"
+
+
+def test_a_printed_file_may_take_longer_than_an_answer():
+    """The read timeout is for silences; a large file that goes on arriving has more time."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer(body=b"", Content_Length=8))
+                for _ in range(8):
+                    time.sleep(0.1)
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        origin, sink = f"http://127.0.0.1:{listening.getsockname()[1]}", io.BytesIO()
+        ours = settings(origin, read_timeout=0.3, connect_timeout=0.2)
+        with FileClient(ours, sink, 100, policy=QUICK) as client:
+            client.send(Request("print-case", "GET", "/api/v1/cases/case_1/print", binary=True))
+    assert sink.getvalue() == b"x" * 8
+    thread.join(timeout=5)
 
 
 def test_when_all_attempts_fail_the_last_failure_is_told(fetch):
@@ -288,6 +454,16 @@ def test_no_trace_of_the_link_is_left_in_errors_and_logs(persona, fetch, caplog)
     assert [text for text in texts if token in text or SANDBOX_KEY in text] == []
     assert any("/(a file)" in record.getMessage() for record in caplog.records)
     assert token not in caplog.text
+
+
+def test_malformed_headers_bring_no_link_and_nothing_of_the_answer_into_the_log(fetch, caplog):
+    bad = b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nCANARYNAME is no header\r\n\r\n%PDF-1.4"
+    with one_host(bad) as (link, _):
+        fetch(link)
+    (record,) = [record for record in caplog.records if "Failed to parse headers" in record.getMessage()]
+    assert "/(a file)" in record.getMessage()
+    assert "access_token" not in caplog.text
+    assert "CANARYNAME" not in caplog.text
 
 
 def test_other_requests_keep_their_queries_in_the_log(persona, fetch, caplog):

@@ -10,10 +10,14 @@ from datetime import UTC, datetime
 import pytest
 import requests
 from airflow.providers.common.compat.sdk import DAG
+from rogue_persona import RoguePersona
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.simulator import SANDBOX_KEY
-from airflow_provider_persona.transfers.persona_files_to_object_storage import PersonaFilesToObjectStorageOperator
+from airflow_provider_persona.transfers.persona_files_to_object_storage import (
+    PersonaFilesToObjectStorageOperator,
+    _is_of_a_file,
+)
 
 CASE = "case_sim000001"
 PDF, PNG = b"%PDF-1.4 a letter", b"\x89PNG a photo"
@@ -105,6 +109,96 @@ def test_a_documents_files(files, persona, tmp_path):
     summary = _summary(files(operation_id="retrieve-a-document", path={"document-id": document}))
     assert (summary["count"], summary["bytes"]) == (1, len(PDF))
     assert (tmp_path / "out" / f"{document}-1.pdf").read_bytes() == PDF
+
+
+@pytest.fixture
+def other_host():
+    """A host that is none of Persona's, in the network that the task runs in; yields its address and what it saw."""
+    with RoguePersona() as server:
+        yield server
+
+
+def test_an_address_of_another_host_in_a_text_is_not_followed(files, persona, attached, other_host):
+    persona.act_as_human(CASE, fields={"name-first": f"{other_host.url}/admin?access_token=x"})
+    assert _summary(files())["count"] == 2
+    assert other_host.paths == []
+
+
+def test_a_host_of_files_can_be_named(files, persona, other_host, tmp_path):
+    persona.act_as_human(CASE, fields={"name-first": f"{other_host.url}/a?access_token=x"})
+    host = other_host.url.removeprefix("http://")
+    given = {"file_hosts": [host], "attributes": ["fields.name-first"], "content_types": ["application/json"]}
+    assert _summary(files(**given))["count"] == 1
+    assert other_host.paths == ["/a?access_token=x"]
+    assert "authorization" not in other_host.headers[0]
+
+
+def test_the_hosts_of_files_are_a_list(files, persona, told):
+    assert str(files(file_hosts="files.example.com", retries=1).state) == "failed"
+    assert "file_hosts is a list of hosts" in told()
+    assert persona.requests() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/signed-files/none/a.pdf?access_token=made-up",
+        "/api/v1/files/none/a.pdf",
+        "/api/v1/files/../cases",
+        "/api/v1/cases?access_token=x",
+        "/somewhere?access_token=x",
+    ],
+)
+def test_a_text_that_looks_like_a_link_stops_neither_the_task_nor_the_files(files, persona, attached, told, text):
+    persona.act_as_human(CASE, fields={"name-first": f"{persona.url}{text}", "decision-note": "http://[?access_token="})
+    before = len(persona.requests())
+    summary = _summary(files(retries=1))
+    assert [file["attribute"] for file in summary["files"]] == ["attachments.0.url", "attachments.1.url"]
+    assert [file["uri"].rpartition("-")[2] for file in summary["files"]] == ["1.pdf", "2.png"]
+    with_key = [request.path for request in persona.requests()[before:] if request.key == "full"]
+    assert set(with_key) <= {f"/api/v1/cases/{CASE}", "/api/v1/files/none/a.pdf"}
+    assert "made-up" not in told()
+
+
+def test_a_text_does_not_count_as_a_file_too_many(files, persona, attached):
+    persona.act_as_human(CASE, fields={"name-first": f"{persona.url}/signed-files/none/a.pdf?access_token=x"})
+    assert _summary(files(max_files=2))["count"] == 2
+
+
+def test_an_attribute_that_is_named_must_hold_a_file(files, persona, told):
+    persona.act_as_human(CASE, fields={"name-first": f"{persona.url}/signed-files/none/a.pdf?access_token=x"})
+    assert str(files(attributes=["fields.name-first"]).state) == "failed"
+    assert f"the link to fields.name-first of {CASE} does not work" in told()
+
+
+def test_tasks_for_some_of_the_files_each_do_not_overwrite_one_another(files, persona, attached, tmp_path):
+    _summary(files(attributes=["attachments.0"]))
+    _summary(files(attributes=["attachments.1"]))
+    written = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in written] == [f"{CASE}-1.pdf", f"{CASE}-2.png"]
+    assert [path.read_bytes() for path in written] == [PDF, PNG]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("url", True),
+        ("attachments.0.url", True),
+        ("selfie-photo-url", True),
+        ("video-url", True),
+        ("photo-urls.0.url", True),
+        ("photo-urls.0.normalized-url", True),
+        ("photo-urls.0.original-urls.1", True),
+        ("fields.selfie.value.url", True),
+        ("fields.url", False),
+        ("fields.name-first", False),
+        ("fields.homepage.value", False),
+        ("website-url", False),
+        ("fields.photo-url", False),
+    ],
+)
+def test_places_of_files_are_told_from_texts(place, expected):
+    assert _is_of_a_file(place) is expected
 
 
 def test_an_object_without_files_is_a_success_with_none(files, persona):
