@@ -71,6 +71,11 @@ def get_provider_info() -> dict[str, Any]:
                 "target-integration-name": "Object Storage",
                 "python-module": f"{_PACKAGE}.transfers.persona_to_object_storage",
             },
+            {
+                "source-integration-name": "Persona",
+                "target-integration-name": "Object Storage",
+                "python-module": f"{_PACKAGE}.transfers.persona_files_to_object_storage",
+            },
         ],
         "task-decorators": [
             {"name": "persona", "class-name": f"{_PACKAGE}.decorators.persona.persona_task"},

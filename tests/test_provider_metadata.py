@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from importlib import metadata, resources
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_persona.get_provider_info import get_provider_info
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+
+_SHARED = {"PersonaReadOperator", "PersonaWaitSensor", "PersonaWaitTrigger"}
+"""Bases, which are of no use by themselves."""
 
 
 def test_the_metadata_is_valid_and_installed_as_an_entry_point():
@@ -32,6 +38,19 @@ def test_every_module_it_names_is_there():
         importlib.import_module(module)
     hook = info["connection-types"][0]["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(hook[0]), hook[2]).hook_name == info["connection-types"][0]["hook-name"]
+
+
+def test_every_module_with_something_public_is_named():
+    named = json.dumps(get_provider_info())
+    parts = {"operators": BaseOperator, "transfers": BaseOperator, "sensors": BaseOperator, "triggers": BaseTrigger}
+    for part, base in {**parts, "hooks": BaseHook}.items():
+        package = importlib.import_module(f"airflow_provider_persona.{part}")
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(found.name)
+            ours = [each for each in vars(module).values() if getattr(each, "__module__", None) == found.name]
+            public = [each for each in ours if isinstance(each, type) and each.__name__.startswith("Persona")]
+            usable = [each for each in public if issubclass(each, base) and each.__name__ not in _SHARED]
+            assert not usable or f'"{found.name}"' in named, found.name
 
 
 def test_reading_the_metadata_imports_nothing_heavy():

@@ -7,7 +7,7 @@ for bodies with personal data that are put together in Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -17,6 +17,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.operators.arguments import as_object
+from airflow_provider_persona.operators.call_checks import NotYetKnown
 from airflow_provider_persona.operators.operation import Call, PersonaOperator
 from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
 _PARTS = frozenset({"path", "query", "body"})
-_MADE_LATER: Any = "made by the function when the task runs"
+_MADE_LATER: Final = NotYetKnown()
 
 
 class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
@@ -79,7 +81,7 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
         made = self._made
         if not isinstance(made, Mapping) or not set(made) <= _PARTS:
             raise BadCallError(f"{self.task_id} returns a mapping with any of path, query and body, and nothing else")
-        return [Call(self.operation_id, **made)]
+        return [Call(self.operation_id, **{part: as_object(value, part) for part, value in made.items()})]
 
 
 def persona_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

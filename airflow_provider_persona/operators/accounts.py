@@ -27,6 +27,8 @@ class PersonaCreateAccountOperator(NamedOperator):
 
     operation_id = "create-an-account"
     private = ("reference_id", "fields", "attributes")
+    mappings = ("fields", "attributes")
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes": "attributes",
         "data.attributes.account-type-id": "account_type_id",
@@ -84,6 +86,8 @@ class PersonaUpdateAccountOperator(AccountOperator):
 
     operation_id = "update-an-account"
     private = ("fields", "reference_id", "attributes")
+    mappings = ("fields", "attributes")
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes": "attributes",
         "data.attributes.fields": "fields",
@@ -120,6 +124,7 @@ class PersonaConsolidateAccountsOperator(AccountOperator):
     """
 
     operation_id = "consolidate-into-an-account"
+    name_lists = ("source_account_ids",)
     in_body: ClassVar = {"meta.source-account-ids": "source_account_ids"}
 
     def __init__(self, *, source_account_ids: Sequence[str], **kwargs: Any) -> None:

@@ -45,7 +45,9 @@ def result_of_one(body: Mapping[str, Any], entry: Operation, result: Result) -> 
     if result == "body":
         return dict(body)
     resource = _resource(body, entry)
-    return result(resource) if callable(result) else _reduced(resource, result, body)
+    if callable(result):
+        return result(resource)
+    return _reduced(resource, result, body, is_plain=entry.answer is AnswerKind.PLAIN)
 
 
 def result_of_many(resources: Iterable[Mapping[str, Any]], result: Result) -> Any:
@@ -65,7 +67,7 @@ def _resource(body: Mapping[str, Any], entry: Operation) -> Mapping[str, Any]:
     return resource
 
 
-def _reduced(resource: Mapping[str, Any], result: Result, body: Mapping[str, Any]) -> Any:
+def _reduced(resource: Mapping[str, Any], result: Result, body: Mapping[str, Any], *, is_plain: bool = False) -> Any:
     if result in ("id", "ids"):
         return resource.get("id")
     if result == "attributes":
@@ -73,17 +75,20 @@ def _reduced(resource: Mapping[str, Any], result: Result, body: Mapping[str, Any
     if isinstance(result, str):
         return None if result == "none" else resource
     assert not callable(result)
-    return {name: _looked_up(resource, body, name) for name in result}
+    return {name: _looked_up(_holder(resource, body, name, is_plain=is_plain), name) for name in result}
 
 
-def _looked_up(resource: Mapping[str, Any], body: Mapping[str, Any], name: str) -> Any:
-    """Return what stands under a dotted name; None when there is nothing, since Persona leaves out what it hides."""
+def _holder(resource: Mapping[str, Any], body: Mapping[str, Any], name: str, *, is_plain: bool) -> Any:
+    """Return where a name is looked up: in the object or its attributes, or in the answer around or without it."""
     first = name.partition(".")[0]
-    found: Any = resource.get("attributes")
-    if first in _OF_THE_RESOURCE:
-        found = resource
-    elif first in _OF_THE_BODY:
-        found = body
+    if is_plain or first in _OF_THE_BODY:
+        return body
+    return resource if first in _OF_THE_RESOURCE else resource.get("attributes")
+
+
+def _looked_up(holder: Any, name: str) -> Any:
+    """Return what stands under a dotted name; None when there is nothing, since Persona leaves out what it hides."""
+    found = holder
     for key in name.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
     return found

@@ -29,6 +29,8 @@ class PersonaCreateApiKeyOperator(SecretOperator):
     """
 
     operation_id = "create-an-api-key"
+    mappings = ("attributes",)
+    name_lists = ("permissions", "ip_address_allowlist")
     in_body: ClassVar = {
         "data.attributes": "attributes",
         "data.attributes.name": "name",

@@ -27,6 +27,8 @@ class PersonaCreateCaseOperator(NamedOperator):
     operation_id = "create-a-case"
     numbers = ("sla_expires_in",)
     private = ("creator_email_address", "fields")
+    mappings = ("fields",)
+    name_lists = ("object_ids",)
     in_body: ClassVar = {
         "data.attributes.case-template-id": "case_template_id",
         "data.attributes.case-queue-id": "case_queue_id",
@@ -109,6 +111,7 @@ class CaseObjectsOperator(CaseOperator):
     :param object_ids: ids of Persona objects, like `["inq_…", "rep_…"]`.
     """
 
+    name_lists = ("object_ids",)
     in_body: ClassVar = {"meta.object-ids": "object_ids"}
 
     def __init__(self, *, object_ids: Sequence[str], **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.operators.call_checks import NotYetKnown
 from airflow_provider_persona.operators.named import NamedOperator, put
 from airflow_provider_persona.operators.private_templates import revealed
 
@@ -84,6 +85,10 @@ class ImportOperator(NamedOperator):
         body: dict[str, Any] = {}
         put(body, "data.attributes.file", {"data": b64encode(content).decode(), "filename": name})
         return body
+
+    def known_body(self) -> Mapping[str, Any]:
+        """Return the body without the file, which is read when the task runs."""
+        return {"data": {"attributes": {"file": NotYetKnown()}}}
 
 
 def read_file(address: str, limit: int) -> bytes:
@@ -177,3 +182,7 @@ class PersonaImportListItemsOperator(ImportOperator):
         body = super().body_values()
         put(body, "data.attributes.list-id", self.list_id)
         return body
+
+    def known_body(self) -> Mapping[str, Any]:
+        """Return the list, without the file."""
+        return {"data": {"attributes": {"file": NotYetKnown(), "list-id": self.list_id}}}

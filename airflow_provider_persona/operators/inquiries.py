@@ -35,6 +35,8 @@ class PersonaCreateInquiryOperator(NamedOperator):
     operation_id = "create-an-inquiry"
     numbers = ("expires_after",)
     private = ("reference_id", "fields", "note", "attributes", "meta")
+    mappings = ("fields", "attributes", "meta")
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes": "attributes",
         "data.attributes.inquiry-template-id": "inquiry_template_id",
@@ -109,6 +111,8 @@ class PersonaUpdateInquiryOperator(InquiryOperator):
 
     operation_id = "update-an-inquiry"
     private = ("fields", "note")
+    mappings = ("fields",)
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes.fields": "fields",
         "data.attributes.note": "note",

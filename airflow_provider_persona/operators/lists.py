@@ -12,8 +12,10 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.operators.call_checks import NotYetKnown, known
 from airflow_provider_persona.operators.named import NamedOperator, put
 from airflow_provider_persona.operators.private_templates import revealed
+from airflow_provider_persona.operators.rendered import read_back
 
 
 class ListKind(StrEnum):
@@ -104,6 +106,7 @@ class PersonaCreateListOperator(NamedOperator):
     :param allow_fuzzy_name_first: whether first names need to match nearly only; for lists of names.
     """
 
+    flags = ("allow_fuzzy_name_first",)
     in_body: ClassVar = {
         "data.attributes.name": "name",
         "data.attributes.allow-fuzzy-name-first": "allow_fuzzy_name_first",
@@ -132,7 +135,7 @@ class PersonaAddListItemOperator(NamedOperator):
     :param list_id: the list (`lst_…`).
     :param item: the item: a text (an address, a number, a country's code), or its attributes by Persona's names, as
         names (`name-first`, `name-last`), places (`latitude`, `longitude`, `radius-meters`) and faces (`face-photo`)
-        need it. Not kept by Airflow.
+        need it. A text that is a JSON object is read as attributes. Not kept by Airflow.
     """
 
     private = ("item",)
@@ -154,7 +157,20 @@ class PersonaAddListItemOperator(NamedOperator):
 
         :raises BadCallError: when a text is given where an item has several attributes.
         """
-        item, value = revealed(self.item), _CALLS[_kind(self.kind)].value
+        return self._with_list(revealed(self.item))
+
+    def known_body(self) -> Mapping[str, Any]:
+        """Return the item with its list, as far as the item is known.
+
+        :raises BadCallError: when a text stands in the Dag where an item has several attributes.
+        """
+        item = known(self.item)
+        return item if isinstance(item, NotYetKnown) else self._with_list(item)
+
+    def _with_list(self, item: Any) -> dict[str, Any]:
+        value = _CALLS[_kind(self.kind)].value
+        if isinstance(item, str) and isinstance(attributes := read_back(item), Mapping):
+            item = attributes
         if not isinstance(item, Mapping):
             if value is None:
                 raise BadCallError(f"an item of the kind {self.kind} has several attributes; give it as a mapping")

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.operations import BadCallError, operation
 from airflow_provider_persona.operators.answers import names_secret
+from airflow_provider_persona.operators.arguments import as_flag, as_names, as_number, as_object
+from airflow_provider_persona.operators.call_checks import NotYetKnown, check_call, known
 from airflow_provider_persona.operators.files import MAX_BYTES
 from airflow_provider_persona.operators.operation import Call, PersonaCallOperator
 from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 
+if TYPE_CHECKING:
+    from airflow.sdk.bases.operator import BaseOperatorMeta
+else:
+    BaseOperatorMeta = type(BaseOperator)  # wherever this version of Airflow keeps it
 
-class NamedOperator(PersonaCallOperator):
+
+class _CheckedWhenMade(BaseOperatorMeta):
+    """Lets each operator check its arguments once its last `__init__` is done.
+
+    One that Airflow makes of a mapped operator is not: it is made when its task runs, whose `execute` looks and fails
+    for good.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        is_of_mapped = bool(kwargs.get("_airflow_from_mapped"))
+        made = super().__call__(*args, **kwargs)
+        if not is_of_mapped:
+            made.check_arguments()
+        return made
+
+
+class NamedOperator(PersonaCallOperator, metaclass=_CheckedWhenMade):
     """Makes one call of an operation that the class names.
 
     A subclass takes its arguments by name, keeps each as an attribute of that name, and says where each goes. All of
     them become template fields, those that may hold personal data private ones. An argument that is None is left out.
+    What stands in the Dag is checked when the Dag is parsed.
     """
 
     operation_id: ClassVar[str]
@@ -31,6 +56,12 @@ class NamedOperator(PersonaCallOperator):
     """Arguments whose rendered values Airflow must not keep."""
     numbers: ClassVar[Sequence[str]] = ()
     """Arguments that are numbers, also where a template made a text of them."""
+    flags: ClassVar[Sequence[str]] = ()
+    """Arguments that are true or false, likewise."""
+    mappings: ClassVar[Sequence[str]] = ()
+    """Arguments that are mappings, likewise."""
+    name_lists: ClassVar[Sequence[str]] = ()
+    """Arguments that are lists of names, likewise."""
     also_templated: ClassVar[Sequence[str]] = ()
     """Arguments that go neither into the path nor, as they are, into the body."""
 
@@ -60,11 +91,51 @@ class NamedOperator(PersonaCallOperator):
 
     def body_values(self) -> dict[str, Any] | None:
         """Return the body, or None when none of its arguments is given."""
+        given = {argument: revealed(getattr(self, argument)) for argument in self.in_body.values()}
+        return self._body_of({argument: self.meant(argument, value) for argument, value in given.items()})
+
+    def meant(self, argument: str, value: Any) -> Any:
+        """Return what an argument's value means, None when it is not given.
+
+        :raises BadCallError: when it is not of the argument's kind.
+        """
+        for arguments, read in (
+            (self.numbers, as_number),
+            (self.flags, as_flag),
+            (self.mappings, as_object),
+            (self.name_lists, as_names),
+        ):
+            if argument in arguments:
+                return read(value, argument)
+        return value
+
+    def check_arguments(self) -> None:
+        """Check what stands in the Dag.
+
+        :raises BadCallError: when the call cannot be made, naming the operation and what is missing or wrong.
+        """
+        for call in self.known_calls():
+            check_call(call.operation_id, call.path, call.query, call.body)
+
+    def known_calls(self) -> Sequence[Call]:
+        """Return the call as far as it is known when the Dag is parsed."""
+        return [Call(self.called(), self.path_values(), body=self.known_body())]
+
+    def known_body(self) -> Mapping[str, Any] | None:
+        """Return the body as far as it is known when the Dag is parsed."""
+        given = {argument: known(getattr(self, argument)) for argument in self.in_body.values()}
+        return self._body_of(
+            {
+                argument: value if isinstance(value, NotYetKnown) else self.meant(argument, value)
+                for argument, value in given.items()
+            }
+        )
+
+    def _body_of(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         body: dict[str, Any] = {}
         for place, argument in self.in_body.items():
-            value = revealed(getattr(self, argument))
-            if value is not None:
-                put(body, place, as_number(value, argument) if argument in self.numbers else value)
+            if values[argument] is not None:
+                put(body, place, values[argument])
         return body or None
 
     def require_a_taker(self, *places: str) -> None:
@@ -119,29 +190,21 @@ class SecretOperator(NamedOperator):
 
 
 def put(body: dict[str, Any], place: str, value: Any) -> None:
-    """Put a value at a dotted place of a body; a mapping is merged into the one that is there."""
+    """Put a value at a dotted place of a body; a mapping is merged into the one that is there.
+
+    What is not yet known stays so, whatever is put into it.
+    """
     *above, last = place.split(".")
     holder = body
     for key in above:
         holder = holder.setdefault(key, {})
     there = holder.get(last)
     if isinstance(value, Mapping):
-        holder[last] = {**(there or {}), **value}
+        merged = {**(there or {}), **value}
+        is_known = not any(isinstance(each, NotYetKnown) for each in (there, value))
+        holder[last] = merged if is_known else NotYetKnown(merged)
     else:
         holder[last] = list(value) if isinstance(value, tuple | set | frozenset) else value
-
-
-def as_number(value: Any, name: str) -> Any:
-    """Return a number that a template may have rendered to text.
-
-    :raises BadCallError: when it is none.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value) if "." in value else int(value)
-    except ValueError:
-        raise BadCallError(f"{name} is a number, not a text") from None
 
 
 class RedactOperator(NamedOperator):
@@ -170,6 +233,15 @@ class PrintOperator(NamedOperator):
         super().__init__(**kwargs)
         self.output_path = output_path
         self.max_bytes = max_bytes
+
+    def check_arguments(self) -> None:
+        """Check what stands in the Dag, and that the file has a place.
+
+        :raises BadCallError: when it has none, or the call cannot be made.
+        """
+        super().check_arguments()
+        if known(self.output_path) in (None, ""):
+            raise BadCallError(f"{self.called()} answers with a file; give output_path")
 
 
 class TagOperator(NamedOperator):
@@ -203,17 +275,25 @@ class TagOperator(NamedOperator):
     def calls(self) -> Sequence[Call]:
         """Return the calls that the wanted tags take."""
         if self.tags is not None:
-            return [self._call(self.set_operation, _names(self.tags))]
-        removed = [self._call(self.remove_operation, name) for name in _names(self.remove_tags)]
-        return removed + [self._call(self.add_operation, name) for name in _names(self.add_tags)]
+            return [self._call(self.set_operation, self._names("tags"))]
+        removed = [self._call(self.remove_operation, name) for name in self._names("remove_tags")]
+        return removed + [self._call(self.add_operation, name) for name in self._names("add_tags")]
+
+    def known_calls(self) -> Sequence[Call]:
+        """Return a call of each kind that may be made."""
+        given = {"tags": self.tags, "add_tags": self.add_tags, "remove_tags": self.remove_tags}
+        for argument, value in given.items():
+            if not isinstance(known(value), NotYetKnown):
+                as_names(value, argument)
+        called = [self.set_operation] if self.tags is not None else [self.remove_operation, self.add_operation]
+        return [Call(each, self.path_values(), body=NotYetKnown()) for each in called]
+
+    def unchanged(self) -> Any:
+        """Return the object's id where the result is an id: it has no tag to get or lose."""
+        return next(iter(self.path_values().values())) if self.result == "id" else None
+
+    def _names(self, argument: str) -> list[str]:
+        return list(dict.fromkeys(as_names(getattr(self, argument), argument) or ()))
 
     def _call(self, called: str, names: str | list[str]) -> Call:
         return Call(called, self.path_values(), body={"meta": {"tag-name": names}})
-
-
-def _names(given: Any) -> list[str]:
-    if given is None:
-        return []
-    if isinstance(given, str) or not all(isinstance(name, str) and name for name in given):
-        raise BadCallError("tags are given as a list of names")
-    return list(dict.fromkeys(given))

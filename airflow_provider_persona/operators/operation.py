@@ -6,12 +6,12 @@ once they are rendered, and of the answer a task returns what its `result` names
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -26,8 +26,10 @@ from airflow_provider_persona.operators.answers import (
     secret_texts,
     take_secrets,
 )
+from airflow_provider_persona.operators.arguments import as_object
+from airflow_provider_persona.operators.call_checks import check_call
 from airflow_provider_persona.operators.files import MAX_BYTES
-from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
+from airflow_provider_persona.operators.private_templates import PathTemplate, PrivateTemplate, revealed
 from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
 
 if TYPE_CHECKING:
@@ -68,8 +70,9 @@ class PersonaCallOperator(BaseOperator):
 
     :param result: what goes to XCom: `id`; `attributes`; `none`; `body`, the whole answer, which may be personal data;
         a list of names like `["status", "fields.risk-score"]`, of attributes or from the answer's top
-        (`id`, `type`, `relationships.…`, `meta.…`); or a function, called with the object. Of a list of objects it is
-        a list of the same, and a function is called with the list. Secrets are in it only where the list names them.
+        (`id`, `type`, `relationships.…`, `meta.…`), which is where all names of an answer without an object are; or a
+        function, called with the object. Of a list of objects it is a list of the same, and a function is called with
+        the list. Secrets are in it only where the list names them.
     :param deliver: called with a mapping of the answer's secrets and `id` before the task ends, to put them where they
         belong. It may be called again, with the same, when the task is tried again.
     :param persona_conn_id: connection of type `persona`.
@@ -119,7 +122,12 @@ class PersonaCallOperator(BaseOperator):
                         answer = self._perform(hook, entry, request, call, context)
                 if not bound:
                     self.log.info("Nothing to do")
+                    answer = self.unchanged()
         return answer
+
+    def unchanged(self) -> Any:
+        """Return what goes to XCom when there is nothing to do."""
+        return None
 
     def hook(self) -> PersonaHook:
         """Return the hook to call with; override it for other attempts and delays, or another share of the limit."""
@@ -211,7 +219,7 @@ class PersonaCallOperator(BaseOperator):
 
         if not self.output_path:
             raise BadCallError(f"{entry.operation_id} answers with a file; give output_path")
-        name = request.path.removesuffix("/print").rpartition("/")[2]
+        name = unquote(request.path.removesuffix("/print").rpartition("/")[2])
         got = fetch_file(hook, request, self.output_path, max_bytes=self.max_bytes, name=name)
         self.log.info("%s %s: %s, %d bytes", entry.operation_id, about, got["uri"], got["size"])
         return got
@@ -220,9 +228,10 @@ class PersonaCallOperator(BaseOperator):
 class PersonaOperator(PersonaCallOperator):
     """Calls any operation of Persona's API.
 
-    The operation, the names of path parameters and the required body keys are checked when the Dag is parsed, where
+    The operation, the values of path parameters and the required body keys are checked when the Dag is parsed, where
     they stand in the Dag; what comes from other tasks or templates is checked when the task runs. What `query` and
-    `body` render to is not kept by Airflow, because it may hold personal data.
+    `body` render to is not kept by Airflow, because it may hold personal data; of `path`, ids are, and tokens and
+    names of files are not.
 
     Example: `PersonaOperator(task_id="unlock", operation_id="investigation-unlock-a-verification",
     path={"verification-id": "{{ params.verification }}"})`
@@ -240,6 +249,7 @@ class PersonaOperator(PersonaCallOperator):
     """
 
     template_fields: Sequence[str] = ("path", "query", "body", "output_path", *PersonaCallOperator.template_fields)
+    path = PathTemplate()
     query = PrivateTemplate()
     body = PrivateTemplate()
 
@@ -274,48 +284,8 @@ class PersonaOperator(PersonaCallOperator):
 
     def calls(self) -> Sequence[Call]:
         """Return the one call."""
-        path, query, body = (_as_mapping(getattr(self, name), name) for name in ("path", "query", "body"))
+        path, query, body = (as_object(revealed(getattr(self, name)), name) for name in ("path", "query", "body"))
         return [Call(self.operation_id, path, query, body)]
-
-
-class _NotYetKnown(dict[str, Any]):
-    """Stands for what another task or a template will give: it may turn out to hold anything."""
-
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002 - the parent's parameters
-        return self
-
-
-def check_call(operation_id: str, path: Any, query: Any, body: Any) -> None:
-    """Check a call as it stands in a Dag, where values may be templates or the results of other tasks.
-
-    :raises BadCallError: when the operation is unknown, or a path parameter, a body key or a query parameter is
-        missing that cannot come from elsewhere.
-    """
-    entry = operation(operation_id)
-    entry.check(
-        list(path) if isinstance(path, Mapping) else () if path is None else entry.path_parameters,
-        list(query) if isinstance(query, Mapping) else () if query is None else entry.required_query,
-        None if body is None else _known_part(body),
-    )
-
-
-def _known_part(given: Any) -> Any:
-    if isinstance(given, Mapping):
-        return {name: _known_part(value) for name, value in given.items()}
-    return None if given is None else _NotYetKnown()
-
-
-def _as_mapping(given: Any, name: str) -> Mapping[str, Any] | None:
-    """Return an argument as a mapping, also when a template rendered it to the text of a JSON object."""
-    value = revealed(given)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = ""
-    if value is not None and not isinstance(value, Mapping):
-        raise BadCallError(f"{name} is a mapping, or a template of a JSON object")
-    return value
 
 
 @contextmanager

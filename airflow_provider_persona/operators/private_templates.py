@@ -7,6 +7,7 @@ rendered, their value stands in a wrapper that Airflow can store no more of than
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -41,6 +42,24 @@ class PrivateTemplate:
         operator.__dict__[self._attribute] = value if is_argument or isinstance(value, Concealed) else Concealed(value)
 
 
+class PathTemplate(PrivateTemplate):
+    """A private template of a path's values that lets ids be seen; tokens and names of files are concealed."""
+
+    def __set__(self, operator: Any, value: Any) -> None:
+        is_rendered = self._attribute in operator.__dict__
+        if is_rendered and isinstance(value, Mapping):
+            value = {name: each if _is_open(name, each) else Concealed(each) for name, each in value.items()}
+            operator.__dict__[self._attribute] = value
+        else:
+            super().__set__(operator, value)
+
+
+def _is_open(name: Any, value: Any) -> bool:
+    return str(name).endswith("-id") or isinstance(value, Concealed)
+
+
 def revealed(value: Any) -> Any:
     """Return what a private template renders to, or the argument where nothing was rendered."""
+    if isinstance(value, dict) and any(isinstance(each, Concealed) for each in value.values()):
+        return {name: revealed(each) for name, each in value.items()}
     return value.value if isinstance(value, Concealed) else value

@@ -27,6 +27,7 @@ class PersonaCreateReportOperator(NamedOperator):
 
     operation_id = "create-a-report"
     private = ("query", "reference_id", "meta")
+    mappings = ("query", "meta")
     in_body: ClassVar = {
         "data.type": "report_type",
         "data.attributes.query": "query",

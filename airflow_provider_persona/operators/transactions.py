@@ -24,6 +24,8 @@ class PersonaCreateTransactionOperator(NamedOperator):
 
     operation_id = "create-a-transaction"
     private = ("reference_id", "fields")
+    mappings = ("fields",)
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes.transaction-type-id": "transaction_type_id",
         "data.attributes.reference-id": "reference_id",
@@ -76,6 +78,8 @@ class PersonaUpdateTransactionOperator(TransactionOperator):
 
     operation_id = "update-a-transaction"
     private = ("fields", "reference_id")
+    mappings = ("fields",)
+    name_lists = ("tags",)
     in_body: ClassVar = {
         "data.attributes.status": "status",
         "data.attributes.fields": "fields",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.operators.named import SecretOperator
 
 
@@ -17,10 +18,19 @@ class WebhookOperator(SecretOperator):
     """What the operators share that make a webhook's secret."""
 
     def secret_of(self, secrets: Mapping[str, Any]) -> str:
-        """Return the secret that does not expire: while it changes, a webhook has two."""
+        """Return the secret that does not expire: while it changes, a webhook has two.
+
+        :raises PersonaAnswerError: when there is none.
+        """
         listed = [each for each in secrets.get("secrets") or () if isinstance(each, Mapping)]
         lasting = [each.get("value") for each in listed if each.get("expires-at") is None]
-        return str(next(iter(lasting), secrets.get("secret")))
+        secret = next((each for each in [*lasting, secrets.get("secret")] if isinstance(each, str) and each), None)
+        if secret is None:
+            raise PersonaAnswerError(
+                f"the answer to {self.operation_id} holds no secret that lasts; look at the webhook in Persona",
+                operation_id=self.operation_id,
+            )
+        return secret
 
 
 class PersonaCreateWebhookOperator(WebhookOperator):
@@ -39,6 +49,8 @@ class PersonaCreateWebhookOperator(WebhookOperator):
 
     operation_id = "create-a-webhook"
     private = ("attributes",)  # custom headers for the receiver may be credentials
+    mappings = ("attributes",)
+    name_lists = ("enabled_events",)
     in_body: ClassVar = {
         "data.attributes": "attributes",
         "data.attributes.name": "name",

@@ -40,6 +40,7 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
     operation_id = "create-a-workflow-run"
     private = ("fields",)
     in_path: ClassVar = {"workflow-id": "workflow_id"}
+    mappings = ("fields",)
     in_body: ClassVar = {"data.attributes.fields": "fields"}
 
     def __init__(

@@ -680,7 +680,10 @@ def test_nothing_is_erased_without_a_word(operator):
 
 @pytest.mark.parametrize("item", ["Mallory", "1.5,2.5"])
 def test_an_item_with_several_attributes_is_no_text(persona_connection, item):
-    operator = lists.PersonaAddListItemOperator(task_id="x", kind="name", list_id="lst_name", item=item)
+    with pytest.raises(BadCallError, match="several attributes"):
+        lists.PersonaAddListItemOperator(task_id="x", kind="name", list_id="lst_name", item=item)
+    operator = lists.PersonaAddListItemOperator(task_id="x", kind="name", list_id="lst_name", item="{{ params.item }}")
+    operator.item = item  # what it renders to
     with pytest.raises(AirflowFailException, match="several attributes") as told:
         operator.execute({"ti": _ti()})
     assert item not in str(told.value)

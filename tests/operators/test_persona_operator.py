@@ -142,6 +142,7 @@ def test_every_operation_of_the_catalogue_can_be_put_into_a_dag(entry):
         for key in above:
             holder = holder.setdefault(key, {})
         holder.setdefault(last, "{{ params.x }}")
+    body |= dict.fromkeys(entry.nullable)
     operator = PersonaOperator(
         task_id="call",
         operation_id=entry.operation_id,

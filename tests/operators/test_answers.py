@@ -1,0 +1,110 @@
+"""What a task returns of answers without an object, and what Airflow keeps of a call's path."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.decorators.persona import PersonaDecoratedOperator
+from airflow_provider_persona.operators import accounts, webhooks
+from airflow_provider_persona.operators.operation import PersonaOperator
+from tests.operators.test_persona_operator import _ti
+
+RELAY = {"claim-type": "age", "encryption-key-pem": None}
+
+
+def _execute(operation_id, **arguments):
+    return PersonaOperator(task_id="call", operation_id=operation_id, **arguments).execute({"ti": _ti()})
+
+
+def test_names_are_looked_up_in_an_answer_without_an_object(persona_connection):
+    challenge = {"operation_id": "request-a-relay-challenge", "body": {"claim-type": "age"}}
+    assert _execute(**challenge, result=["challenge", "nothing"]) == {"challenge": "c2ltdWxhdGVk", "nothing": None}
+    assert _execute("create-a-relay", body=RELAY, result=["relay-token"]) == {"relay-token": "relay_sim000001"}
+
+
+@pytest.mark.parametrize("result", ["body", ["relay-secret"]])
+def test_secrets_of_such_an_answer_are_delivered_and_in_the_result_only_by_name(persona_connection, result):
+    taken = []
+    returned = _execute("create-a-relay", body=RELAY, result=result, deliver=taken.append)
+    assert taken[0]["relay-token"] == "relay_sim000001"
+    assert returned == ({} if result == "body" else {"relay-secret": "secret-of-relay_sim000001"})
+
+
+def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_connection, tmp_path):
+    from airflow.configuration import conf
+
+    relay, name = "relay_" + "sim000001", "Vogel" + "sang passport.png"
+    _execute("create-a-relay", body=RELAY, result="none")
+    _execute("retrieve-a-generic-document", path={"document-id": "doc_generic"}, result="none")
+    params = {"relay": [relay[:6], relay[6:]], "name": [name[:5], name[5:]], "case": ["case_", "sim000001"]}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with DAG("path", schedule=None, start_date=start, catchup=False, params=params) as dag:
+        for task_id, operation_id, path in (
+            ("claim", "generate-a-relay-claim", {"relay-token": "{{ params.relay | join }}"}),
+            ("fetch", "download-a-file", {"file-token": "file000001", "filename": "{{ params.name | join }}"}),
+            ("read", "retrieve-case", {"case-id": "{{ params.case | join }}"}),
+        ):
+            PersonaOperator(
+                task_id=task_id, operation_id=operation_id, path=path, result="none", output_path=f"{tmp_path}/"
+            )
+    run = run_dag(dag)
+    assert {task_id: str(run.get_task_instance(task_id).state) for task_id in dag.task_ids} == {
+        "claim": "success",
+        "fetch": "success",
+        "read": "success",
+    }
+    assert (tmp_path / name).exists()
+    with sqlite3.connect(conf.get("database", "sql_alchemy_conn").removeprefix("sqlite:///")) as db:
+        kept = "\n".join(str(row) for row in db.execute("SELECT rendered_fields FROM rendered_task_instance_fields"))
+    assert "case_sim000001" in kept
+    assert relay not in kept
+    assert "Vogel" + "sang" not in kept
+
+
+@pytest.mark.parametrize(
+    ("made", "word"),
+    [
+        ({"path": "inq_1"}, "path is a mapping"),
+        ({"path": {"inquiry-id": "inq_1"}, "query": ["a"]}, "query is a mapping"),
+        ({"path": {"inquiry-id": "inq_1"}, "body": "no JSON"}, "body is a mapping"),
+        ({"path": {"inquiry-id": "inq_1"}, "body": {"meta": {"comment": float("nan")}}}, "cannot be sent"),
+    ],
+)
+def test_a_function_that_returns_no_mappings_fails_for_good(persona_connection, made, word):
+    operator = PersonaDecoratedOperator(
+        task_id="call", operation_id="approve-an-inquiry", python_callable=lambda: made, op_args=[], op_kwargs={}
+    )
+    with pytest.raises(AirflowFailException, match=word):
+        operator.execute({"ti": _ti()})
+    assert persona_connection.requests() == []
+
+
+def test_a_function_may_return_json_text(persona_connection):
+    made = {"path": {"inquiry-id": "inq_sim000001"}, "body": json.dumps({"meta": {"comment": "seen"}})}
+    operator = PersonaDecoratedOperator(
+        task_id="call", operation_id="approve-an-inquiry", python_callable=lambda: made, op_args=[], op_kwargs={}
+    )
+    assert operator.execute({"ti": _ti()}) == "inq_sim000001"
+    assert persona_connection.object("inq_sim000001")["attributes"]["reviewer-comment"] == "seen"
+
+
+def test_no_tag_to_change_returns_the_id_and_asks_nothing(persona_connection):
+    arguments = {"task_id": "call", "account_id": "act_sim000001", "add_tags": []}
+    assert accounts.PersonaTagAccountOperator(**arguments).execute({"ti": _ti()}) == "act_sim000001"
+    assert accounts.PersonaTagAccountOperator(**arguments, result="none").execute({"ti": _ti()}) is None
+    assert persona_connection.requests() == []
+
+
+@pytest.mark.parametrize(
+    "secrets", [{"secrets": []}, {"secrets": [{"value": "old", "expires-at": "2030-01-01"}]}, {"secret": None}]
+)
+def test_no_secret_that_lasts_is_an_error_and_no_text(secrets):
+    rotate = webhooks.PersonaRotateWebhookSecretOperator(task_id="x", webhook_id="wbh_1", secret_variable="v")
+    with pytest.raises(PersonaAnswerError, match="holds no secret that lasts"):
+        rotate.secret_of(secrets)

@@ -1,0 +1,163 @@
+"""Mappings, lists, numbers and truth values that templates made a text of, sent as what they mean."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.operators import accounts, api_keys, case_actions, inquiries, lists
+from airflow_provider_persona.operators.arguments import as_flag, as_names, as_number, as_object
+from airflow_provider_persona.operators.operation import PersonaOperator
+from tests.operators.test_named_operators import NAMED
+
+FIELDS = {"name-first": "Ada", "vip": True, "score": None}
+
+
+@pytest.fixture
+def run(run_dag, persona_connection):
+    """Run one operator in a Dag, its templates rendered to text by Airflow; returns the object it made or changed."""
+
+    def run_operator(operator, params, **arguments):
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        with DAG("rendered", schedule=None, start_date=start, catchup=False, params=params) as dag:
+            operator(task_id="call", **arguments)
+        instance = run_dag(dag).get_task_instance("call")
+        assert str(instance.state) == "success"
+        return persona_connection.object(instance.xcom_pull(task_ids="call"))["attributes"]
+
+    return run_operator
+
+
+@pytest.mark.parametrize("template", ["{{ params.given }}", "{{ params.given | tojson }}"])
+def test_a_mapping_arrives_as_a_mapping(run, template):
+    made = run(
+        inquiries.PersonaCreateInquiryOperator,
+        {"given": {"name-first": "Ada"}},
+        inquiry_template_id="itmpl_kyc",
+        fields=template,
+    )
+    assert made["fields"]["name-first"]["value"] == "Ada"
+
+
+@pytest.mark.parametrize("template", ["{{ params.given }}", "{{ params.given | tojson }}"])
+def test_a_list_of_names_arrives_as_a_list(run, template):
+    given = {"given": ["a", "b"]}
+    made = run(accounts.PersonaCreateAccountOperator, given, reference_id="r", tags=template)
+    assert made["tags"] == ["a", "b"]
+    tagged = run(accounts.PersonaTagAccountOperator, given, account_id="act_sim000001", add_tags=template)
+    assert {"a", "b"} <= set(tagged["tags"])
+
+
+def test_permissions_of_a_key_arrive_as_a_list(run):
+    made = run(
+        api_keys.PersonaCreateApiKeyOperator,
+        {"given": ["case.read"]},
+        name="k",
+        permissions="{{ params.given }}",
+        deliver=lambda key: None,
+    )
+    assert made["permissions"] == ["case.read"]
+
+
+def test_objects_arrive_as_a_list(run_dag, persona_connection):
+    persona_connection.add_objects("inq_attach")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with DAG("rendered", schedule=None, start_date=start, catchup=False, params={"given": ["inq_attach"]}) as dag:
+        case_actions.PersonaAddCaseObjectsOperator(
+            task_id="call", case_id="case_sim000001", object_ids="{{ params.given }}"
+        )
+    assert str(run_dag(dag).get_task_instance("call").state) == "success"
+
+
+@pytest.mark.parametrize("template", ["{{ params.given }}", "{{ params.given | tojson }}", "fraud.example"])
+def test_an_item_of_a_list_is_a_text_or_an_object(run, template):
+    item = {"value": "fraud.example", "match-type": "domain"}
+    made = run(
+        lists.PersonaAddListItemOperator,
+        {"given": item},
+        kind="email-address",
+        list_id="lst_email_address",
+        item=template,
+    )
+    assert made["value"] == "fraud.example"
+    assert made["match-type"] == ("email_address" if template == "fraud.example" else "domain")
+
+
+def test_a_body_rendered_as_python_writes_it_arrives_too(run):
+    made = run(
+        PersonaOperator,
+        {"given": {"data": {"attributes": {"reference-id": "r-9"}}}},
+        operation_id="create-an-account",
+        body="{{ params.given }}",
+    )
+    assert made["reference-id"] == "r-9"
+
+
+@pytest.mark.parametrize("text", [json.dumps(FIELDS), repr(FIELDS), f"\n {FIELDS} "])
+def test_a_mapping_is_read_back(text):
+    assert as_object(text, "fields") == FIELDS
+    assert as_object(FIELDS, "fields") is FIELDS
+
+
+@pytest.mark.parametrize("given", [["a"], ("a",), {"a"}, "['a']", '["a"]', "('a',)"])
+def test_names_are_read_back(given):
+    assert as_names(given, "tags") == ["a"]
+
+
+@pytest.mark.parametrize("read", [as_flag, as_names, as_number, as_object])
+@pytest.mark.parametrize("nothing", [None, "", "None", " none "])
+def test_what_templates_make_of_nothing_is_not_given(read, nothing):
+    assert read(nothing, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("read", "given"),
+    [
+        (as_object, "Quittenbaum"),
+        (as_object, "['Quittenbaum']"),
+        (as_object, ["Quittenbaum"]),
+        (as_object, 7),
+        (as_names, "Quittenbaum"),
+        (as_names, "{'Quittenbaum': 1}"),
+        (as_names, {"Quittenbaum": 1}),
+        (as_names, ["Quittenbaum", None]),
+        (as_names, [""]),
+        (as_names, 7),
+        (as_number, "Quittenbaum"),
+        (as_flag, "Quittenbaum"),
+    ],
+)
+def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
+    with pytest.raises(BadCallError, match="the_argument") as told:
+        read(given, "the_argument")
+    assert "Quittenbaum" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["true", "True", "FALSE"])
+def test_truth_values_are_read_back(text):
+    assert as_flag(text, "x") is (text == text.capitalize() == "True" or text == "true")
+
+
+@pytest.mark.parametrize("operator", NAMED, ids=lambda each: each.__name__)
+def test_every_argument_has_the_kind_that_its_annotation_says(operator):
+    annotated = {
+        name: str(parameter.annotation)
+        for each in operator.__mro__
+        if each.__module__.startswith("airflow_provider_persona")
+        for name, parameter in inspect.signature(each.__init__).parameters.items()
+    }
+    kinds = {"Mapping[str, Any] | None": "mappings", "Mapping[str, Any]": "mappings", "bool | None": "flags"}
+    kinds |= {"Sequence[str]": "name_lists", "Sequence[str] | None": "name_lists"}
+    kinds |= {"int | str | None": "numbers", "int | str": "numbers", "float | str | None": "numbers"}
+    in_body = set(operator.in_body.values())
+    for name in in_body:
+        kind = kinds.get(annotated[name])
+        if kind is not None:
+            assert name in getattr(operator, kind), (name, kind)
+    declared = {*operator.mappings, *operator.name_lists, *operator.numbers, *operator.flags}
+    assert declared <= in_body
