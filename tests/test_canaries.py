@@ -220,10 +220,12 @@ def test_any_other_operation_keeps_none(run_dag, warehouse, persona, watch, tmp_
                 "data.attributes.email-address": "email",
                 "data.attributes.reference-id": "email",  # the second is refused: 409
             },
+            constants={"data.attributes.name-last": "{{ name() }}"},
             concurrency=1,
             ledger_table="ledger",
             ledger_conn_id="audit",
         )
+    dag.user_defined_macros = {"name": lambda: NAME}
     run = run_dag(dag)
     assert str(run.state) == "failed"
     counts = _counts(run, "create")

@@ -94,14 +94,14 @@ def labels(given: Iterable[str] | str | None) -> frozenset[str]:
                 given = ast.literal_eval(text)
             except (ValueError, SyntaxError):
                 raise _no_labels() from None
-        elif "," in text:
+        elif any(mark in text for mark in ",;\n"):
             raise _no_labels()
         else:
-            given = [given]
+            given = [text]
     found = list(given)
     if not all(isinstance(label, str) and label.strip() for label in found):
         raise _no_labels()
-    return frozenset(found)
+    return frozenset(label.strip() for label in found)
 
 
 def _no_labels() -> PersonaSettingsError:

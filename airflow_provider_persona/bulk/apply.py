@@ -15,8 +15,8 @@ from airflow_provider_persona.bulk.breaker import DEFAULT_RETRY_SHARE, CircuitBr
 from airflow_provider_persona.bulk.call_writer import CallWriter
 from airflow_provider_persona.bulk.case_writer import CaseWriter
 from airflow_provider_persona.bulk.checkpoint import Checkpoint, CheckpointKeeper, CheckpointStore
-from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.ledger import TAKEN_UP_AGAIN, AttemptEnd, LedgerWriter, read_ledger
+from airflow_provider_persona.bulk.limits import check_count
 from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan import Plan, Planned, PlanRow
 from airflow_provider_persona.bulk.report import FailureLimit, Progress, Report
@@ -56,8 +56,7 @@ class ApplyOptions:
     progress_every: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise BulkError(f"concurrency is at least 1, not {self.concurrency}")
+        check_count(self.concurrency, "concurrency", least=1)
         CircuitBreaker(self.max_retry_share)
 
 
@@ -156,6 +155,7 @@ class _Run:
         self._keeper = CheckpointKeeper(store, self._checkpoint, covers_rows=covers_rows)
 
     async def finish(self) -> Report:
+        self._begin()
         await self._ledger.open()
         try:
             if self._carried is not None:
@@ -164,12 +164,20 @@ class _Run:
         finally:
             self._ledger.release()
 
-    async def _settle_all(self) -> Report:
-        known = self._state.counts()
-        self._is_closed = self._state.complete and not self._plan.has_values and not known[RowOutcome.PLANNED]
+    def _begin(self) -> None:
+        """Take stock of what is left to do.
+
+        :raises PlanError: when it cannot be done any more, because the values that the rows need are gone.
+        """
+        known, has_values = self._state.counts(), self._plan.has_values
+        self._is_closed = self._state.complete and not has_values and not known[RowOutcome.PLANNED]
         left = frozenset() if self._is_closed else TAKEN_UP_AGAIN
         self._counts = Counter({outcome: n for outcome, n in known.items() if outcome not in left})
         self._resumed = self._counts.total()
+        if not has_values and self._resumed < self._plan.header.rows:
+            raise self._plan.values_are_gone()
+
+    async def _settle_all(self) -> Report:
         self._keys_were_old = self._are_keys_old()
         self._began = self._client.clock()
         used = self._client.usage
@@ -235,7 +243,7 @@ class _Run:
         if not is_due or end is AttemptEnd.STOPPED or not self._plan.has_values:
             return None
         try:
-            return await verify(self._plan, self._state.outcome, self._client)
+            return await verify(self._plan, self._state.was_touched, self._client)
         except PersonaError as error:
             self.on_progress(self._progress(f"the changed cases could not be read again: {error}"))
             return None

@@ -7,15 +7,15 @@ import math
 from contextlib import nullcontext
 
 from airflow_provider_persona.api.case_change import Step
-from airflow_provider_persona.api.errors import PersonaError, PersonaUnresolvedError
+from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaUnresolvedError
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.bulk.guards import Guards, drift
-from airflow_provider_persona.bulk.outcomes import RowOutcome
+from airflow_provider_persona.bulk.outcomes import OWN_DOING, RowOutcome
 from airflow_provider_persona.bulk.plan import Planned, PlanRow
-from airflow_provider_persona.bulk.row_work import OWN_DOING, STOPS_THE_RUN, RowContext, RowWork
+from airflow_provider_persona.bulk.row_work import STOPS_THE_RUN, RowContext, RowWork
 from airflow_provider_persona.client import AsyncPersonaClient, NotSent
 
 READ_GOOD_FOR = 1.0
@@ -193,7 +193,8 @@ class CaseWriter:
 
     async def _settle_error(self, work: RowWork, error: PersonaError) -> None:
         """Find out what became of a row whose last call failed or is unknown."""
-        if not isinstance(error, PersonaUnresolvedError):
+        has_unusable_answer = isinstance(error, PersonaAnswerError) and bool(work.exchanges)
+        if not (isinstance(error, PersonaUnresolvedError) or has_unusable_answer):
             work.become(RowOutcome.FAILED, str(error), error)
             return
         try:

@@ -51,6 +51,19 @@ class Checkpoint:
     progress: str = ""
     format: int = FORMAT
 
+    @property
+    def number(self) -> int:
+        """Number of the run's plan."""
+        return int(self.run.rpartition("/")[2])
+
+    def is_about(self, last: int) -> bool:
+        """Whether it tells of an unfinished plan, and none was begun since.
+
+        :param last: number of the last plan's folder, 0 when there is none. A planning that was cut off leaves such a
+            folder without a plan.
+        """
+        return self.end is None and self.number >= last
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)

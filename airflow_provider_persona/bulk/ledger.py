@@ -66,11 +66,17 @@ class LedgerState:
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
     _generations: dict[int, int] = field(default_factory=dict)
     _retryable: set[int] = field(default_factory=set)
+    _perhaps_done: set[int] = field(default_factory=set)
 
     @property
     def complete(self) -> bool:
         """Whether the last attempt came to the end of the plan."""
         return self.end in (AttemptEnd.COMPLETE, AttemptEnd.FAILED)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the plan was tried at all."""
+        return self.last_segment > 0
 
     @property
     def is_worth_another_attempt(self) -> bool:
@@ -95,6 +101,10 @@ class LedgerState:
     def outcome(self, row: int) -> RowOutcome | None:
         """Return what became of a row, or None when nothing is known of it."""
         return _OUTCOMES.get(self._outcomes[row]) if row < len(self._outcomes) else None
+
+    def was_touched(self, row: int) -> bool:
+        """Whether a row's object was changed by the run, or may have been by an attempt that broke off."""
+        return self.outcome(row) is RowOutcome.UPDATED or row in self._perhaps_done
 
     def next_generation(self, row: int) -> int:
         """Return the first generation of keys that no kept failure of the row can answer to."""
@@ -140,6 +150,7 @@ class LedgerState:
         self._make_room(result.row)
         self._outcomes[result.row] = _CODES[result.outcome]
         (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
+        (self._perhaps_done.add if result.may_be_own_doing else self._perhaps_done.discard)(result.row)
         if result.outcome in NOT_DONE:
             self._generations[result.row] = result.generation + 1
         self.last_at = result.at

@@ -27,6 +27,9 @@ class RowOutcome(StrEnum):
     """Dry run: it would have been sent."""
 
 
+OWN_DOING = "already so after an interruption; it may have been this run's own doing"
+"""Reason of `unchanged` where an attempt that broke off may have made it so."""
+
 NOT_DONE = frozenset({RowOutcome.FAILED, RowOutcome.UNRESOLVED})
 """The outcomes that count as failures, and that a later attempt takes up again."""
 
@@ -61,6 +64,11 @@ class RowResult:
     attempts: int = 0
     retryable: bool = False
     at: str = ""
+
+    @property
+    def may_be_own_doing(self) -> bool:
+        """Whether the run itself may have changed the object, although it was found as wished."""
+        return self.outcome is RowOutcome.UNCHANGED and self.reason == OWN_DOING
 
     def to_line(self, plan_hash: str) -> dict[str, Any]:
         """Return the ledger's line as plain data."""

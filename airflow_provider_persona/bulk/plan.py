@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from itertools import chain
+from typing import IO, Any
 
 from airflow_provider_persona.api.case_change import CaseChange
 from airflow_provider_persona.api.messages import canonical_json
@@ -29,6 +31,7 @@ PLAN_FILE = "plan.jsonl"
 VALUES_FILE = "values.jsonl"
 UNKNOWN_STATUS = "?"
 NO_STATUS = "(none)"
+UNCHANGED_WHEN_PLANNED = "already so when it was planned"
 
 
 class Planned(StrEnum):
@@ -164,6 +167,11 @@ class Plan:
         """Whether all that the rows need is there; values are deleted when the run has no more use for them."""
         return self.header.values_hash is None or (self.folder / VALUES_FILE).exists()
 
+    def values_are_gone(self) -> PlanError:
+        """Return the error for a plan that cannot be applied any more."""
+        path = shown(self.folder / VALUES_FILE)
+        return PlanError(f"{path} is gone, so the plan's custom fields, assignees or bodies are unknown; plan anew")
+
     def forget_values(self) -> None:
         """Delete what may hold personal data; the plan can then no longer be applied."""
         path = self.folder / VALUES_FILE
@@ -178,10 +186,9 @@ class Plan:
     def _values(self) -> Iterator[Mapping[str, Any]]:
         if self.header.values_hash is None:
             return
-        path = self.folder / VALUES_FILE
-        if not path.exists():
-            raise PlanError(f"{shown(path)} is gone, so the plan's custom fields and assignees are unknown; plan anew")
-        for line in read_lines(path):
+        if not self.has_values:
+            raise self.values_are_gone()
+        for line in read_lines(self.folder / VALUES_FILE):
             yield json.loads(line)
 
 
@@ -197,16 +204,19 @@ def write_plan(rows: Iterable[Wish | CallWish | InvalidRow], folder: StorePath, 
         return write_spooled(spool, folder, header)
 
 
-def write_spooled(spool: Spool, folder: StorePath, header: PlanHeader) -> Plan:
+def write_spooled(
+    spool: Spool, folder: StorePath, header: PlanHeader, check: Callable[[PlanHeader], None] = lambda _: None
+) -> Plan:
     """Write the plan for spooled rows, and for what was seen of their cases; it is there whole or not at all.
 
     :param spool: the rows.
     :param folder: an existing folder.
     :param header: who plans what; its counts and hashes are filled in.
+    :param check: called with the filled header before anything is written; what it raises, this raises.
     """
-    body, values = spool.folder / "body", spool.folder / "values"
     tally = _Tally()
-    with body.open("wb") as body_file, values.open("wb") as value_file:
+    # Files without a name: whatever happens, nothing of the rows is left behind.
+    with tempfile.TemporaryFile() as body_file, tempfile.TemporaryFile() as value_file:
         for row in spool.rows():
             planned, reason = intended(row, header.guards)
             line = _row_line(row, planned, reason)
@@ -214,11 +224,17 @@ def write_spooled(spool: Spool, folder: StorePath, header: PlanHeader) -> Plan:
             body_file.write(line + b"\n")
             if row.values is not None and row.problem is None:
                 value_file.write(row.values.encode() + b"\n")
-    filled = tally.fill(replace(header, repeats=spool.repeats, content_hash=spool.content_hash()))
-    if filled.values_hash is not None:
-        write_whole(folder / VALUES_FILE, read_lines(values))
-    write_whole(folder / PLAN_FILE, _chain(canonical_json(asdict(filled)), read_lines(body)))
+        filled = tally.fill(replace(header, repeats=spool.repeats, content_hash=spool.content_hash()))
+        check(filled)
+        if filled.values_hash is not None:
+            write_whole(folder / VALUES_FILE, _lines_of(value_file))
+        write_whole(folder / PLAN_FILE, chain([canonical_json(asdict(filled))], _lines_of(body_file)))
     return Plan(folder, filled)
+
+
+def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    return (line.rstrip(b"\n") for line in file)
 
 
 def read_plan(folder: StorePath) -> Plan | None:
@@ -258,7 +274,9 @@ def intended(row: SpooledRow, guards: Guards) -> tuple[Planned, str]:
     if row.seen is None:
         return Planned.CHANGE, ""
     if row.seen.is_so:
-        return Planned.UNCHANGED, ""
+        return Planned.UNCHANGED, UNCHANGED_WHEN_PLANNED
+    if row.seen.status is None:
+        return Planned.CHANGE, ""  # perhaps no such case: what Persona says to the write will tell why
     expected = json.loads(row.wish).get("expected_status")
     objection = guards.objection(row.seen.status, expected)
     return (Planned.CHANGE, "") if objection is None else (Planned.SKIPPED_GUARD, objection)
@@ -305,11 +323,6 @@ def transition_of(row: SpooledRow) -> str | None:
 
 def _hash(header: PlanHeader, body_hash: str) -> str:
     return hashlib.sha256(canonical_json([asdict(replace(header, hash="")), body_hash])).hexdigest()
-
-
-def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 _ROW_START = b'{"row":'

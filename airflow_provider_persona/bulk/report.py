@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.limits import check_count_or_share, is_exceeded
 from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome
 
 
@@ -21,14 +21,11 @@ class FailureLimit:
     allowed: int | float = 0
 
     def __post_init__(self) -> None:
-        is_share = isinstance(self.allowed, float)
-        if not self.allowed >= 0 or (is_share and self.allowed > 1):
-            raise BulkError(f"max_failures is a number of rows or a share from 0.0 to 1.0, not {self.allowed}")
+        check_count_or_share(self.allowed, "max_failures")
 
     def is_exceeded_by(self, failures: int, rows: int) -> bool:
         """Whether so many failures among so many rows are too many."""
-        most = self.allowed * rows if isinstance(self.allowed, float) else self.allowed
-        return failures > most
+        return is_exceeded(self.allowed, failures, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,17 @@ def wishes_to_revert(plan: Plan) -> Iterator[Wish | InvalidRow]:
     state = read_ledger(plan.folder, plan.header.hash)
     if not state.last_segment:
         raise PlanError(f"there is no ledger beside {plan.uri}, so nothing is known to have been changed")
+    unresolved: dict[int, str | None] = {}
     for result in read_results(plan.folder, plan.header.hash):
-        # A row that was updated is never taken up again, so it has one such line.
+        # A row that was updated, or found to be so, is never taken up again, so it has one such line.
         if result.outcome is RowOutcome.UPDATED:
             yield _wish_back(result)
+        elif result.may_be_own_doing:
+            yield InvalidRow(result.object_id, "an attempt that was cut off may have changed it; look who did")
+        elif result.outcome is RowOutcome.UNRESOLVED and state.outcome(result.row) is RowOutcome.UNRESOLVED:
+            unresolved[result.row] = result.object_id
+    for object_id in unresolved.values():
+        yield InvalidRow(object_id, "whether it was changed is unknown: the run left it unresolved")
     for _ in range(state.carried[RowOutcome.UPDATED]):
         yield InvalidRow(None, "it was changed by an attempt whose ledger is lost")
 

@@ -18,8 +18,6 @@ from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan import PlanRow
 
-OWN_DOING = "already so after an interruption; it may have been this run's own doing"
-
 STOPS_THE_RUN = (
     PersonaAuthenticationError,
     PersonaPermissionError,

@@ -20,6 +20,7 @@ from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 _LISTS = ("tags", "add_tags", "remove_tags", "add_objects", "remove_objects")
 _PARTS = ("status", "assignee", "case_queue_id", "sla_expires_in", "fields", *_LISTS)
 _KNOWN = ("case_id", "expected_status", *_PARTS)
+_LARGEST_EXPONENT = 308  # of the numbers that JSON carries everywhere
 PRIVATE_PARTS = ("fields", "assignee")
 """Parts of a change that may hold personal data; they never stand in the plan itself."""
 
@@ -100,10 +101,15 @@ class ColumnMapping:
         if unknown:
             raise BulkError(f"mapping knows no {', '.join(unknown)}; it knows {', '.join(_KNOWN)}")
         by_field = given.pop("fields") if isinstance(given.get("fields"), Mapping) else {}
+        if not all(isinstance(column, str) for column in columns):
+            raise BulkError("the names of a row's columns are texts")
         by_our_name = {column.lower(): column for column in columns}  # many databases write names in capitals
         wanted = {name: by_our_name[name] for name in _KNOWN if name in by_our_name} | given
         if "case_id" not in wanted:
             raise MissingColumnError(_lacks(["case_id"], columns))
+        doubled = sorted(name for name in set(wanted) - set(given) if _times(name, columns) > 1)
+        if doubled:
+            raise BulkError(f"the rows have more than one column {', '.join(doubled)}, whatever its capitals; name one")
         named = {*wanted.values(), *by_field.values()}
         missing = sorted(named - set(columns))
         if missing:
@@ -141,6 +147,8 @@ class ColumnMapping:
         expected: str | None = self._optional(row, "expected_status")
         if expected is not None and not is_text(expected):
             raise RowError("expected_status is not text")
+        if expected is not None and not expected.strip():
+            raise RowError("expected_status is blank; NULL stands for none")
         return expected
 
     def _optional(self, row: Mapping[str, Any], name: str) -> Any:
@@ -155,11 +163,15 @@ class ColumnMapping:
                 raise RowError("no status")
             change["status"] = status
         for name in ("assignee", "case_queue_id", "sla_expires_in"):
-            if (value := self._optional(row, name)) is not None:
+            value = self._optional(row, name)
+            if isinstance(value, bool):
+                raise RowError(f"{name} is true or false")
+            # Blank text stands for NULL in many exports.
+            if value is not None and not (isinstance(value, str) and not value.strip()):
                 change[name] = value
         for name in _LISTS:
             value = self._optional(row, name)
-            # Blank text stands for NULL in many exports; whoever wants no tags at all says so with an empty list, `[]`.
+            # As above; whoever wants no tags at all says so with an empty list, `[]`.
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 change[name] = _list_of(value, name)
         fields = _object_of(self._optional(row, "fields"))
@@ -182,6 +194,10 @@ def _refuse_misspelt(unused: list[str], extra: set[str]) -> None:
             raise MissingColumnError(f"the rows have a column {column}; is it {name}? Rename it, or leave it out")
 
 
+def _times(name: str, columns: list[str]) -> int:
+    return [column.lower() for column in columns].count(name)
+
+
 def _lacks(missing: list[str], found: list[str]) -> str:
     return f"the rows have no column {', '.join(missing)}; their columns are {', '.join(found) or '(none)'}"
 
@@ -194,7 +210,7 @@ def _list_of(value: Any, name: str) -> tuple[str, ...]:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple | set | frozenset) or not all(map(is_text, value)):
         raise RowError(f"{name} is no list of texts")
-    return tuple(value)
+    return tuple(sorted(value) if isinstance(value, set | frozenset) else value)
 
 
 def _object_of(value: Any) -> dict[str, Any]:
@@ -226,8 +242,8 @@ def json_value(value: Any) -> Any:
     :raises RowError: when it cannot.
     """
     if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise RowError("a field is not a finite number")
+        if not value.is_finite() or value.adjusted() > _LARGEST_EXPONENT:
+            raise RowError("a field is not a finite number, or one too large to be written down")
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()

@@ -14,7 +14,7 @@ from airflow_provider_persona.bulk.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError
 from airflow_provider_persona.bulk.ledger import read_ledger
-from airflow_provider_persona.bulk.plan import PLAN_FILE, Plan, PlanHeader, read_plan, write_spooled
+from airflow_provider_persona.bulk.plan import Plan, PlanHeader, read_plan, write_spooled
 from airflow_provider_persona.bulk.report import Report
 from airflow_provider_persona.bulk.rows import ColumnMapping, InvalidRow, Wish
 from airflow_provider_persona.bulk.segments import SegmentedLog
@@ -30,7 +30,16 @@ _LONGEST_NAME = 120
 
 def fingerprint(*parts: Any) -> str:
     """Return a short hash of what rows come from, to tell a plan of the same source from another's."""
-    return hashlib.sha256(canonical_json([str(part) for part in parts])).hexdigest()[:16]
+    return hashlib.sha256(canonical_json([str(_in_order(part)) for part in parts])).hexdigest()[:16]
+
+
+def _in_order(part: Any) -> Any:
+    """Return a value whose text is the same in every process: sets have no order of their own."""
+    if isinstance(part, set | frozenset):
+        return sorted(map(str, part))
+    if isinstance(part, Mapping):
+        return {key: _in_order(value) for key, value in part.items()}
+    return [_in_order(one) for one in part] if isinstance(part, list | tuple) else part
 
 
 def wishes_of(
@@ -134,10 +143,10 @@ def resume_or_draft(
         check_environment(found, header.environment)
         log.info("Going on with the plan of an earlier attempt, %s", found.uri)
         return found
-    carried = checkpoint if found is None and not last and checkpoint is not None and checkpoint.end is None else None
+    carried = checkpoint if found is None and checkpoint is not None and checkpoint.is_about(last) else None
     number = last + 1 if found is not None else max(last, 1)
     if carried is not None:
-        number = int(carried.run.rpartition("/")[2])
+        number = carried.number
         header = replace(header, created_at=carried.created_at)
         log.info(
             "The folder of an earlier attempt is gone; %d rows are known to be settled", sum(carried.counts.values())
@@ -176,7 +185,7 @@ def _draft(
 
 
 async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOptions) -> Plan:
-    """Look at the live cases as far as wanted, hold the plan against its thresholds, and write it.
+    """Look at the live cases as far as wanted, hold the plan against its thresholds, write it, and close the draft.
 
     :raises ThresholdError: when it exceeds one.
     :raises PersonaError: when the cases had to be looked at and could not.
@@ -185,15 +194,12 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     if options.looks_while_planning:
         await _compare(draft, client, options, notes)
     header = replace(draft.header, environment=draft.header.environment or client.environment.seen)
-    plan = write_spooled(draft.spool, draft.folder, header)
     try:
-        options.thresholds.check(plan.header)
-    except BulkError:
-        (plan.folder / PLAN_FILE).unlink()  # or else the next attempt would take it up
-        plan.forget_values()
-        raise
+        # Held against the thresholds before it is there: a plan that is there is taken up by the next attempt.
+        plan = write_spooled(draft.spool, draft.folder, header, options.thresholds.check)
     finally:
         notes.delete()
+        draft.close()  # it holds what may be personal data, and applying may take hours
     if draft.superseded is not None:
         draft.superseded.forget_values()  # nothing will ever take it up again
     return plan
@@ -211,6 +217,15 @@ async def _compare(draft: Draft, client: AsyncPersonaClient, options: PlanOption
         found.reads,
         found.right,
     )
+
+
+def check_thresholds_anew(plan: Plan, thresholds: Thresholds) -> None:
+    """Hold a plan of an earlier attempt against the thresholds of now, as long as nothing of it was tried.
+
+    :raises ThresholdError: when it exceeds one.
+    """
+    if not read_ledger(plan.folder, plan.header.hash).has_begun:
+        thresholds.check(plan.header)
 
 
 def check_environment(plan: Plan, environment: str | None) -> None:

@@ -103,8 +103,17 @@ class SegmentWriter:
             raise cannot_write(self._log.folder, error) from error
 
     async def put(self, line: Mapping[str, Any]) -> None:
-        """Put a line down; when this returns, it outlives the process."""
+        """Put a line down; when this returns, it outlives the process.
+
+        :raises StoreError: when it cannot be put down.
+        """
         raw = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            await self._put(raw)
+        except Exception as error:  # fsspec's stores raise what their libraries raise
+            raise cannot_write(self._log.folder, error) from error
+
+    async def _put(self, raw: bytes) -> None:
         if self._file is not None:
             self._file.write(raw + b"\n")
             self._file.flush()

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from airflow_provider_persona.api.messages import canonical_json
@@ -81,17 +79,15 @@ class SpooledRow:
 
 
 class Spool:
-    """A temporary file of rows.
+    """A temporary file of rows, without a name, so that not even a killed process leaves it behind.
 
-    :param folder: where it may stand; by default the system's folder for such files.
     :param one_wish_each: what an object is called of which two rows must not wish different things; None where
         they may.
     """
 
-    def __init__(self, folder: Path | None = None, *, one_wish_each: str | None = "case") -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="persona-plan-", dir=folder)
+    def __init__(self, *, one_wish_each: str | None = "case") -> None:
         self._one_wish_each = one_wish_each
-        self._db = sqlite3.connect(self.folder / "rows.sqlite")
+        self._db = sqlite3.connect("")  # a file of SQLite's own in the system's folder for such, deleted as it is made
         self._db.executescript(_TABLES)
         self.repeats = 0
         self.parts: set[str] = set()
@@ -102,15 +98,9 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def folder(self) -> Path:
-        """A private folder that is removed when the spool is closed."""
-        return Path(self._folder.name)
-
     def close(self) -> None:
         """Remove the file."""
         self._db.close()
-        self._folder.cleanup()
 
     def fill(self, rows: Iterable[Written | InvalidRow]) -> None:
         """Take in all rows, collapse exact repeats, and mark rows that contradict one another as invalid."""

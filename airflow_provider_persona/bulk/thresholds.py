@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_persona.bulk.errors import BulkError, ThresholdError
+from airflow_provider_persona.bulk.limits import check_count, check_count_or_share, check_share, is_exceeded
 from airflow_provider_persona.bulk.plan import UNKNOWN_STATUS, PlanHeader, Planned
 
 ANY = "*"
@@ -28,14 +30,12 @@ class Thresholds:
     forbid_transitions: frozenset[tuple[str, str]] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.max_changes is not None and (isinstance(self.max_changes, float) or self.max_changes < 0):
-            raise BulkError(f"max_changes is a number of rows, 0 or more, not {self.max_changes}")
-        if self.max_change_ratio is not None and not 0 <= self.max_change_ratio <= 1:
-            raise BulkError(f"max_change_ratio is a share from 0.0 to 1.0, not {self.max_change_ratio}")
+        if self.max_changes is not None:
+            check_count(self.max_changes, "max_changes")
+        if self.max_change_ratio is not None:
+            check_share(self.max_change_ratio, "max_change_ratio")
         if self.max_invalid is not None:
-            is_share = isinstance(self.max_invalid, float)
-            if not self.max_invalid >= 0 or (is_share and self.max_invalid > 1):
-                raise BulkError(f"max_invalid is a number of rows or a share from 0.0 to 1.0, not {self.max_invalid}")
+            check_count_or_share(self.max_invalid, "max_invalid")
 
     @property
     def needs_states(self) -> bool:
@@ -64,10 +64,8 @@ class Thresholds:
                 f"{changes} of {valid} valid rows ({share:.1%}) would be changed, max_change_ratio is "
                 f"{self.max_change_ratio}"
             )
-        if self.max_invalid is not None:
-            most = self.max_invalid * header.rows if isinstance(self.max_invalid, float) else self.max_invalid
-            if invalid > most:
-                yield f"{invalid} of {header.rows} rows are invalid, max_invalid is {self.max_invalid}"
+        if self.max_invalid is not None and is_exceeded(self.max_invalid, invalid, header.rows):
+            yield f"{invalid} of {header.rows} rows are invalid, max_invalid is {self.max_invalid}"
 
     def _forbidden(self, header: PlanHeader) -> Iterable[str]:
         for transition, count in header.transitions.items():
@@ -83,16 +81,30 @@ class Thresholds:
 def transitions(given: Iterable[object] | Mapping[str, object] | str | None) -> frozenset[tuple[str, str]]:
     """Return the transitions that an argument names.
 
-    :param given: `"Approved -> Declined"`, several of such, pairs, or a mapping from a status to one or several.
+    :param given: `"Approved -> Declined"`, several of such, pairs, or a mapping from a status to one or several; also
+        as the text that a template makes of these.
     :raises BulkError: when it names none.
     """
+    if isinstance(given, str):
+        given = _read_back(given)
     if given is None:
         return frozenset()
-    if isinstance(given, str):
-        given = [given]
     if isinstance(given, Mapping):
         given = [(before, after) for before, several in given.items() for after in _several(several)]
     return frozenset(_pair(one) for one in given)
+
+
+def _read_back(text: str) -> Iterable[object] | Mapping[str, object] | None:
+    """Return what a text stands for: nothing, one transition, or what a template made a text of."""
+    if text.strip().lower() in ("", "none"):
+        return None
+    if not text.strip().startswith(("[", "(", "{")):
+        return [text]
+    try:
+        found: Iterable[object] | Mapping[str, object] = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        raise _no_transitions() from None
+    return found
 
 
 def _several(value: object) -> list[object]:
@@ -102,5 +114,9 @@ def _several(value: object) -> list[object]:
 def _pair(one: object) -> tuple[str, str]:
     parts = [part.strip() for part in one.split("->")] if isinstance(one, str) else list(_several(one))
     if len(parts) != 2 or not all(isinstance(part, str) and part for part in parts):
-        raise BulkError("forbid_transitions are given like 'Approved -> Declined', or as pairs of statuses")
+        raise _no_transitions()
     return str(parts[0]), str(parts[1])
+
+
+def _no_transitions() -> BulkError:
+    return BulkError("forbid_transitions are given like 'Approved -> Declined', or as pairs of statuses")

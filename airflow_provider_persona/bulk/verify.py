@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.bulk.compare import CompareMode, Comparer
-from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import Plan
 from airflow_provider_persona.bulk.rows import Wish
 from airflow_provider_persona.bulk.spool import Spool, SpooledRow
@@ -31,34 +30,35 @@ class Verification:
     differences: int
 
 
-async def verify(
-    plan: Plan, outcome_of: Callable[[int], RowOutcome | None], client: AsyncPersonaClient
-) -> Verification:
+async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPersonaClient) -> Verification:
     """Read the cases that a run changed, and write down beside the plan which are not as wished.
 
     A difference need not be a fault: somebody may have changed the case since.
 
     :param plan: the plan, with its values.
-    :param outcome_of: what became of a row.
+    :param was_touched: tells whether the run changed, or may have changed, a row's case.
     :param client: the client to call with.
     :raises PersonaError: when the cases cannot be read.
     """
     with Spool() as spool:
-        spool.fill_numbered(_changed(plan, outcome_of))
+        spool.fill_numbered(_touched(plan, was_touched))
         touched = spool.valid_rows()
         mode = CompareMode.GET if touched <= _FEW else CompareMode.AUTO
         # Reading pages pays as long as each shows more than one of the cases; the rest is read one by one.
         comparer = Comparer(spool, client, mode, needs_states=True, cost_of_blind=10 * touched, is_so=_is_as_left)
         await comparer.run()
         differing = list(_differing(spool))
+    file = plan.folder / DIFFERENCES_FILE
     if differing:
-        write_whole(plan.folder / DIFFERENCES_FILE, differing)
+        write_whole(file, differing)
+    elif file.exists():
+        file.unlink()  # an earlier attempt's
     return Verification(touched, len(differing))
 
 
-def _changed(plan: Plan, outcome_of: Callable[[int], RowOutcome | None]) -> Iterator[tuple[int, Wish]]:
+def _touched(plan: Plan, was_touched: Callable[[int], bool]) -> Iterator[tuple[int, Wish]]:
     for row in plan.rows():
-        if isinstance(row.wish, Wish) and outcome_of(row.number) is RowOutcome.UPDATED:
+        if isinstance(row.wish, Wish) and was_touched(row.number):
             yield row.number, row.wish
 
 

@@ -313,6 +313,8 @@ class AsyncPersonaClient:
             },
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # It would send a GET or DELETE again by itself, past the budget, the breaker and the count of requests.
+        self._session._retry_connection = False  # noqa: SLF001 - there is no public way
         return self._session
 
 

@@ -108,13 +108,16 @@ class OneStepBulkOperator(ApplyingOperator):
         options: ApplyOptions,
         checkpoints: TaskStateCheckpoints | None,
     ) -> Report:
-        from airflow_provider_persona.bulk.run import Draft, complete
+        from airflow_provider_persona.bulk.run import Draft, check_thresholds_anew, complete
 
         async with hook.async_client(connections=self.concurrency) as client:
-            is_draft = isinstance(found, Draft)
-            plan = await complete(found, client, planning) if isinstance(found, Draft) else found
+            is_draft, carried = isinstance(found, Draft), None
+            if isinstance(found, Draft):
+                plan, carried = await complete(found, client, planning), found.carried
+            else:
+                plan = found
+                check_thresholds_anew(plan, planning.thresholds)
             self.log_plan(plan)
-            carried = found.carried if isinstance(found, Draft) else None
             report = await self.apply(plan, client, options, checkpoints, carried)
             if options.dry_run and is_draft:
                 plan.forget_values()  # this task is the only one that could have applied it
@@ -150,6 +153,7 @@ class BulkCaseUpdateOperator(OneStepBulkOperator):
         "max_changes",
         "max_change_ratio",
         "max_invalid",
+        "forbid_transitions",
         *ApplyingOperator.template_fields,
     )
 

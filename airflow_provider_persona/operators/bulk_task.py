@@ -46,6 +46,8 @@ class PlanKeepingOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+            raise ValueError(f"concurrency is a number of requests, 1 or more, not {concurrency!r}")
         self.state_path = state_path
         self.reserve = reserve
         self.concurrency = concurrency
@@ -64,7 +66,7 @@ class PlanKeepingOperator(BaseOperator):
         from airflow_provider_persona.bulk.run import run_folder
         from airflow_provider_persona.state_root import state_root
 
-        return run_folder(state_root(self.state_path), self.run_parts(context))
+        return run_folder(state_root(self.state_path if is_given(self.state_path) else None), self.run_parts(context))
 
     def is_retry(self, context: Context) -> bool:
         """Whether an earlier try of this task did not succeed; one that was cleared begins its tries anew."""
@@ -150,7 +152,7 @@ class ApplyingOperator(PlanKeepingOperator):
             concurrency=self.concurrency,
             max_failures=FailureLimit(as_number(self.max_failures, "max_failures") or 0),
             max_retry_share=self.max_retry_share,
-            verify=self.verify,
+            verify=as_bool(self.verify, "verify"),
             progress_every=self.progress_every,
         )
 

@@ -137,6 +137,7 @@ class PersonaPlanCaseUpdatesOperator(_PlanningOperator):
         "max_changes",
         "max_change_ratio",
         "max_invalid",
+        "forbid_transitions",
         *PlanKeepingOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
@@ -280,6 +281,7 @@ class PersonaRevertPlanOperator(_PlanningOperator):
         "max_changes",
         "max_change_ratio",
         "max_invalid",
+        "forbid_transitions",
         *PlanKeepingOperator.template_fields,
     )
 

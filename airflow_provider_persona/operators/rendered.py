@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -48,17 +49,22 @@ def as_number(value: float | str | None, argument: str) -> int | float | None:
         raise BulkError(f"{argument} is a number, or a share like 0.01, not {value!r}") from None
 
 
+def read_back(text: str) -> Any:
+    """Return the value that a template made a text of, by itself or by `tojson`; None when it is no such text."""
+    for reader in (ast.literal_eval, json.loads):
+        try:
+            return reader(text.strip())
+        except (ValueError, SyntaxError, RecursionError):
+            continue
+    return None
+
+
 def as_mapping(value: Mapping[str, Any] | str, argument: str) -> Mapping[str, Any]:
     """Return the mapping that an argument is, or that a template made a text of.
 
     :raises BulkError: when it is none.
     """
-    found: Any = value
-    if isinstance(value, str):
-        try:
-            found = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            found = None
+    found = read_back(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping):
         from airflow_provider_persona.bulk.errors import BulkError
 

@@ -141,6 +141,8 @@ class SimulatorApp:
         exchange.logged.status = reply.status
         if kind is FaultKind.MALFORMED:
             await _send(send, Reply(reply.status, reply.body[:-2] + b',"', reply.headers))
+        elif kind is FaultKind.HOLLOW:
+            await _send(send, Reply(reply.status, b"{}", reply.headers))
         elif kind is FaultKind.SLOW and exchange.fault is not None:
             await _dribble(send, reply, exchange.fault.seconds)
         else:

@@ -50,6 +50,8 @@ class FaultKind(StrEnum):
     """The connection closes in the middle of the good answer."""
     MALFORMED = "malformed"
     """The good status with broken JSON, though the kept answer is good."""
+    HOLLOW = "hollow"
+    """The good status with a JSON object that holds nothing, though the kept answer is good."""
 
 
 OUTSIDE: Final = frozenset(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.operators.bulk import BulkCaseUpdateOperator, OneStepBulkOperator
+from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.operators.row_sources import QueriedRows
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class SqlToPersonaOperator(QueriedRows, OneStepBulkOperator):
     :param operation_id: the operation, for example `create-an-email-address-list-item`; one that writes.
     :param path: from path parameters to columns, like `{"account-id": "account_id"}`.
     :param body: from body keys, dotted, to columns, like `{"meta.tag-name": "tag"}`. A column that is NULL is left out.
-    :param constants: path parameters and dotted body keys that are the same for every row. A template.
+    :param constants: path parameters and dotted body keys that are the same for every row. What it renders to is not
+        kept by Airflow.
     :param sql: one query, or the name of a `.sql` file.
     :param sql_conn_id: connection of any database that Airflow has a DB-API hook for.
     :param parameters: parameters of the query, in the driver's style.
@@ -85,7 +87,8 @@ class SqlToPersonaOperator(QueriedRows, OneStepBulkOperator):
         *OneStepBulkOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json", "constants": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    constants = PrivateTemplate()
 
     def __init__(
         self,
@@ -133,7 +136,7 @@ class SqlToPersonaOperator(QueriedRows, OneStepBulkOperator):
         self._mapping()  # what cannot be called fails before the query is run
         return PlanHeader(
             run=run,
-            source=fingerprint(*self.source_parts(), self.operation_id, self.path, self.body, self.constants),
+            source=fingerprint(*self.source_parts(), self.operation_id, self.path, self.body, revealed(self.constants)),
             environment=hook.settings.expected_environment_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             operation_id=self.operation_id,
@@ -149,4 +152,4 @@ class SqlToPersonaOperator(QueriedRows, OneStepBulkOperator):
     def _mapping(self) -> CallMapping:
         from airflow_provider_persona.bulk.calls import CallMapping
 
-        return CallMapping(self.operation_id, self.path or {}, self.body or {}, self.constants or {})
+        return CallMapping(self.operation_id, self.path or {}, self.body or {}, revealed(self.constants) or {})

@@ -232,13 +232,15 @@ def test_verdicts_on_numbers_of_cases(goal, seen, verdict, enough):
         ("ready", {"ready"}),
         (["ready", "errored"], {"ready", "errored"}),
         ("['ready', 'errored']", {"ready", "errored"}),
+        (" ready\n", {"ready"}),
+        (["ready ", "errored"], {"ready", "errored"}),
     ],
 )
 def test_statuses_as_arguments_and_templates_give_them(given, found):
     assert labels(given) == found
 
 
-@pytest.mark.parametrize("given", ["", " ", "ready, errored", "[ready", [1], [""]])
+@pytest.mark.parametrize("given", ["", " ", "ready, errored", "ready;errored", "ready\nerrored", "[ready", [1], [""]])
 def test_statuses_that_lost_their_form_are_refused(given):
     with pytest.raises(PersonaSettingsError):
         labels(given)

@@ -108,6 +108,15 @@ def test_a_passing_trouble_costs_time_only(persona: SimulatorServer, tmp_path: P
     assert_each_changed_once(persona, rows)
 
 
+def test_an_answer_that_shows_nothing_is_followed_by_a_look(persona: SimulatorServer, tmp_path: Path) -> None:
+    rows = decisions(persona, 2)
+    persona.script_fault(FaultKind.HOLLOW, operation=SET_STATUS, case_id=rows[0]["case_id"])
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 2}
+    assert last_results(plan)[1].reason == "the answer was lost or a failure; a later read shows the change"
+    assert_each_changed_once(persona, rows)
+
+
 def test_when_no_attempt_is_left_a_read_tells_what_became_of_the_row(persona: SimulatorServer, tmp_path: Path) -> None:
     done, undone, unknown, fine = rows = decisions(persona, 4)
     persona.script_fault(FaultKind.HTTP_500_AFTER, operation=SET_STATUS, case_id=done["case_id"], times=NEVER_ENDING)

@@ -26,6 +26,8 @@ from airflow_provider_persona.bulk.guards import Guards
 from airflow_provider_persona.bulk.ledger import LedgerState, LedgerWriter
 from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import Plan
+from airflow_provider_persona.bulk.revert import wishes_to_revert
+from airflow_provider_persona.bulk.rows import InvalidRow
 from airflow_provider_persona.bulk.run import wishes_of
 from airflow_provider_persona.bulk.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.bulk.spool import Spool
@@ -177,3 +179,42 @@ def test_what_a_lost_ledger_left_in_doubt_is_as_old_as_its_last_checkpoint() -> 
     state = LedgerState()
     state.begin_attempt("2026-01-05T00:50:00.000+00:00", 4)
     assert _doubt(state, [(1, 3)]) == (24, "2026-01-05T00:10:00.000+00:00")
+
+
+def test_a_plan_to_take_back_names_what_may_have_been_changed_too(persona: SimulatorServer, tmp_path: Path) -> None:
+    """An attempt broke off after it had changed a guarded case; a later one finds it as wished."""
+    rows = decisions(persona, 3)
+    plan = plan_of(rows, tmp_path, guards=Guards.of(None, ["nothing"]))
+    broken_off(plan)
+    persona.act_as_human(rows[0]["case_id"], status=rows[0]["status"])  # by whom, nobody can tell from here
+    persona.script_fault("http_500_after", operation=SET_STATUS, case_id=rows[1]["case_id"], times=6)
+    persona.script_fault("proxy_503", operation="retrieve-case", case_id=rows[1]["case_id"], times=20, skip=1)
+    report = attempt(persona, plan, verify=True)
+    assert report.counts == {RowOutcome.UNCHANGED: 1, RowOutcome.UNRESOLVED: 1, RowOutcome.UPDATED: 1}
+    assert (report.verified, report.differences) == (2, 0)
+    back = {wish.object_id: wish for wish in wishes_to_revert(plan)}
+    reasons = [wish.reason for wish in back.values() if isinstance(wish, InvalidRow)]
+    assert len(back) == 3
+    assert reasons == [
+        "an attempt that was cut off may have changed it; look who did",
+        "whether it was changed is unknown: the run left it unresolved",
+    ]
+
+
+def test_a_case_that_is_not_there_fails_also_when_it_was_looked_at_for_the_plan(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    rows = [*decisions(persona, 1), {"case_id": "case_missing", "status": "Declined"}]
+    job = Job(persona.url, str(tmp_path), rows, "", compare="get", heeds_drift=True, never_from=["nothing"])
+    plan = crash_worker.plan(job)
+    assert plan.header.transitions["(none) -> Declined"] == 1
+    report = attempt(persona, plan, heed_drift=True)
+    assert report.counts == {RowOutcome.UPDATED: 1, RowOutcome.FAILED: 1}
+    assert last_results(plan)[2].http_status == 404 or "404" in last_results(plan)[2].reason
+
+
+def test_what_was_right_when_it_was_planned_says_so(persona: SimulatorServer, tmp_path: Path) -> None:
+    case_id, status = next(iter(persona.statuses().items()))
+    plan = with_states(persona, [{"case_id": case_id, "status": status}], tmp_path)
+    assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UNCHANGED: 1}
+    assert last_results(plan)[1].reason == "already so when it was planned"

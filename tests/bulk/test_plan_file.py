@@ -200,7 +200,7 @@ def test_values_that_were_changed_are_refused_and_missing_ones_are_when_they_are
     path.unlink()
     plan = read_plan(tmp_path)
     assert plan is not None
-    with pytest.raises(PlanError, match="custom fields and assignees are unknown; plan anew"):
+    with pytest.raises(PlanError, match="custom fields, assignees or bodies are unknown; plan anew"):
         list(plan.rows())
 
 

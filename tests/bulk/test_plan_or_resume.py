@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_runs import assert_each_changed_once, attempt, changes, decisions
+from bulk_runs import CREATED, assert_each_changed_once, attempt, changes, decisions
 
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply import ApplyOptions
-from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, StoreError
+from airflow_provider_persona.bulk.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.errors import (
+    BulkError,
+    PlanError,
+    RunFailedError,
+    RunStoppedError,
+    StoreError,
+    ThresholdError,
+)
 from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan, PlanHeader
 from airflow_provider_persona.bulk.report import FailureLimit, Report
 from airflow_provider_persona.bulk.rows import InvalidRow, Wish
 from airflow_provider_persona.bulk.run import (
+    Draft,
     PlanOptions,
+    check_thresholds_anew,
     complete,
     fingerprint,
     judge,
@@ -27,6 +42,7 @@ from airflow_provider_persona.bulk.run import (
     run_folder,
     wishes_of,
 )
+from airflow_provider_persona.bulk.thresholds import Thresholds
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
 
@@ -70,6 +86,97 @@ def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(
     assert warehouse.asked == 1
     assert attempt(persona, again).counts == {RowOutcome.UPDATED: 60}
     assert_each_changed_once(persona, warehouse.rows)
+
+
+def test_a_planning_that_was_cut_off_does_not_hide_what_is_known_of_a_lost_folder(
+    persona: SimulatorServer, tmp_path: Path
+) -> None:
+    """The disk is lost in the middle of a run, and the next attempt dies while it plans."""
+    rows = decisions(persona, 6)
+    first = planned(Warehouse(rows), tmp_path)
+    known = Checkpoint(
+        f"{first.header.run}",
+        first.header.content_hash,
+        first.header.hash,
+        first.uri,
+        first.header.created_at,
+        6,
+        counts={"updated": 3},
+        settled=[[1, 3]],
+        concurrency=1,
+        at=first.header.created_at,
+    )
+    shutil.rmtree(tmp_path)
+    for folder in ([], ["1"]):  # nothing is left, or what a planning leaves that was cut off
+        for name in folder:
+            (tmp_path / name).mkdir(parents=True)
+        found = resume_or_draft(Warehouse(rows).wishes, tmp_path, first.header, checkpoint=known, is_retry=True)
+        assert isinstance(found, Draft)
+        found.close()
+        assert (found.carried, found.folder, found.header.run) == (known, tmp_path / "1", f"{first.header.run}/1")
+        shutil.rmtree(tmp_path)
+    (tmp_path / "2").mkdir(parents=True)  # another plan was begun since
+    found = resume_or_draft(Warehouse(rows).wishes, tmp_path, first.header, checkpoint=known)
+    assert isinstance(found, Draft)
+    found.close()
+    assert found.carried is None
+
+
+def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path: Path) -> None:
+    rows = [{"case_id": f"case_{n}", "status": "Open", "note": "private"} for n in range(3)]
+    found = resume_or_draft(Warehouse(rows).wishes, tmp_path, PlanHeader("run", "s", None, CREATED))
+    assert isinstance(found, Draft)
+    seen: list[list[str]] = []
+
+    class Watching(Thresholds):
+        def check(self, header: PlanHeader) -> None:
+            seen.append([path.name for path in found.folder.iterdir()])  # what a kill at this moment leaves
+            super().check(header)
+
+    with pytest.raises(ThresholdError, match="3 rows would be changed, max_changes is 2"):
+        asyncio.run(complete(found, NOBODY, PlanOptions(thresholds=Watching(max_changes=2))))
+    assert seen == [[]]
+    assert list(found.folder.iterdir()) == []
+
+
+def test_thresholds_are_held_against_a_plan_that_nothing_was_tried_of(persona: SimulatorServer, tmp_path: Path) -> None:
+    plan = planned(Warehouse(decisions(persona, 3)), tmp_path)
+    with pytest.raises(ThresholdError):
+        check_thresholds_anew(plan, Thresholds(max_changes=2))
+    attempt(persona, plan)
+    check_thresholds_anew(plan, Thresholds(max_changes=2))
+
+
+def test_a_plan_leaves_nothing_of_its_rows_on_the_disk_but_its_files(
+    persona: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("SQLITE_TMPDIR", str(scratch))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    rows = [{"case_id": f"case_{n}", "status": "Open", "note": "private"} for n in range(30_000)]
+    found = resume_or_draft(Warehouse(rows).wishes, tmp_path / "run", PlanHeader("run", "s", None, CREATED))
+    assert isinstance(found, Draft)
+    assert list(scratch.iterdir()) == []  # as whoever kills it now would find it
+    asyncio.run(complete(found, NOBODY, PlanOptions()))
+    with pytest.raises(sqlite3.ProgrammingError):
+        found.spool.valid_rows()  # it is closed: applying may take hours
+
+
+@pytest.mark.parametrize("source", [{"a", "b", "c"}, [{"tags": {"a", "b", "c"}}], ({"x"}, None)])
+def test_a_source_with_sets_is_the_same_in_every_process(source: Any) -> None:
+    program = f"from airflow_provider_persona.bulk.run import fingerprint; print(fingerprint({source!r}))"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
 
 
 def test_a_plan_whose_failures_no_attempt_can_mend_is_made_anew(persona: SimulatorServer, tmp_path: Path) -> None:

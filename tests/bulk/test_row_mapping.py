@@ -88,6 +88,14 @@ def test_a_column_that_is_there_twice_is_refused_when_the_mapping_means_it() -> 
     with pytest.raises(BulkError, match="more than one column status"):
         ColumnMapping.of(None, ["case_id", "status", "status"])
     assert ColumnMapping.of(None, ["case_id", "status", "joined", "joined"]).columns["status"] == "status"
+    with pytest.raises(BulkError, match="more than one column status, whatever its capitals"):
+        ColumnMapping.of(None, ["case_id", "status", "Status"])
+    assert ColumnMapping.of({"status": "Status"}, ["case_id", "status", "Status"]).columns["status"] == "Status"
+
+
+def test_a_column_whose_name_is_no_text_is_refused() -> None:
+    with pytest.raises(BulkError, match="the names of a row's columns are texts"):
+        ColumnMapping.of(None, ["case_id", "status", 3])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("empty", [None, ""])
@@ -112,7 +120,8 @@ def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any
     [
         ({"status": " "}, "status: Value error, it is blank"),
         ({"status": 5}, "status: Input should be a valid string"),
-        ({"assignee": ""}, "assignee: String should have at least 1 character"),
+        ({"status": "Open", "expected_status": " "}, "expected_status is blank; NULL stands for none"),
+        ({"sla_expires_in": True}, "sla_expires_in is true or false"),
         ({"sla_expires_in": CANARY}, "sla_expires_in: Input should be a valid integer"),
         ({"sla_expires_in": -1}, "sla_expires_in: Input should be greater than 0"),
         ({"sla_expires_in": 91 * 86400}, "sla_expires_in: Input should be less than or equal to 7776000"),
@@ -129,6 +138,7 @@ def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any
         ({"fields": '{"amount": NaN}'}, "a field is not a finite number"),
         ({"fields": {"amount": Decimal("Infinity")}}, "a field is not a finite number"),
         ({"fields": {"amount": Decimal("sNaN")}}, "a field is not a finite number"),
+        ({"fields": {"amount": Decimal("1E+5000")}}, "one too large to be written down"),
         ({"fields": {"note": CANARY.encode()}}, "a field is binary"),
         ({"fields": f'{{"note": "{CANARY}\\ud800"}}'}, "a field is no valid Unicode"),
         ({"fields": f'{{"{CANARY}\\ud800": 1}}'}, "the name of a field is no valid Unicode"),
@@ -146,6 +156,13 @@ def test_a_row_that_can_be_no_change_says_why_without_its_values(row: dict[str, 
 
 def test_a_row_of_nulls_asks_for_nothing() -> None:
     assert reason({"case_id": "case_1", "assignee": None, "fields": None}) == "it asks for nothing"
+    assert reason({"case_id": "case_1", "assignee": " ", "case_queue_id": "", "sla_expires_in": ""}) == (
+        "it asks for nothing"
+    )
+
+
+def test_a_set_of_tags_is_written_in_one_order() -> None:
+    assert wish({"case_id": "case_1", "add_tags": {"c", "a", "b"}}).change.add_tags == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

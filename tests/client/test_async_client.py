@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.retry import NO_RETRIES
 from airflow_provider_persona.api.settings import PersonaSettings
@@ -28,6 +29,21 @@ def test_many_calls_share_few_connections_and_waiting_for_one_is_no_timeout(pers
 
     asyncio.run(run())
     assert len({request.connection for request in persona.requests()}) == 4
+
+
+@pytest.mark.parametrize("operation_id", ["list-all-cases", "redact-a-case"])
+def test_nothing_is_sent_again_behind_its_back_on_a_kept_connection(persona, operation_id):
+    path = {"case-id": "case_sim000001"} if operation_id == "redact-a-case" else None
+
+    async def run():
+        async with client_of(persona) as client:
+            await client.call("list-all-cases", query={"page[size]": 1})  # now there is a connection to keep
+            persona.script_fault("reset_before", operation=operation_id)
+            with pytest.raises(PersonaError):
+                await client.call(operation_id, path=path)
+            return client.usage.requests
+
+    assert asyncio.run(run()) == len(persona.requests()) == 2
 
 
 def test_calls_at_once_are_not_refused_over_windows():

@@ -81,6 +81,27 @@ def test_a_guard_that_a_template_rendered_to_text_still_guards(run_dag, persona_
     assert persona_connection.journal() == []
 
 
+@pytest.mark.parametrize(
+    "forbidden",
+    ["{{ ['Open -> Declined'] }}", "{{ 'Open' }} -> Declined", ["{{ 'Open' }} -> *"], {"Open": "{{ 'Declined' }}"}],
+)
+def test_a_forbidden_transition_may_be_a_template(run_dag, persona_connection, forbidden):
+    with _dag() as dag:
+        changes = [{"case_id": case_id, "status": "Declined"} for case_id in _open_cases(persona_connection, 2)]
+        PersonaBulkUpdateCasesOperator(task_id="cases", changes=changes, compare="list", forbid_transitions=forbidden)
+    assert str(run_dag(dag).state) == "failed"
+    assert persona_connection.journal() == []
+
+
+def test_a_template_of_nothing_forbids_nothing(run_dag, persona_connection):
+    with _dag() as dag:
+        changes = [{"case_id": case_id, "status": "Declined"} for case_id in _open_cases(persona_connection, 2)]
+        PersonaBulkUpdateCasesOperator(
+            task_id="cases", changes=changes, forbid_transitions="{{ dag_run.conf.get('forbidden') }}"
+        )
+    assert str(run_dag(dag).state) == "success"
+
+
 def test_a_guard_that_cannot_be_read_fails_before_the_first_call(run_dag, persona_connection):
     decided = next(case_id for case_id, status in persona_connection.statuses().items() if status == "Approved")
     with _dag() as dag:

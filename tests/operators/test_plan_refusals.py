@@ -99,7 +99,24 @@ def test_a_file_that_is_no_plan_is_not_applied(refused, text, said):
 def test_values_that_are_gone_stop_it(refused, persona):
     rows = to_status(with_status(persona, "Open", 2), fields={"decision-note": "seen"})
     said = refused(lambda plan: Path(plan["plan"]).with_name("values.jsonl").unlink(), rows=rows)
-    assert "values.jsonl is gone, so the plan's custom fields and assignees are unknown; plan anew" in said
+    assert "values.jsonl is gone, so the plan's custom fields, assignees or bodies are unknown; plan anew" in said
+
+
+def test_values_that_are_gone_stop_it_also_where_only_the_last_row_needs_them(refused, persona):
+    rows = to_status(with_status(persona, "Open", 8))
+    rows[-1]["fields"] = {"decision-note": "seen"}
+    said = refused(
+        lambda plan: Path(plan["plan"]).with_name("values.jsonl").unlink(), rows=rows, applying={"concurrency": 1}
+    )
+    assert "values.jsonl is gone" in said
+
+
+def test_a_concurrency_that_makes_no_sense_fails_when_the_dag_is_parsed():
+    for concurrency in (0, -1, True, 2.5, "4"):
+        for operator in (PersonaPlanCaseUpdatesOperator, PersonaApplyPlanOperator, PersonaBulkUpdateCasesOperator):
+            wanted = {"plan": {}} if operator is PersonaApplyPlanOperator else {"changes": []}
+            with pytest.raises(ValueError, match="concurrency is a number of requests, 1 or more, not"):
+                operator(task_id="t", concurrency=concurrency, **wanted)
 
 
 def test_a_plan_that_is_gone_is_told_from_one_on_another_machine(refused):
@@ -254,9 +271,10 @@ def _failed_for_the_table(refused, persona, seen, conn_id, table):
         ({"reserve": "all"}, "reserve"),
         ({"max_failures": -1}, "max_failures is a number of rows or a share from 0.0 to 1.0, not -1"),
         ({"max_failures": 1.5}, "max_failures is a number of rows or a share from 0.0 to 1.0, not 1.5"),
+        ({"max_failures": True}, "max_failures is a number of rows or a share from 0.0 to 1.0, not True"),
+        ({"verify": "perhaps"}, "verify is true or false, not 'perhaps'"),
         ({"max_failures": "half"}, "max_failures is a number, or a share like 0.01, not 'half'"),
         ({"max_retry_share": 0}, "max_retry_share is the retries for every success, above 0"),
-        ({"concurrency": 0}, "concurrency is at least 1, not 0"),
         ({"dry_run": "perhaps"}, "dry_run is true or false"),
     ],
 )
@@ -273,6 +291,12 @@ def test_arguments_of_the_applying_that_make_no_sense_fail_before_the_first_requ
 SENSELESS = [
     ({"max_changes": -1}, "max_changes is a number of rows, 0 or more, not -1"),
     ({"max_changes": 0.5}, "max_changes is a number of rows; for a share of them use max_change_ratio"),
+    ({"max_changes": True}, "max_changes is a number of rows, 0 or more, not True"),
+    ({"max_changes": [3]}, "max_changes is a number of rows, 0 or more, not [3]"),
+    ({"max_change_ratio": True}, "max_change_ratio is a share from 0.0 to 1.0, not True"),
+    ({"max_invalid": True}, "max_invalid is a number of rows or a share from 0.0 to 1.0, not True"),
+    ({"forbid_transitions": "{{ 'Approved' }}"}, "forbid_transitions are given like 'Approved -> Declined'"),
+    ({"never_from": "Approved;Declined"}, "statuses are given as one text, or as a list of texts"),
     ({"max_changes": "0.5"}, "max_changes is a number of rows; for a share of them use max_change_ratio"),
     ({"max_changes": "a few"}, "max_changes is a number, or a share like 0.01, not 'a few'"),
     ({"max_change_ratio": 1.5}, "max_change_ratio is a share from 0.0 to 1.0, not 1.5"),
