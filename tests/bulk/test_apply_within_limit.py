@@ -15,6 +15,8 @@ from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.simulator import SimulatorConfig, SimulatorServer
 from airflow_provider_persona.simulator.config import ResetRounding
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("rounding", list(ResetRounding))
 def test_the_limit_is_used_up_and_never_run_into(tmp_path: Path, rounding: ResetRounding) -> None:

@@ -20,6 +20,8 @@ from bulk_runs import assert_each_changed_once, decisions, plan_of
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 from airflow_provider_persona.simulator.config import ResetRounding
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(__file__).with_name("fair_run.py")
 LIMIT, WINDOW = 300, 3.0
 

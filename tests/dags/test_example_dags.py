@@ -101,6 +101,7 @@ def test_mapped_shards_together_change_every_row_once(run_dag, load_dag, warehou
     assert len(shards) == 4
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)
 def test_parsing_a_dag_costs_little_and_imports_nothing_heavy(path):
     program = f"""

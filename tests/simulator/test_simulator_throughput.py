@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 
+import pytest
+
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
 
 CONNECTIONS, REQUESTS = 16, 200
@@ -38,6 +40,7 @@ async def _use_all(port: int) -> list[bytes]:
     return [status for statuses in used for status in statuses]
 
 
+@pytest.mark.alone
 def test_throughput_of_status_changes() -> None:
     total = CONNECTIONS * REQUESTS
     with SimulatorProcess(SimulatorConfig(cases=5 * total, limit=10 * total)) as simulator:
