@@ -66,7 +66,8 @@ class PersonaCallOperator(BaseOperator):
 
     Calls that may not be done twice, creations above all, carry the same idempotency key in every try that Airflow
     makes by itself, so that a retry within the hour gets Persona's answer to the first try instead of creating twice.
-    Clearing the task does it anew. When it cannot be told whether Persona did it, the task fails for good.
+    A later retry sends nothing. Clearing the task does it anew. When it cannot be told whether Persona did it, the task
+    fails for good.
 
     :param result: what goes to XCom: `id`; `attributes`; `none`; `body`, the whole answer, which may be personal data;
         a list of names like `["status", "fields.risk-score"]`, of attributes or from the answer's top
@@ -153,7 +154,7 @@ class PersonaCallOperator(BaseOperator):
             return self._read_all(hook, entry, request, about)
         if entry.answer is AnswerKind.FILE:
             return self._fetch(hook, entry, request, about)
-        response = send_for_task(hook.client, request, context["ti"], self.retries or 0)
+        response = send_for_task(hook.client, request, context, self.retries or 0)
         self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
         return self._result(entry, response)
 

@@ -25,7 +25,7 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
     """Starts a workflow, and returns the id of its run; if asked to, once the run is over.
 
     To wait for long, use a deferrable sensor after this task instead. A task that is cut off while it waits finds its
-    run again when Airflow tries it again within the hour.
+    run again when Airflow tries it again within the hour; later it starts no second one, but fails for good.
 
     Example: `PersonaTriggerWorkflowOperator(task_id="screen", workflow_id="wfl_…", fields={"customer": "…"},
     wait_for_completion=True)`
@@ -34,7 +34,8 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
     :param fields: its input, as its trigger is configured; a mapping, empty if it takes none. Not kept by Airflow.
     :param wait_for_completion: whether to wait until Persona says when the run was completed.
     :param poke_interval: seconds between looks at the run.
-    :param wait_timeout: seconds to wait at most; the task fails then, and the run goes on.
+    :param wait_timeout: seconds to wait at most; the task fails for good then, since a retry could start a second run.
+        The run goes on: wait for it with `PersonaWorkflowRunSensor`.
     """
 
     operation_id = "create-a-workflow-run"
@@ -65,8 +66,7 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
     def execute(self, context: Context) -> Any:
         """Start the run, and wait for it if asked to.
 
-        :raises AirflowFailException: when it ended badly, or cannot be started.
-        :raises TimeoutError: when it has not ended in time.
+        :raises AirflowFailException: when it ended badly or not in time, or cannot be started.
         """
         answer = super().execute(context)
         if self.wait_for_completion and self._run_id is not None:
@@ -79,6 +79,7 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
         return super()._result(entry, response)
 
     def _wait_for(self, run_id: str) -> None:
+        from airflow_provider_persona.api.errors import PersonaError
         from airflow_provider_persona.api.lifecycle import LIFECYCLES, Verdict
 
         runs = LIFECYCLES["workflow-run"]
@@ -86,13 +87,23 @@ class PersonaTriggerWorkflowOperator(NamedOperator):
         deadline = time.monotonic() + self.wait_timeout
         with self.hook() as hook:
             while True:
-                state = runs.state(hook.client.send(request))
-                verdict = goal.verdict(state)
-                if verdict is Verdict.REACHED:
-                    self.log.info("Workflow run %s is over, status %s", run_id, state.status)
-                    return
-                if verdict is Verdict.FAILED:
-                    raise AirflowFailException(f"workflow run {run_id} {goal.reason(state.status)}")
+                try:
+                    state = runs.state(hook.client.send(request))
+                except PersonaError as error:
+                    if not error.retryable:
+                        raise
+                    # A retry of the task would have to find the run again, which it can for an hour only.
+                    self.log.warning("%s; looking again at workflow run %s", error, run_id)
+                else:
+                    verdict = goal.verdict(state)
+                    if verdict is Verdict.REACHED:
+                        self.log.info("Workflow run %s is over, status %s", run_id, state.status)
+                        return
+                    if verdict is Verdict.FAILED:
+                        raise AirflowFailException(f"workflow run {run_id} {goal.reason(state.status)}")
                 if time.monotonic() + self.poke_interval > deadline:
-                    raise TimeoutError(f"workflow run {run_id} was not over within {self.wait_timeout} s; it goes on")
+                    raise AirflowFailException(
+                        f"workflow run {run_id} was not over within {self.wait_timeout:g} s, and goes on; wait for it "
+                        f"with PersonaWorkflowRunSensor(workflow_run_id={run_id!r}). Clearing this task starts another"
+                    )
                 time.sleep(self.poke_interval)

@@ -17,6 +17,8 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 
 from airflow_provider_persona.api.operations import BadCallError, catalogue
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators import (
     accounts,
     api_keys,
@@ -539,13 +541,14 @@ def test_a_workflow_that_ends_badly_fails_the_task(persona_connection):
     )
     persona_connection.change_object(run_id, status="errored")
     with pytest.raises(AirflowFailException, match=f"{run_id} has status errored"):
-        operator.execute({"ti": _ti(try_number=2)})  # as a retry would, which finds the same run
+        operator.execute(_context(try_number=2))  # as a retry would, which finds the same run
     made = [effect.object_id for effect in persona_connection.journal() if effect.operation == "create-a-workflow-run"]
     assert made == [run_id]
 
 
-def test_a_workflow_that_takes_too_long_is_left_to_the_retries(persona_connection):
+def test_a_workflow_that_takes_too_long_fails_for_good_and_says_how_to_go_on(persona_connection):
     persona_connection.configure(work_reads=1000, work_seconds=1000)
+    persona_connection.script_fault("http_503", operation="retrieve-a-workflow-run", times=3)  # all attempts of a look
     operator = workflows.PersonaTriggerWorkflowOperator(
         task_id="x",
         workflow_id="wfl_onboarding",
@@ -554,8 +557,11 @@ def test_a_workflow_that_takes_too_long_is_left_to_the_retries(persona_connectio
         poke_interval=0.05,
         wait_timeout=0.1,
     )
-    with pytest.raises(TimeoutError, match="it goes on"):
-        operator.execute({"ti": _ti()})
+    operator.hook = lambda: PersonaHook("persona_default", policy=RetryPolicy(delays=(0.0, 0.0), jitter=0.0))
+    with pytest.raises(AirflowFailException, match=r"goes on; wait for it with PersonaWorkflowRunSensor") as told:
+        operator.execute(_context())
+    (run_id,) = {effect.object_id for effect in persona_connection.journal()}
+    assert f"workflow_run_id='{run_id}'" in str(told.value)
 
 
 # ---------------------------------------------------------------------- secrets
@@ -564,6 +570,10 @@ def test_a_workflow_that_takes_too_long_is_left_to_the_retries(persona_connectio
 def _ti(**changes: Any) -> SimpleNamespace:
     known = {"dag_id": "d", "run_id": "r", "task_id": "x", "map_index": -1, "try_number": 1, "max_tries": 0}
     return SimpleNamespace(**{**known, **changes})
+
+
+def _context(**changes: Any) -> dict[str, Any]:
+    return {"ti": _ti(**changes), "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
 
 
 def _variable(name: str) -> str:
@@ -621,7 +631,7 @@ def test_a_rotated_secret_is_the_lasting_one_and_a_failed_delivery_gets_it_again
     )
     with pytest.raises(RuntimeError, match="the secret of wbh_sim000001 could not be delivered"):
         rotate.execute({"ti": _ti(max_tries=1)})
-    assert rotate.execute({"ti": _ti(max_tries=1, try_number=2)}) == "wbh_sim000001"
+    assert rotate.execute(_context(max_tries=1, try_number=2)) == "wbh_sim000001"
     assert seen[0] == seen[1]
     assert len([each for each in persona_connection.journal() if each.operation == rotate.operation_id]) == 1
     assert seen[0]["id"] == "wbh_sim000001"
