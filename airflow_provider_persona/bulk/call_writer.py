@@ -61,6 +61,8 @@ class CallWriter:
             work.exchanges.append(exchange)
             response = await self._client.carry_out(exchange)
         except PersonaError as error:
+            if isinstance(error, STOPS_THE_RUN) and not exchange.sent:
+                raise
             unresolved = isinstance(error, PersonaUnresolvedError) and not isinstance(error, STOPS_THE_RUN)
             work.become(RowOutcome.UNRESOLVED if unresolved else RowOutcome.FAILED, str(error), error)
             return

@@ -67,7 +67,7 @@ class CaseWriter:
         try:
             work.become(*await self._settle(work))
         except STOPS_THE_RUN as error:
-            if not work.exchanges:
+            if not any(exchange.sent for exchange in work.exchanges):
                 raise
             # Persona keeps the refusal under the write's key, so a later attempt must know to take the next one.
             work.become(RowOutcome.FAILED, str(error), error)

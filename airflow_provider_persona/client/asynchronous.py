@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.environment import EnvironmentGuard
+from airflow_provider_persona.api.errors import PersonaAuthenticationError
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.operations import operation
@@ -93,6 +94,7 @@ class AsyncPersonaClient:
         self._asking = asyncio.Lock()
         self._answer_seen = asyncio.Event()
         self._breaker: RetryBreaker | None = None
+        self._refusal: PersonaAuthenticationError | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,6 +153,8 @@ class AsyncPersonaClient:
     ) -> Response | NotSent:
         """Like `send`, for an exchange of the caller's, who can read attempts and generation from it.
 
+        Once the key was refused with 401, nothing more is sent with it; every further call raises the same.
+
         When it comes back without a response, the exchange can be carried on with.
 
         :param fresh_until: time of the client's clock after which it must not be sent any more, because what the caller
@@ -163,15 +167,19 @@ class AsyncPersonaClient:
             generation = exchange.attempt.generation
             async with self._places:
                 grant = await self._wait_for_turn()
-                if self.clock() > fresh_until:
+                if self._refusal is not None or self.clock() > fresh_until:
                     self.budget.unused(grant)
                     self._answer_seen.set()
+                    if self._refusal is not None:
+                        raise self._refusal
                     return NotSent.STALE
                 outcome = await self._try_once(exchange, grant)
             decision = self._weigh(exchange, outcome)
             if isinstance(decision, Done):
                 return decision.response
             if not isinstance(decision, SendAgain):
+                if isinstance(decision.error, PersonaAuthenticationError):
+                    self._refusal = decision.error
                 raise decision.error
             await self._before_sending_again(exchange.request, decision)
             is_anew = exchange.attempt.generation != generation and exchange.attempt.maybe_done
