@@ -6,9 +6,11 @@ its personal data (docs.withpersona.com). Of that object only the id is kept, as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -18,11 +20,14 @@ from airflow_provider_persona.api.pagination import PAGE_SIZE
 if TYPE_CHECKING:
     from airflow_provider_persona.client import AsyncPersonaClient
 
+log = logging.getLogger(__name__)
+
 LATENESS: Final = timedelta(minutes=2)
 """By how much an event may appear after one that is newer than it."""
 
 _REMEMBERED: Final = 500
-"""Events that a cursor knows by id at most; it is kept in Airflow's database."""
+"""Events that a cursor knows by id at most where it is kept, which is Airflow's database. When more happened within
+`LATENESS`, those before are told of again after a restart: to tell twice is better than to lose."""
 
 _LIST: Final = "list-all-events"
 
@@ -73,11 +78,13 @@ class Stretch:
     :param names: the names that were asked for; empty for all.
     :param events: the newest first.
     :param is_whole: whether there are no older ones.
+    :param settled: time up to which no event will appear any more, None when that is not known.
     """
 
     names: frozenset[str]
     events: tuple[PersonaEvent, ...]
     is_whole: bool
+    settled: datetime | None = None
 
     def covers(self, names: frozenset[str]) -> bool:
         """Whether events of these names (empty: of all) would be in it."""
@@ -105,7 +112,7 @@ async def newest_events(client: AsyncPersonaClient, names: Iterable[str], back_t
     pages = client.pages(operation(_LIST).bind(query=query))
     try:
         async for page in pages:
-            events += [PersonaEvent.from_resource(resource) for resource in page]
+            events += _readable(page)
             stretch = Stretch(wanted, tuple(events), is_whole=False)
             if events and (back_to is None or stretch.reaches(back_to)):
                 return stretch
@@ -114,11 +121,35 @@ async def newest_events(client: AsyncPersonaClient, names: Iterable[str], back_t
         await pages.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
 
 
+def _readable(page: Iterable[Mapping[str, Any]]) -> list[PersonaEvent]:
+    """Return the events of a page; single ones that cannot be read are passed over.
+
+    :raises PersonaAnswerError: when none can be read.
+    """
+    read: list[PersonaEvent] = []
+    last_error: PersonaAnswerError | None = None
+    for resource in page:
+        try:
+            read.append(PersonaEvent.from_resource(resource))
+        except PersonaAnswerError as error:
+            last_error = error
+            _warn_once(str(resource.get("id")))
+    if last_error is not None and not read:
+        raise last_error
+    return read
+
+
+@lru_cache(maxsize=256)
+def _warn_once(event_id: str) -> None:
+    log.warning("Event %s came without id, name or time and is passed over", event_id)
+
+
 @dataclass(frozen=True, slots=True)
 class EventCursor:
     """Up to where a watcher has told of events.
 
-    Events may appear a little out of order, so those of the last minutes are known by id.
+    Events may appear a little out of order, so those of the last minutes are known by id, however many they are. What
+    is kept of the cursor knows a bounded number of them.
 
     :param at: all events up to this time have been looked at; None when there was none yet.
     :param since: earlier ones are never told of.
@@ -146,19 +177,17 @@ class EventCursor:
         newest = stretch.events[0].at
         at = newest if self.at is None else max(self.at, newest)
         told = {**self.told, **{event.event_id: event.at for event in fresh}}
-        latest = sorted(told.items(), key=lambda each: each[1], reverse=True)
-        since = max(filter(None, (self.since, at - LATENESS)))
-        if len(latest) > _REMEMBERED:
-            since = max(since, latest[_REMEMBERED - 1][1])
-        kept = {event_id: time for event_id, time in latest if time >= since}
+        since = max(filter(None, (self.since, at - LATENESS, stretch.settled)))
+        kept = {event_id: time for event_id, time in told.items() if time >= since}
         return fresh[::-1], type(self)(at, since, kept)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the cursor as plain data."""
+        """Return the cursor as plain data, with the newest events that were told of."""
+        newest = sorted(self.told.items(), key=lambda each: each[1], reverse=True)[:_REMEMBERED]
         return {
             "at": self.at.isoformat() if self.at else None,
             "since": self.since.isoformat() if self.since else None,
-            "told": {event_id: time.isoformat() for event_id, time in self.told.items()},
+            "told": {event_id: time.isoformat() for event_id, time in newest},
         }
 
     @classmethod

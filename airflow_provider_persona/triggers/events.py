@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,14 +44,17 @@ class PersonaEventTrigger(BaseEventTrigger):
 
     On Airflow 3.3 the cursor is kept with the asset, so that what happened while the triggerer was away is told of
     afterwards. It is written one poll after the events were handed to Airflow, so each is told of at least once, and
-    after a crash perhaps twice. On 3.0 to 3.2 it is in memory only, and a restarted triggerer begins anew.
+    after a crash perhaps twice. Up to 500 events of the last two minutes are known by id there; when more happened in
+    that time, a restarted triggerer tells of the others again. On 3.0 to 3.2 the cursor is in memory only, and a
+    restarted triggerer begins anew.
 
     All watchers of one connection and interval share one poll (3.3), which asks for the names of all of them. When
     Persona fails, the poll goes on, less often the longer it lasts, and reads the connection again each time.
 
     :param names: names of events, like `case.status-updated`; empty for all.
     :param persona_conn_id: connection of type `persona`.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks. Each is one request at least, of the limit that all share, so give
+        15 or more unless you test.
     :raises RuntimeError: on Airflow 2, which has no watchers.
     """
 
@@ -139,11 +144,12 @@ class PersonaEventTrigger(BaseEventTrigger):
 
         if not shared.covers(names):
             return None  # asked for before this watcher was there
-        if cursor is None or shared.reaches(cursor.at):
+        if cursor is None or shared.reaches(cursor.since):
             return shared
         try:
             async with await PersonaAsyncHook(self.persona_conn_id).get_client() as client:
-                return await newest_events(client, names, cursor.at or _BEGINNING)
+                own = await newest_events(client, names, cursor.since or _BEGINNING)
+                return replace(own, settled=shared.settled)
         except (PersonaError, AirflowException) as error:
             log.warning("Older events could not be read, the next look tries again: %s", error)
             return None
@@ -156,13 +162,16 @@ def _poll_of(kwargs: Mapping[str, Any]) -> Hashable:
 class _Poll:
     """The one look at Persona that watchers share."""
 
-    def __init__(self, kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, kwargs: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
         self._conn_id: str = kwargs["persona_conn_id"]
         self._interval: float = kwargs["poll_interval"]
         self._own: Iterable[str] = kwargs["names"]
         self._key = _poll_of(kwargs)
         self._client: AsyncPersonaClient | None = None
+        self._clock = clock
         self._newest: datetime | None = None
+        self._newest_since = 0.0
+        self._back_to: datetime | None = None
         self._failures = 0
 
     @property
@@ -182,15 +191,32 @@ class _Poll:
         try:
             if self._client is None:
                 self._client = await PersonaAsyncHook(self._conn_id).get_client()
-            stretch = await newest_events(self._client, self._names(), self._newest)
+            stretch = await newest_events(self._client, self._names(), self._back_to)
         except (PersonaError, AirflowException) as error:
             self._failures += 1
             await self.close()
             log.error("Persona's events cannot be read, looking again in %.0f s: %s", self.pause, error)  # noqa: TRY400
             return None
         self._failures = 0
-        self._newest = stretch.events[0].at if stretch.events else self._newest or _BEGINNING
-        return stretch
+        return replace(stretch, settled=self._settled(stretch))
+
+    def _settled(self, stretch: Stretch) -> datetime | None:
+        """Say up to when no event can appear any more, and how far the next look must go back.
+
+        While the newest event is young, older ones may still appear, and each look goes back behind them: several pages
+        in a busy time. When no newer one has come for so long, a look needs one page again.
+        """
+        from airflow_provider_persona.triggers.event_feed import LATENESS
+
+        if not stretch.events:
+            self._back_to = self._back_to or _BEGINNING
+            return None
+        newest, now = stretch.events[0].at, self._clock()
+        if newest != self._newest:
+            self._newest, self._newest_since = newest, now
+        settled = newest if now - self._newest_since > LATENESS.total_seconds() else None
+        self._back_to = settled or newest - LATENESS
+        return settled
 
     async def close(self) -> None:
         """Close the client; the next look reads the connection again, whose key may have been replaced."""
