@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.sensors.waiting import PersonaWaitSensor
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ class PersonaCasesSensor(PersonaWaitSensor):
     one request. Their number, up to that, is returned to XCom.
 
     :param filters: by filter name: `status`, `case-template-id`, `account-id`, `reference-id`, `inquiry-id`,
-        `report-id`, one value each.
+        `report-id`, one value each. Not kept by Airflow as a rendered template. A deferrable sensor's trigger needs
+        them: Airflow keeps its arguments encrypted, as long as the wait lasts.
     :param at_most: wait until so many remain, or fewer; 0 when neither is given.
-    :param at_least: wait until so many are there, or more.
+    :param at_least: wait until so many are there, or more; 1 at least.
     :param persona_conn_id: connection of type `persona`.
     :param deferrable: wait in the triggerer instead of a worker.
     :param first_poll_after: seconds before the first look in the triggerer; by default `poke_interval`, and no less
@@ -103,6 +105,7 @@ class PersonaCasesSensor(PersonaWaitSensor):
     """
 
     template_fields: Sequence[str] = ("filters", "persona_conn_id")
+    filters = PrivateTemplate()
 
     def __init__(
         self,
@@ -118,6 +121,8 @@ class PersonaCasesSensor(PersonaWaitSensor):
         self.at_least = at_least
         if at_most is not None and at_least is not None:
             raise ValueError(f"{self.task_id}: give either at_most or at_least")
+        if (at_most is not None and at_most < 0) or (at_least is not None and at_least < 1):
+            raise ValueError(f"{self.task_id}: give an at_most of 0 or more, or an at_least of 1 or more")
 
     @property
     def goal(self) -> CountGoal:
@@ -133,7 +138,8 @@ class PersonaCasesSensor(PersonaWaitSensor):
         from airflow_provider_persona.triggers.waiting import WaitEnded
 
         goal = self.goal
-        cases = self.hook.list_cases(filters=self.filters, fields=["status"], page_size=min(goal.enough, PAGE_SIZE))
+        filters = revealed(self.filters)
+        cases = self.hook.list_cases(filters=filters, fields=["status"], page_size=min(goal.enough, PAGE_SIZE))
         seen = sum(1 for _ in islice(cases, goal.enough))
         self.log.info("The filter finds %s%d cases", "at least " if seen == goal.enough else "", seen)
         return WaitEnded.by(goal.verdict(seen), count=seen)
@@ -143,7 +149,7 @@ class PersonaCasesSensor(PersonaWaitSensor):
         from airflow_provider_persona.triggers.cases import PersonaCasesTrigger
 
         goal = self.goal
-        return PersonaCasesTrigger(self.filters, at_most=goal.at_most, at_least=goal.at_least, **waiting)
+        return PersonaCasesTrigger(revealed(self.filters), at_most=goal.at_most, at_least=goal.at_least, **waiting)
 
     def take(self, ended: WaitEnded) -> int | None:
         """Return the number of cases that ended the wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from datetime import UTC, datetime
@@ -109,8 +110,28 @@ def test_a_look_at_none_remaining_is_one_small_request(wait, persona):
     [
         (PersonaCaseSensor, {"case_id": "case_1"}),
         (PersonaCasesSensor, {"filters": {}, "at_most": 0, "at_least": 1}),
+        (PersonaCasesSensor, {"filters": {}, "at_least": 0}),
+        (PersonaCasesSensor, {"filters": {}, "at_most": -1}),
     ],
 )
 def test_a_wait_for_nothing_is_an_error_at_parse(sensor, arguments):
     with pytest.raises(ValueError, match="give"):
         sensor(task_id="wait", **arguments)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_what_filters_render_to_is_kept_nowhere(run_dag, persona_connection, mode, caplog, capfd):
+    from airflow.configuration import conf
+
+    name = "Vogel" + "sang"
+    macros = {"name": lambda: name}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with DAG("wait", schedule=None, start_date=start, catchup=False, user_defined_macros=macros) as dag:
+        filters = {"reference-id": "{{ name() }}"}
+        PersonaCasesSensor(task_id="wait", filters=filters, poke_interval=0.2, timeout=20, retries=0, **mode)
+    instance = run_dag(dag).get_task_instance("wait")
+    assert (str(instance.state), instance.xcom_pull(task_ids="wait")) == ("success", 0)
+    assert f"reference-id%5D={name}" in persona_connection.requests()[-1].query
+    with sqlite3.connect(conf.get("database", "sql_alchemy_conn").removeprefix("sqlite:///")) as db:
+        told = "\n".join(db.iterdump())
+    assert name not in told + caplog.text + "".join(capfd.readouterr())
