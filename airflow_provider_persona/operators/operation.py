@@ -142,7 +142,7 @@ class PersonaCallOperator(BaseOperator):
 
     def _request(self, entry: Operation, call: Call) -> Request:
         query = call.query
-        if entry.paged and "page[size]" in entry.query:
+        if entry.paged and "page[size]" in entry.query and "page" not in (call.body or ()):
             query = {"page[size]": 100, **(query or {})}
         return entry.bind(call.path, query, call.body)
 

@@ -108,3 +108,22 @@ def test_no_secret_that_lasts_is_an_error_and_no_text(secrets):
     rotate = webhooks.PersonaRotateWebhookSecretOperator(task_id="x", webhook_id="wbh_1", secret_variable="v")
     with pytest.raises(PersonaAnswerError, match="holds no secret that lasts"):
         rotate.secret_of(secrets)
+
+
+@pytest.mark.parametrize("kind", ["email-addresses", "phone-numbers"])
+def test_a_confirmation_code_goes_where_it_was_asked_for_and_nowhere_else(persona_connection, kind):
+    sends = {"email-addresses": "send-an-email", "phone-numbers": "send-an-sms"}[kind]
+    path = {"verification-id": "ver_" + kind.removesuffix("es" if kind[0] == "e" else "s").replace("-", "_")}
+    persona_connection.change_object(path["verification-id"], "initiated")
+    assert "confirmation-code" not in _execute(sends, path=path, result="attributes")
+    assert "271828" not in json.dumps(_execute("retrieve-a-verification", path=path, result="body"))
+    named = _execute("retrieve-a-verification", path=path, result=["status", "confirmation-code"])
+    assert named == {"status": "initiated", "confirmation-code": "271828"}
+
+
+def test_a_search_that_says_its_own_page_size_keeps_it(persona_connection):
+    query = {"query": {"attribute": "status", "operator": "eq", "value": "Open"}}
+    _execute("search-cases", body={**query, "page": {"size": 30}}, result="ids")
+    assert "page" not in persona_connection.requests()[0].query
+    _execute("search-cases", body=query, result="ids")
+    assert "page%5Bsize%5D=100" in persona_connection.requests()[-1].query

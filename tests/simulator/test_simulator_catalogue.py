@@ -79,7 +79,8 @@ def test_an_operation_is_called_and_its_answer_understood(client, simulator, eac
         assert data["id"]
         assert data["type"]
         assert data["attributes"] is not None
-        assert all(_at(answer.json(), place) for place in each.secrets if place.startswith("data")), each.secrets
+        shown = [place for place in each.secrets if place.startswith("data") and place not in _SHOWN_AT_TIMES]
+        assert all(_at(answer.json(), place) for place in shown), each.secrets
     else:
         assert answer.json()
         assert "data" not in answer.json()
@@ -88,6 +89,9 @@ def test_an_operation_is_called_and_its_answer_understood(client, simulator, eac
     reads = each.method == "GET" or each.path.endswith("/search")
     plain = each.answer is AnswerKind.PLAIN
     assert bool([effect for effect in effects if effect.operation == served_as]) == (not reads and not plain)
+
+
+_SHOWN_AT_TIMES = ("data.attributes.confirmation-code",)  # once a code was sent
 
 
 def _at(payload: Any, place: str) -> Any:

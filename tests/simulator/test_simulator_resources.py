@@ -375,6 +375,8 @@ def test_documents_are_handed_in_and_processed(call, server) -> None:
 
 def test_a_token_may_be_asked_for_in_a_form(call) -> None:
     form = {"grant_type": "client_credentials", "client_assertion": "x.y.z", "scope": "inquiry.read"}
+    assert call("POST", "/oauth/token", data=form).status_code == 400
+    form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     answer = call("POST", "/oauth/token", data=form)
     assert (answer.status_code, answer.json()["scope"]) == (201, "inquiry.read")
     assert call("POST", "/oauth/token", data={"grant_type": "magic"}).status_code == 400

@@ -234,12 +234,12 @@ def confirming_verification(kind: str) -> Act:
 
 
 def sending_code(kind: str) -> Act:
-    """Return what serves the sending of a code: counted, and an effect each time."""
+    """Return what serves the sending of a code: counted, an effect each time. Answers show the code from then on."""
 
     def act(holdings: Holdings, call: Call) -> Outcomes:
         verification = holdings.find("verification", call.subject, f"verification/{kind}")
         _still_open(verification, "initiated", "requires_retry")
-        verification.set(_verification_inputs(call))
+        verification.set({**_verification_inputs(call), "confirmation-code": "271828"})
         verification.hidden["codes"] = verification.hidden.get("codes", 0) + 1
         changes = [Change(verification, verification.status, ("code",))]
         return Outcomes(object_payload(holdings, verification, call), changes=changes)
