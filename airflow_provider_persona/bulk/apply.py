@@ -81,7 +81,7 @@ async def apply_plan(
     :param on_progress: called every few seconds; must return quickly.
     :param utc: UTC time, for records.
     :param checkpoints: where to keep progress beside the ledger, or None.
-    :param carried: the checkpoint of an attempt whose ledger was lost, or None.
+    :param carried: the last checkpoint of an earlier attempt, for the case that its ledger was lost, or None.
     :raises PlanError: when the ledger beside the plan is another plan's.
     :raises StoreError: when the ledger cannot be written.
     :raises PersonaSettingsError: when the plan is for another environment than the connection's.
@@ -135,7 +135,7 @@ class _Run:
         """Take in what is known of an attempt whose ledger was lost."""
         if self._state.counts():
             return  # it was not lost after all, and knows more
-        if carried.run != self._plan.header.run or carried.end is not None:
+        if carried.run != self._plan.header.run:
             return  # it tells of another plan
         if carried.content_hash != self._plan.header.content_hash:
             self._distrust = True  # other rows now, but some of their cases may have been written to
@@ -314,7 +314,7 @@ class _Run:
     # ------------------------------------------------------------------ telling how far it is
 
     def _checkpoint(self) -> Checkpoint:
-        header, ended = self._plan.header, self._is_over()
+        header = self._plan.header
         settled = {outcome: n for outcome, n in self._state.counts().items() if outcome not in TAKEN_UP_AGAIN}
         return Checkpoint(
             run=header.run,
@@ -324,11 +324,11 @@ class _Run:
             created_at=header.created_at,
             rows=header.rows,
             counts={outcome.value: n for outcome, n in settled.items()},
-            settled=[] if ended else [list(stretch) for stretch in self._state.settled_ranges()],
-            generations={} if ended else {str(row): n for row, n in self._state.generations.items()},
+            settled=[list(stretch) for stretch in self._state.settled_ranges()],
+            generations={str(row): n for row, n in self._state.generations.items()},
             concurrency=self._options.concurrency,
             at=self._now(),
-            end=self._end().value if ended else None,
+            end=self._end().value if self._is_over() else None,
             progress=str(self._progress()),
         )
 

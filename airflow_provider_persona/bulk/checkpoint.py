@@ -56,13 +56,14 @@ class Checkpoint:
         """Number of the run's plan."""
         return int(self.run.rpartition("/")[2])
 
-    def is_about(self, last: int) -> bool:
-        """Whether it tells of an unfinished plan, and none was begun since.
+    def is_about(self, last: int, *, is_retry: bool) -> bool:
+        """Whether it tells of a plan that is to be gone on with, and none was begun since.
 
         :param last: number of the last plan's folder, 0 when there is none. A planning that was cut off leaves such a
             folder without a plan.
+        :param is_retry: whether the attempt before did not succeed; it may have died after the last row.
         """
-        return self.end is None and self.number >= last
+        return (is_retry or self.end is None) and self.number >= last
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -69,14 +69,12 @@ class Draft:
     :param spool: its rows.
     :param header: who plans what.
     :param superseded: the plan of an earlier attempt that it replaces, or None.
-    :param carried: what is known of an attempt whose folder was lost, or None.
     """
 
     folder: StorePath
     spool: Spool
     header: PlanHeader
     superseded: Plan | None = None
-    carried: Checkpoint | None = None
 
     def close(self) -> None:
         """Remove the temporary file of rows."""
@@ -143,16 +141,17 @@ def resume_or_draft(
         check_environment(found, header.environment)
         log.info("Going on with the plan of an earlier attempt, %s", found.uri)
         return found
-    carried = checkpoint if found is None and checkpoint is not None and checkpoint.is_about(last) else None
+    # A number is used once, also where the folders of earlier plans are gone: it is part of every idempotency key.
     number = last + 1 if found is not None else max(last, 1)
-    if carried is not None:
-        number = carried.number
-        header = replace(header, created_at=carried.created_at)
-        log.info(
-            "The folder of an earlier attempt is gone; %d rows are known to be settled", sum(carried.counts.values())
-        )
-    draft = _draft(wishes, folder, number, header, one_wish_each)
-    return replace(draft, superseded=found, carried=carried)
+    if checkpoint is not None and found is None:
+        if checkpoint.is_about(last, is_retry=is_retry):
+            number = checkpoint.number
+            header = replace(header, created_at=checkpoint.created_at)
+            settled = sum(checkpoint.counts.values())
+            log.info("The folder of an earlier attempt is gone; %d rows are known to be settled", settled)
+        else:
+            number = max(number, checkpoint.number + 1)
+    return replace(_draft(wishes, folder, number, header, one_wish_each), superseded=found)
 
 
 def new_draft(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.bulk.apply import ApplyOptions
+    from airflow_provider_persona.bulk.checkpoint import Checkpoint
     from airflow_provider_persona.bulk.plan import Plan, PlanHeader
     from airflow_provider_persona.bulk.report import Report
     from airflow_provider_persona.bulk.rows import InvalidRow
@@ -85,16 +86,17 @@ class OneStepBulkOperator(ApplyingOperator):
             hook = PersonaHook(self.persona_conn_id, reserve=self.reserve)
             table = self.prepared_ledger_table()
             checkpoints = checkpoints_of(context)
+            known = checkpoints.load() if checkpoints is not None else None
             found = resume_or_draft(
                 self.read_wishes,
                 self.folder(context),
                 self.plan_header("/".join(self.run_parts(context)), hook),
-                checkpoint=checkpoints.load() if checkpoints is not None else None,
+                checkpoint=known,
                 one_wish_each=self.one_wish_each(),
                 is_retry=self.is_retry(context),
             )
             try:
-                report = asyncio.run(self._run(found, hook, planning, options, checkpoints))
+                report = asyncio.run(self._run(found, hook, planning, options, checkpoints, known))
             finally:
                 if isinstance(found, Draft):
                     found.close()
@@ -107,19 +109,19 @@ class OneStepBulkOperator(ApplyingOperator):
         planning: PlanOptions,
         options: ApplyOptions,
         checkpoints: TaskStateCheckpoints | None,
+        known: Checkpoint | None,
     ) -> Report:
         from airflow_provider_persona.bulk.run import Draft, check_thresholds_anew, complete
 
         async with hook.async_client(connections=self.concurrency) as client:
-            is_draft, carried = isinstance(found, Draft), None
             if isinstance(found, Draft):
-                plan, carried = await complete(found, client, planning), found.carried
+                plan = await complete(found, client, planning)
             else:
                 plan = found
                 check_thresholds_anew(plan, planning.thresholds)
             self.log_plan(plan)
-            report = await self.apply(plan, client, options, checkpoints, carried)
-            if options.dry_run and is_draft:
+            report = await self.apply(plan, client, options, checkpoints, known)
+            if options.dry_run and isinstance(found, Draft):
                 plan.forget_values()  # this task is the only one that could have applied it
             return report
 

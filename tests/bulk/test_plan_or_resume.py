@@ -93,9 +93,9 @@ def test_a_planning_that_was_cut_off_does_not_hide_what_is_known_of_a_lost_folde
 ) -> None:
     """The disk is lost in the middle of a run, and the next attempt dies while it plans."""
     rows = decisions(persona, 6)
-    first = planned(Warehouse(rows), tmp_path)
+    first, header = planned(Warehouse(rows), tmp_path), PlanHeader("run", "s", None, CREATED)
     known = Checkpoint(
-        f"{first.header.run}",
+        first.header.run,
         first.header.content_hash,
         first.header.hash,
         first.uri,
@@ -110,16 +110,30 @@ def test_a_planning_that_was_cut_off_does_not_hide_what_is_known_of_a_lost_folde
     for folder in ([], ["1"]):  # nothing is left, or what a planning leaves that was cut off
         for name in folder:
             (tmp_path / name).mkdir(parents=True)
-        found = resume_or_draft(Warehouse(rows).wishes, tmp_path, first.header, checkpoint=known, is_retry=True)
+        found = resume_or_draft(Warehouse(rows).wishes, tmp_path, header, checkpoint=known, is_retry=True)
         assert isinstance(found, Draft)
         found.close()
-        assert (found.carried, found.folder, found.header.run) == (known, tmp_path / "1", f"{first.header.run}/1")
+        assert (found.folder, found.header.run) == (tmp_path / "1", known.run)
         shutil.rmtree(tmp_path)
     (tmp_path / "2").mkdir(parents=True)  # another plan was begun since
-    found = resume_or_draft(Warehouse(rows).wishes, tmp_path, first.header, checkpoint=known)
+    found = resume_or_draft(Warehouse(rows).wishes, tmp_path, header, checkpoint=known)
     assert isinstance(found, Draft)
     found.close()
-    assert found.carried is None
+    assert (found.folder, found.header.run) == (tmp_path / "2", "run/2")
+
+
+@pytest.mark.parametrize(("is_retry", "number"), [(True, 1), (False, 2)])
+def test_a_run_whose_end_is_known_is_gone_on_with_by_a_retry_and_begun_anew_by_a_clear(
+    tmp_path: Path, is_retry: bool, number: int
+) -> None:
+    """Its worker died after the last row, and the disk is gone. A second plan must not share the first one's keys."""
+    header = PlanHeader("run", "s", None, CREATED)
+    known = Checkpoint("run/1", "", "", "", CREATED, 1, counts={"updated": 1}, settled=[[1, 1]], end="complete")
+    rows = [{"case_id": "case_1", "status": "Open"}]
+    found = resume_or_draft(Warehouse(rows).wishes, tmp_path, header, checkpoint=known, is_retry=is_retry)
+    assert isinstance(found, Draft)
+    found.close()
+    assert found.header.run == f"run/{number}"
 
 
 def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path: Path) -> None:
