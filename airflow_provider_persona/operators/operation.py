@@ -242,7 +242,8 @@ class PersonaOperator(PersonaCallOperator):
     :param query: query parameters, like `{"filter[status]": "Open"}`; lists are joined with commas.
     :param body: the JSON body.
     :param output_path: where a file that is the answer goes: a local path or an address in an object store, with a
-        slash at its end a folder. The task then returns `uri`, `size` in bytes and `content_type`, whatever `result`.
+        slash at its end a folder, in which it is called as in the path. The task then returns `uri`, `size` in bytes
+        and `content_type`, whatever `result`; give a whole path where a file's own name may be personal.
     :param max_bytes: bytes that such a file may have at most.
     :param max_items: objects that a list may have at most; with more the task fails. All pages are read.
 

@@ -36,10 +36,10 @@ def test_secrets_of_such_an_answer_are_delivered_and_in_the_result_only_by_name(
     assert returned == ({} if result == "body" else {"relay-secret": "secret-of-relay_sim000001"})
 
 
-def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_connection, tmp_path):
+def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_connection, tmp_path, caplog, capfd):
     from airflow.configuration import conf
 
-    relay, name = "relay_" + "sim000001", "Vogel" + "sang passport.png"
+    relay, name = "relay_" + "sim000001", "Quitten" + "baum passport.png"
     _execute("create-a-relay", body=RELAY, result="none")
     _execute("retrieve-a-generic-document", path={"document-id": "doc_generic"}, result="none")
     params = {"relay": [relay[:6], relay[6:]], "name": [name[:5], name[5:]], "case": ["case_", "sim000001"]}
@@ -51,20 +51,26 @@ def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_co
             ("read", "retrieve-case", {"case-id": "{{ params.case | join }}"}),
         ):
             PersonaOperator(
-                task_id=task_id, operation_id=operation_id, path=path, result="none", output_path=f"{tmp_path}/"
+                task_id=task_id, operation_id=operation_id, path=path, result="none", output_path=f"{tmp_path}/fetched"
             )
     run = run_dag(dag)
-    assert {task_id: str(run.get_task_instance(task_id).state) for task_id in dag.task_ids} == {
-        "claim": "success",
-        "fetch": "success",
-        "read": "success",
-    }
-    assert (tmp_path / name).exists()
+    states = {task_id: str(run.get_task_instance(task_id).state) for task_id in dag.task_ids}
+    assert states == dict.fromkeys(("claim", "fetch", "read"), "success")
+    assert (tmp_path / "fetched").exists()
     with sqlite3.connect(conf.get("database", "sql_alchemy_conn").removeprefix("sqlite:///")) as db:
         kept = "\n".join(str(row) for row in db.execute("SELECT rendered_fields FROM rendered_task_instance_fields"))
+        told = kept + caplog.text + "".join(capfd.readouterr()) + "\n".join(db.iterdump())
     assert "case_sim000001" in kept
     assert relay not in kept
-    assert "Vogel" + "sang" not in kept
+    assert "Quitten" + "baum" not in told
+
+
+def test_a_file_in_a_folder_has_the_name_that_persona_gives_it(persona_connection, tmp_path):
+    _execute("retrieve-a-generic-document", path={"document-id": "doc_generic"}, result="none")
+    path = {"file-token": "file000001", "filename": "my pässport.png"}
+    got = _execute("download-a-file", path=path, output_path=f"{tmp_path}/")
+    assert got["uri"] == f"{tmp_path}/my pässport.png"
+    assert (tmp_path / "my pässport.png").exists()
 
 
 @pytest.mark.parametrize(

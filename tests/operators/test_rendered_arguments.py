@@ -118,24 +118,24 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
 @pytest.mark.parametrize(
     ("read", "given"),
     [
-        (as_object, "Quittenbaum"),
-        (as_object, "['Quittenbaum']"),
-        (as_object, ["Quittenbaum"]),
+        (as_object, "Mirabellenbaum"),
+        (as_object, "['Mirabellenbaum']"),
+        (as_object, ["Mirabellenbaum"]),
         (as_object, 7),
-        (as_names, "Quittenbaum"),
-        (as_names, "{'Quittenbaum': 1}"),
-        (as_names, {"Quittenbaum": 1}),
-        (as_names, ["Quittenbaum", None]),
+        (as_names, "Mirabellenbaum"),
+        (as_names, "{'Mirabellenbaum': 1}"),
+        (as_names, {"Mirabellenbaum": 1}),
+        (as_names, ["Mirabellenbaum", None]),
         (as_names, [""]),
         (as_names, 7),
-        (as_number, "Quittenbaum"),
-        (as_flag, "Quittenbaum"),
+        (as_number, "Mirabellenbaum"),
+        (as_flag, "Mirabellenbaum"),
     ],
 )
 def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
     with pytest.raises(BadCallError, match="the_argument") as told:
         read(given, "the_argument")
-    assert "Quittenbaum" not in str(told.value)
+    assert "Mirabellenbaum" not in str(told.value)
 
 
 @pytest.mark.parametrize("text", ["true", "True", "FALSE"])
