@@ -40,23 +40,27 @@ def next_page(request: Request, page: Any, seen: SeenPages | None = None) -> Req
 
     :param seen: the queries of this list's pages so far, begun empty by whoever walks the list and kept up here.
         Without it only a link back to the same page is noticed, not one that leads back to an earlier page.
-    :raises PersonaAnswerError: when the link leads elsewhere, or back to a page that was there.
+    :raises PersonaAnswerError: when the link is none, leads elsewhere, or back to a page that was there. The last is
+        retryable for a search: its order changes with the objects, so that a cursor may move back to the beginning.
     """
     links = page.get("links") if isinstance(page, Mapping) else None
     link = links.get("next") if isinstance(links, Mapping) else None
     if not link:
         return None
-    parts = urlsplit(str(link))
+    try:
+        parts = urlsplit(str(link))
+    except ValueError:
+        raise _bad_link(request, "is no address") from None
     if parts.scheme or parts.netloc or parts.path != request.path:
         raise _bad_link(request, "leads to another host or path")
     query = _with_missing(tuple(parse_qsl(parts.query, keep_blank_values=True)), request.query)
     following = replace(request, query=query)
     if set(following.query) == set(request.query):
-        raise _bad_link(request, "leads back to the same page")
+        raise _led_back(request, "the same page")
     if seen is not None:
         seen.add(frozenset(request.query))
         if frozenset(following.query) in seen:
-            raise _bad_link(request, "leads back to an earlier page")
+            raise _led_back(request, "an earlier page")
     return following
 
 
@@ -67,5 +71,11 @@ def _with_missing(linked: Query, sent: Query) -> Query:
     return linked + tuple((name, value) for name, value in sent if name not in named and name not in cursors)
 
 
-def _bad_link(request: Request, what: str) -> PersonaAnswerError:
-    return PersonaAnswerError(f"the next link of {request.operation_id} {what}", operation_id=request.operation_id)
+def _led_back(request: Request, where: str) -> PersonaAnswerError:
+    return _bad_link(request, f"leads back to {where}", retryable=request.method == "POST")
+
+
+def _bad_link(request: Request, what: str, *, retryable: bool = False) -> PersonaAnswerError:
+    return PersonaAnswerError(
+        f"the next link of {request.operation_id} {what}", operation_id=request.operation_id, retryable=retryable
+    )

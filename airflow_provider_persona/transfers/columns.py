@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from airflow_provider_persona.bulk.errors import MissingColumnError
 from airflow_provider_persona.transfers.sql_tables import checked_column
 
 ID, TYPE = "id", "type"
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _WHOLE: Final = ("attributes", "relationships")
 _RELATED: Final = "relationships."
 
@@ -42,7 +44,7 @@ class Columns:
         if not self._paths:
             return None
         wanted = [path for path in self._paths.values() if not path.startswith(_RELATED)]
-        names = [".".join(path.split(".")[: 2 if path.startswith("fields.") else 1]) for path in wanted]
+        names = [name for path in wanted for name in _asked_for(path)]
         return list(dict.fromkeys(names)) or ["id"]
 
     @property
@@ -78,6 +80,12 @@ class Columns:
         return _ids(found) if path.startswith(_RELATED) else found
 
 
+def _asked_for(path: str) -> list[str]:
+    """Return the names of sparse fields that bring what a path leads to; a custom field may have a dot in its name."""
+    first, *rest = path.split(".")
+    return list(dict.fromkeys([f"{first}.{rest[0]}", path])) if first == "fields" and rest else [first]
+
+
 _NOWHERE: Final = object()
 
 
@@ -97,4 +105,9 @@ def _ids(data: Any) -> str | None:
 def _flat(value: Any) -> Any:
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return value.replace("\0", "\ufffd") if isinstance(value, str) else value  # PostgreSQL has no place for NUL
+    return whole_text(value.replace("\0", "\ufffd")) if isinstance(value, str) else value  # NUL: not in PostgreSQL
+
+
+def whole_text(text: str) -> str:
+    """Return a text that can be written: JSON may hold one half of a character, which no encoding has a place for."""
+    return text if text.isascii() else _HALF.sub("\ufffd", text)

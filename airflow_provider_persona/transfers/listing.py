@@ -4,9 +4,11 @@ No Airflow here. What a read without bounds sees, and what one that is bounded b
 
 - Lists come newest first by creation (docs.withpersona.com/pagination), and none can be filtered by the time of a
   change. Walking to older pages is stable: what is created meanwhile comes before the first page. So a bounded read of
-  a list stops at the newest object of the read before: it sees what was created since, and no change of older ones.
+  a list sees what was created since the read before, and no change of older objects. An object may appear a little
+  after one that is newer than it, so the walk goes on to a while before the mark, and an object may come twice.
 - Searches (of cases, accounts and inquiries) know `updated_at`, so a bounded search sees changes too. Their index runs
   about a minute behind, in an outage longer, so each goes back a while before the mark, and an object may come twice.
+  An object that changes while it is the cursor moves to the front and the walk with it; it then begins again.
 """
 
 from __future__ import annotations
@@ -30,8 +32,20 @@ _SPARSE: Final = "fields[TYPE]"
 _DEEPEST: Final = 2
 _MOST_CLAUSES: Final = 20
 _LOGICAL: Final = ("and", "or", "not")
-_OF_SEVERAL_TYPES: Final = frozenset({"reports", "lists", "importers", "relations", "history", "connections"})
+_RESTARTS: Final = 3
+"""How often a search is begun again, each time when its order changed under the walk."""
+_OF_SEVERAL_TYPES: Final = frozenset({"reports", "lists", "importers", "relations", "history"})
 """Last parts of paths whose objects have compound types like `report/watchlist`."""
+_TYPES: Final = {
+    "list-all-share-tokens": "connect/share-token",
+    "list-all-connect-connections": "connect/connection",
+}
+"""Types of objects that the path does not tell, from Persona's published specification."""
+
+LOOKBACK_OF_SEARCHES: Final = 15 * 60.0
+"""Seconds that a bounded search goes back before its mark: its index runs a minute behind, in an outage longer."""
+LOOKBACK_OF_LISTS: Final = 2 * 60.0
+"""Seconds that a bounded list goes back: by so much an object may appear after one that is newer than it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,8 @@ class Listing:
     :param body: body of a search, like `{"query": {...}}`.
     :param fields: attributes to ask for; or, where the objects are of several types, a mapping from type to attributes.
     :param bounded: whether it will be read from a mark on.
-    :param lookback: seconds that a bounded search goes back before its mark.
+    :param lookback: seconds that a bounded read goes back before its mark; None for 900 of a search and 120 of a list.
+        0 ends a list at the mark's own object.
     """
 
     operation_id: str
@@ -91,7 +106,7 @@ class Listing:
     body: Mapping[str, Any] | None = None
     fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None
     bounded: bool = False
-    lookback: float = 900.0
+    lookback: float | None = None
 
     @property
     def operation(self) -> Operation:
@@ -115,19 +130,30 @@ class Listing:
         following: Request | None = self.request(since, after)
         hide_queries(urlsplit(client.settings.host).hostname or "")
         seen: SeenPages = set()
+        restarts = 0
         while following is not None:
             request = following
             page = client.send(request).json()
             items = items_of(request, page)
-            following = next_page(request, page, seen)
-            fresh = items if self.is_search or since is None else _created_after(since, items)
+            try:
+                following = next_page(request, page, seen)
+            except PersonaAnswerError as error:
+                if not error.retryable or restarts == _RESTARTS:
+                    raise
+                restarts += 1
+                seen.clear()
+                following = self.request(since)
+            fresh = items if self.is_search or since is None else self._created_after(since, items)
             is_last = following is None or len(fresh) < len(items)
             yield Page(fresh, None if is_last else _cursor(following), is_last)
             if is_last:
                 return
 
     def request(self, since: Mark | None = None, after: str | None = None) -> Request:
-        """Return the request of the first page, or of the page after a cursor."""
+        """Return the request of the first page, or of the page after a cursor.
+
+        :raises BadCallError: when the arguments make no such call.
+        """
         operation_ = self.operation
         query = {**(self.query or {}), **self._sparse()}
         if operation_.paged and "page[size]" in operation_.query:
@@ -156,16 +182,24 @@ class Listing:
         """Whether it is a search, which knows when objects were changed."""
         return self.operation.method == "POST"
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether attributes can be asked for; else objects come in full."""
+        return _SPARSE in self.operation.query
+
     def _sparse(self) -> dict[str, str]:
+        check_fields(self.fields)
         if not self.fields:
             return {}
-        if _SPARSE not in self.operation.query:
+        if not self.is_sparse:
             raise BadCallError(f"{self.operation_id} gives its objects in full only; leave out fields")
         by_type = self.fields if isinstance(self.fields, Mapping) else {self._type(): self.fields}
         time = ["updated-at" if self.is_search else "created-at"] if self.bounded else []
         return {f"fields[{kind}]": ",".join(dict.fromkeys([*names, *time])) for kind, names in by_type.items()}
 
     def _type(self) -> str:
+        if self.operation_id in _TYPES:
+            return _TYPES[self.operation_id]
         segments = [part for part in self.operation.path.split("/") if part and part[0] != "{" and part != "search"]
         last = segments[-1]
         if last in _OF_SEVERAL_TYPES:
@@ -189,9 +223,31 @@ class Listing:
         }
 
     def _start(self, since: Mark | None) -> str:
-        at = moment(since.at) if since else None
-        start = datetime(1970, 1, 1, tzinfo=UTC) if at is None else at - timedelta(seconds=self.lookback)
-        return start.strftime("%Y-%m-%dT%H:%M:%SZ")
+        bound = self._bound(since) if since else None
+        return (bound or datetime(1970, 1, 1, tzinfo=UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _bound(self, since: Mark) -> datetime | None:
+        """Return the time that a read from a mark goes back to, None when the mark has none."""
+        at = moment(since.at)
+        usual = LOOKBACK_OF_SEARCHES if self.is_search else LOOKBACK_OF_LISTS
+        return at and at - timedelta(seconds=usual if self.lookback is None else self.lookback)
+
+    def _created_after(self, since: Mark, items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the objects before the first that is too old; where no time tells, before the mark's own object."""
+        bound = self._bound(since)
+        fresh: list[Mapping[str, Any]] = []
+        for item in items:
+            made = _attribute(item, "created-at")
+            at = moment(made) if isinstance(made, str) else None
+            is_mark = item.get("id") == since.object_id
+            if bound is None or at is None or self.lookback == 0:
+                is_old = is_mark or (bound is not None and at is not None and at < bound)
+            else:
+                is_old = at < bound
+            if is_old:
+                break
+            fresh.append(item)
+        return fresh
 
 
 def list_operation(operation_id: str, *, bounded: bool = False) -> Operation:
@@ -208,27 +264,32 @@ def list_operation(operation_id: str, *, bounded: bool = False) -> Operation:
     return found
 
 
+def check_fields(fields: Any) -> None:
+    """Refuse attributes that are no list of names, and no mapping from types to such lists.
+
+    :raises BadCallError: since a single text would be taken for its letters.
+    """
+    for names in fields.values() if isinstance(fields, Mapping) else [fields]:
+        is_list = isinstance(names, Sequence) and not isinstance(names, str)
+        if names is not None and not (is_list and all(isinstance(name, str) for name in names)):
+            raise BadCallError('fields is a list like ["status"], or a mapping from type to such a list')
+
+
 def moment(text: str | None) -> datetime | None:
-    """Return a time of Persona's, None for what is none."""
+    """Return a time of Persona's in UTC, None for what is none."""
     if not text:
         return None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def _created_after(since: Mark, items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    bound = moment(since.at)
-    fresh: list[Mapping[str, Any]] = []
-    for item in items:
-        made = _attribute(item, "created-at")
-        at = moment(made) if isinstance(made, str) else None
-        if item.get("id") == since.object_id or (bound is not None and at is not None and at < bound):
-            break
-        fresh.append(item)
-    return fresh
+def change_of(item: Mapping[str, Any]) -> datetime | None:
+    """Return when an object was last changed, None where the answer does not tell."""
+    at = _attribute(item, "updated-at")
+    return moment(at) if isinstance(at, str) else None
 
 
 def _attribute(item: Mapping[str, Any], name: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_persona.bulk.errors import StoreError
+from airflow_provider_persona.bulk.run import fingerprint, run_folder
 from airflow_provider_persona.bulk.store import shown, write_whole
 from airflow_provider_persona.bulk.whole_file import make_folder
 from airflow_provider_persona.transfers.listing import Mark
@@ -91,19 +92,25 @@ class FileMarks:
         )
 
 
-def mark_store(operator: BaseOperator, context: Context, key: str, folder: StorePath) -> MarkStore:
+def mark_store(operator: BaseOperator, context: Context, key: str, root: StorePath) -> MarkStore:
     """Return where an operator keeps its mark: its outlet asset where Airflow can (3.3), else a file.
 
+    Each task, and each of its mapped instances, has marks of its own, also where several write to one asset.
+
     :param key: what is read, as a fingerprint: another query has another mark.
-    :param folder: folder of the file.
+    :param root: folder below which the file is.
     """
+    ti = context["ti"]
+    owner = [ti.dag_id, ti.task_id]
+    if ti.map_index is not None and ti.map_index >= 0:
+        owner.append(str(ti.map_index))
     given: Mapping[str, Any] = context
     stores = given["asset_state_store"] if "asset_state_store" in given else None  # noqa: SIM401 - 2.11 has no such get
     for outlet in operator.outlets or ():
         state = _of_asset(stores, outlet)
         if state is not None:
-            return AssetMarks(state, f"persona_mark_{key}")
-    return FileMarks(folder / f"{key}.json")
+            return AssetMarks(state, f"persona_mark_{fingerprint(*owner, key)}")
+    return FileMarks(run_folder(root, ["marks", *owner]) / f"{key}.json")
 
 
 def _of_asset(stores: Any, outlet: Any) -> Any:
