@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
@@ -12,6 +13,7 @@ from airflow_provider_persona.transfers.persona_reads import PersonaReadOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -22,19 +24,45 @@ if TYPE_CHECKING:
     from airflow_provider_persona.transfers.sql_tables import KeyedTable
 
 
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """An object as a page showed it; searches may bring one on two pages, and it may have changed in between.
+
+    :param changed_at: when it was changed, None where the answer does not tell.
+    :param values: of its columns.
+    """
+
+    changed_at: datetime | None
+    values: list[Any]
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], columns: Columns) -> Self:
+        """Return the version that a page shows."""
+        from airflow_provider_persona.transfers.listing import change_of
+
+        return cls(change_of(item), columns.values(item))
+
+    def is_before(self, other: _Version) -> bool:
+        """Whether it is the older of the two, as far as can be told."""
+        return self.changed_at is not None and other.changed_at is not None and self.changed_at < other.changed_at
+
+
 class PersonaToSqlOperator(PersonaReadOperator):
     """Brings any list or search of Persona into a table, page by page: new objects are inserted, known ones updated.
 
     The table has the columns `id`, `type` and those of `columns`; without `columns`: `attributes` and `relationships`,
-    as JSON text. It is created when it is missing, `id` as its primary key and all else as text. In a table of yours
-    the columns may have other types, as far as the database turns text, numbers and truths into them, and further
-    columns are left alone. Objects that Persona no longer lists stay in the table.
+    as JSON text. It is created when it is missing, `id` as its primary key and all else as text, in which numbers and
+    truths stand as JSON writes them. In a table of yours the columns may have other types, as far as the database turns
+    text, numbers and truths into them, and further columns are left alone. Times come as ISO 8601 (`…T12:00:00.000Z`),
+    which PostgreSQL turns into its own; DATETIME and TIMESTAMP of MariaDB and MySQL refuse them, so take VARCHAR there.
+    Objects that Persona no longer lists stay in the table.
 
     Every batch is one transaction. A retry begins at the first page again; it does no harm, since each row ends as the
     last read showed it. Written with the SQL that PostgreSQL, MariaDB, MySQL and SQLite share, through the hook of any
     DB-API connection.
 
-    Returns to XCom: counts (`rows`, `inserted`, `updated`, `requests`) and the table's name; never a row.
+    Returns to XCom: counts (`rows`, `inserted`, `updated`, `requests`) and the table's name; never a row. `rows` counts
+    what the pages showed, so an object that came twice counts twice; of the two the newer stays.
 
     :param table: `table`, `schema.table` or `catalog.schema.table`, in letters, digits and underscores.
     :param sql_conn_id: connection of any database that Airflow has a DB-API hook for.
@@ -94,17 +122,18 @@ class PersonaToSqlOperator(PersonaReadOperator):
     ) -> tuple[dict[str, int], Mark | None]:
         counts = {"rows": 0, "inserted": 0, "updated": 0}
         newest: Mark | None = None
-        batch: dict[str, Sequence[Any]] = {}
+        batch: dict[str, _Version] = {}
         with table.opened() as opened:
             for number, page in enumerate(listing.pages(hook.client, since=since), start=1):
                 marked = [(listing.mark_of(item), item) for item in page.items]
                 newest = newest or next((mark for mark, _ in marked), None)
                 counts["rows"] += len(marked)
                 for mark, item in marked:
-                    # Searches may bring an object on two pages; the first is the newer.
-                    batch.setdefault(mark.object_id, columns.values(item))
+                    version = _Version.of(item, columns)
+                    if mark.object_id not in batch or not version.is_before(batch[mark.object_id]):
+                        batch[mark.object_id] = version
                 if batch and (page.is_last or number % self.batch_pages == 0):
-                    inserted, updated = opened.upsert(batch)
+                    inserted, updated = opened.upsert({key: version.values for key, version in batch.items()})
                     counts["inserted"] += inserted
                     counts["updated"] += updated
                     batch = {}

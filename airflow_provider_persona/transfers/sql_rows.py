@@ -44,10 +44,11 @@ def query_rows(
 
 def is_mysql(connection: Any) -> bool:
     """Return whether a driver's connection is one to MySQL or MariaDB."""
-    return _driver(connection) in (_MYSQLCLIENT, _MYSQL_CONNECTOR)
+    return driver_of(connection) in (_MYSQLCLIENT, _MYSQL_CONNECTOR)
 
 
-def _driver(connection: Any) -> str:
+def driver_of(connection: Any) -> str:
+    """Return the name of the package that a connection is of, like `psycopg2`."""
     return type(connection).__module__.partition(".")[0]
 
 
@@ -57,7 +58,7 @@ def _streaming_cursor(hook: DbApiHook, connection: Any) -> AbstractContextManage
     A cursor to MySQL is left to the end of its connection: closing it would read the rest of the result (mysqlclient)
     or be refused while there is a rest (mysql-connector-python).
     """
-    driver = _driver(connection)
+    driver = driver_of(connection)
     if driver == _MYSQLCLIENT:
         return nullcontext(connection.cursor(import_module("MySQLdb.cursors").SSCursor))
     if driver == _MYSQL_CONNECTOR:

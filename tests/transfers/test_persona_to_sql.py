@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from databases import KINDS, SQLITE, connect_warehouse, warehouse_hook
+from databases import KINDS, POSTGRES, SQLITE, connect_warehouse, warehouse_hook
+from rogue_persona import RoguePersona
 
 from airflow_provider_persona.bulk.errors import StoreError
 from airflow_provider_persona.simulator import SANDBOX_KEY
+from airflow_provider_persona.transfers.columns import Columns
 from airflow_provider_persona.transfers.persona_to_sql import PersonaToSqlOperator
 from airflow_provider_persona.transfers.sql_tables import KeyedTable
 
@@ -130,6 +132,75 @@ def test_ids_that_differ_in_capitals_only_are_two(persona, table):
     assert sorted(_rows(table, "id, status")) == [("case_A", "2"), ("case_a", "3")]
 
 
+VALUES = {"a": True, "b": False, "c": 5, "d": 1.5, "e": 2**70, "f": "text", "g": None, "h": "\ud83d-"}
+TEXTS = {"a": "true", "b": "false", "c": "5", "d": "1.5", "e": str(2**70), "f": "text", "g": None, "h": "\ufffd-"}
+
+
+def _values_of(columns, values):
+    return {
+        key: columns.values({"id": key, "type": "case", "attributes": {"fields": {"v": value}}})
+        for key, value in values.items()
+    }
+
+
+def test_numbers_and_truths_are_the_same_text_in_every_database(persona, table):
+    columns = Columns({"v": "fields.v"})
+    for counts in ((len(VALUES), 0), (0, len(VALUES))):  # into the table that is made, and into the one that is there
+        with KeyedTable(warehouse_hook(), table, columns.names).opened() as opened:
+            assert opened.upsert(_values_of(columns, VALUES)) == counts
+        assert dict(_rows(table, "id, v")) == TEXTS
+
+
+def test_columns_of_other_types_get_numbers_and_truths_as_such(persona, table):
+    _run_sql(f"CREATE TABLE {table} (id VARCHAR(64) PRIMARY KEY, yes BOOLEAN, n NUMERIC(10,2))")
+    with KeyedTable(warehouse_hook(), table, ["id", "yes", "n"]).opened() as opened:
+        opened.upsert({"a": ("a", True, 1.25), "b": ("b", False, 7)})
+    rows = [(bool(yes), float(n)) for yes, n in _rows(table, "yes, n")]
+    assert rows == [(True, 1.25), (False, 7.0)]
+
+
+@pytest.mark.parametrize("word", ["order", "group", "user", "key", "references", "desc"])
+def test_words_that_a_database_keeps_for_itself_can_be_columns(persona, table, word):
+    for value in ("1", "2"):
+        with KeyedTable(warehouse_hook(), table, ["id", "Kind", word]).opened() as opened:
+            opened.upsert({"a": ("a", "case", value)})
+    assert _rows(table, "id, KIND, kind") == [("a", "case", "case")]  # capitals count as little as ever
+
+
+def test_a_key_of_fixed_width_is_known_again(persona, table):
+    _run_sql(f"CREATE TABLE {table} (id CHAR(30) PRIMARY KEY, type VARCHAR(20))")
+    with KeyedTable(warehouse_hook(), table, ["id", "type"]).opened() as opened:
+        assert opened.upsert({"a": ("a", "case")}) == (1, 0)
+        assert opened.upsert({"a": ("a", "case")}) == (0, 1)
+
+
+def test_no_transaction_is_open_while_the_rows_are_read(persona, tmp_path, monkeypatch):
+    """It would keep PostgreSQL from cleaning up for as long as a request waits for the limit."""
+    connect_warehouse(POSTGRES, tmp_path, monkeypatch)
+    name = f"persona_{uuid.uuid4().hex[:12]}"
+    state = "SELECT state FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
+    with closing(warehouse_hook().get_conn()) as connection, closing(connection.cursor()) as cursor:
+        for _ in range(2):  # the table is made, and it is there
+            with KeyedTable(warehouse_hook(), name, ["id", "type"]).opened():
+                cursor.execute(state, (f"%{name}%",))
+                assert {row[0] for row in cursor.fetchall()} <= {"idle"}
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+                assert cursor.fetchone()[0] == 0
+                connection.commit()
+        cursor.execute(f"DROP TABLE {name}")
+        connection.commit()
+
+
+def test_a_value_that_its_column_never_takes_is_not_tried_again(persona, sqlite_table):
+    _run_sql(f"CREATE TABLE {sqlite_table} (id TEXT PRIMARY KEY, n INTEGER)")
+    with (
+        KeyedTable(warehouse_hook(), sqlite_table, ["id", "n"]).opened() as opened,
+        pytest.raises(StoreError, match="a value does not fit its column") as caught,
+    ):
+        opened.upsert({"a": ("a", 2**70)})
+    assert not caught.value.retryable
+
+
 def test_a_batch_that_is_refused_leaves_nothing_of_itself(fill, persona, table, told):
     persona.act_as_human("case_sim000001", fields={"name-first": "Zyanya-Canary" * 10})
     _run_sql(f"CREATE TABLE {table} (id VARCHAR(64) PRIMARY KEY, type VARCHAR(20), name VARCHAR(40) NOT NULL)")
@@ -163,11 +234,38 @@ def test_incremental_search_updates_what_changed(fill, persona, sqlite_table):
     assert {row[0]: row[2] for row in _rows(sqlite_table)} == persona.statuses()
 
 
+def _version(status, at):
+    return {"type": "case", "id": "case_1", "attributes": {"status": status, "updated-at": at}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (("Open", "2026-01-01T12:00:00Z"), ("Declined", "2026-01-01T12:00:01Z"), "Declined"),
+        (("Declined", "2026-01-01T12:00:01Z"), ("Open", "2026-01-01T12:00:00Z"), "Declined"),
+        (("Open", "2026-01-01T12:00:00Z"), ("Declined", "2026-01-01T12:00:00Z"), "Declined"),
+        (("Open", None), ("Declined", None), "Declined"),  # what was read later
+    ],
+)
+def test_of_two_versions_of_an_object_the_newer_stays(fill, sqlite_table, monkeypatch, first, second, kept):
+    pages = [
+        {"data": [_version(*first)], "links": {"next": "/api/v1/cases?page%5Bafter%5D=case_1"}},
+        {"data": [_version(*second)], "links": {"next": None}},
+    ]
+    with RoguePersona() as rogue:
+        rogue.give("/api/v1/cases", pages)
+        connection = {"conn_type": "persona", "host": rogue.url, "password": SANDBOX_KEY}
+        monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
+        summary = _summary(fill(sqlite_table, columns={"status": "status"}))
+    assert (summary["rows"], summary["inserted"], summary["updated"]) == (2, 1, 0)
+    assert _rows(sqlite_table, "id, status") == [("case_1", kept)]
+
+
 def test_a_failed_incremental_read_is_done_again(fill, persona, sqlite_table):
     persona.script_fault("redirect", skip=1)
     assert str(fill(sqlite_table, incremental=True, batch_pages=1).state) == "failed"
     assert _summary(fill(sqlite_table, incremental=True))["rows"] == 300
-    assert _summary(fill(sqlite_table, incremental=True))["rows"] == 0
+    assert _summary(fill(sqlite_table, incremental=True, lookback=0))["rows"] == 0
 
 
 @pytest.mark.parametrize(
