@@ -124,7 +124,14 @@ class ExportFolder:
         self._write(_PROGRESS, _to_json(progress))
 
     def complete(self, progress: Progress) -> None:
-        """Write the manifest, and remove the record of progress."""
+        """Write the manifest, and remove the record of progress and parts that are not in it.
+
+        Such a part stays when an attempt was killed between putting and recording it, and the next one needed fewer.
+        """
+        recorded = {part.name for part in progress.parts}
+        for name in names_in(self._folder):
+            if _PART.fullmatch(name) and name not in recorded:
+                (self._folder / name).unlink(missing_ok=True)
         finished = {
             **_to_json(progress),
             "file_format": str(self._kind),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+
+from airflow_provider_persona.transfers.columns import whole_text
 
 if TYPE_CHECKING:
     from airflow_provider_persona.transfers.columns import Columns
@@ -33,6 +36,9 @@ class PartWriter(Protocol):
     def finish(self) -> None:
         """Write what is still missing; the spool is then a whole file."""
 
+    def abandon(self) -> None:
+        """Let go of the spool, which will not become a whole file."""
+
 
 class JsonLines:
     """Writes an object a line.
@@ -49,10 +55,13 @@ class JsonLines:
         """Write some objects."""
         for item in items:
             line = json.dumps(self._columns.record(item), ensure_ascii=False, separators=(",", ":"))
-            self._spool.write(line.encode() + b"\n")
+            self._spool.write(whole_text(line).encode() + b"\n")
 
     def finish(self) -> None:
         """Nothing is missing."""
+
+    def abandon(self) -> None:
+        """Nothing is open."""
 
 
 class Parquet:
@@ -81,6 +90,11 @@ class Parquet:
         """Write the rest of the rows and the file's end."""
         self._write_group()
         self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the spool; left open, the file would complain when it is collected, after the spool."""
+        with suppress(Exception):
+            self._file.close()
 
     def _write_group(self) -> None:
         if not self._rows:

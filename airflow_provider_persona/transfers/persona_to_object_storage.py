@@ -84,7 +84,8 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
                 requests = hook.client.usage.requests
             if marks and progress.newest:
                 marks.write(progress.newest)
-        self.warn_of_unseen(columns, progress.rows)
+        if not resumed:  # else the columns may have been seen in the parts that were there
+            self.warn_of_unseen(columns, progress.rows)
         self.log.info("%d rows in %d parts are at %s", progress.rows, len(progress.parts), folder.uri)
         return {
             "rows": progress.rows,
@@ -130,7 +131,7 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
         while page is None or not page.is_last:
             with _spooled(folder, columns, self.file_format) as part:
                 for page in pages:
-                    if is_first and page.items:
+                    if is_first and page.items and listing.bounded:
                         progress = replace(progress, newest=listing.mark_of(page.items[0]))
                     is_first = False
                     part.add(page)
@@ -175,4 +176,9 @@ def _spooled(folder: ExportFolder, columns: Columns, file_format: str) -> Iterat
 
     kind: FileFormat = FileFormat(file_format)
     with spool() as file:
-        yield _OpenPart(folder, file, part_writer(kind, file, columns))
+        writer = part_writer(kind, file, columns)
+        try:
+            yield _OpenPart(folder, file, writer)
+        except BaseException:
+            writer.abandon()
+            raise
