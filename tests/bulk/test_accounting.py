@@ -6,7 +6,6 @@ acts as a human in between, and takes changes back. After each attempt `books` a
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from fates import Fate, KeptCheckpoints, until_death
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from lengths import SOAK, STEPS
 from skipping_loop import SkippingLoop, run_skipping
 
 from airflow_provider_persona.api.errors import PersonaError
@@ -36,8 +36,6 @@ from airflow_provider_persona.bulk.run import Draft, PlanOptions, complete, new_
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorServer, usual_rates
 
-SOAK = os.environ.get("PERSONA_SOAK") == "1"
-STEPS = 20_000 if SOAK else 2_000
 STEPS_A_RUN = 40
 CASES = 12
 NO_LIMIT = 1_000_000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROWS = 1_000_000 if os.environ.get("CI") == "true" else 100_000
+from lengths import PLANNED_ROWS as ROWS
 
 
 def test_planning_and_reading_a_large_plan_needs_little_memory() -> None:

@@ -27,14 +27,14 @@ import crash_worker
 import pytest
 from bulk_runs import SET_STATUS, assert_each_changed_once, decisions, other_decision
 from crash_worker import Job
+from lengths import CRASHES as RUNS
+from lengths import SOAK
 
 from airflow_provider_persona.bulk.ledger import read_results
 from airflow_provider_persona.bulk.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan import read_plan
 from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
-SOAK = os.environ.get("PERSONA_SOAK") == "1"
-RUNS = 200 if SOAK else 20
 A_KILL_MAY_REPEAT = 25
 EXTERNAL_ID = "external-integration-id"
 
