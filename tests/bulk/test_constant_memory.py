@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from lengths import PLANNED_ROWS as ROWS
 
 
+@pytest.mark.timeout(400)
 def test_planning_and_reading_a_large_plan_needs_little_memory() -> None:
     program = Path(__file__).with_name("planning_memory.py")
     done = subprocess.run(
