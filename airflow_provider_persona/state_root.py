@@ -22,13 +22,13 @@ def store_path(address: str) -> StorePath:
         return Path(address).expanduser()
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    path: Any = ObjectStoragePath(address)  # a UPath, which its type does not tell on every Airflow
     try:
+        path: Any = ObjectStoragePath(address)  # a UPath, which its type does not tell on every Airflow
         _ = path.fs  # or else a missing package would come up with the first file, wherever that is
     except (ImportError, ValueError) as error:
         from airflow_provider_persona.bulk.errors import StoreError
 
-        raise StoreError(f"state_path leads nowhere: {address} cannot be used here ({error})") from error
+        raise StoreError(f"{address} leads nowhere: it cannot be used here ({error})") from error
     return cast("StorePath", path)
 
 

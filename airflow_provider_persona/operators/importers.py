@@ -101,7 +101,7 @@ def read_file(address: str, limit: int) -> bytes:
     try:
         with store_path(address).open("rb") as file:
             content: bytes = file.read(limit + 1)
-    except (FileNotFoundError, ValueError):  # the second is Airflow's word for a store that it does not know
+    except FileNotFoundError:
         raise BadCallError(f"there is no file {address}") from None
     if not content:
         raise BadCallError(f"the file {address} is empty")
