@@ -16,7 +16,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_persona"
 
-_BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^(?P<before>[ \t>*+-]*(?:\d+[.)][ \t]+)?)(?P<fence>`{3,}|~{3,})(?P<kind>[^`\n]*)$")
 _ASSIGNMENT = re.compile(r"^\w+=")
 
 
@@ -26,7 +26,8 @@ class Snippet:
 
     :param page: the page.
     :param line: line of the page on which its code begins.
-    :param language: what the page says it is.
+    :param language: what the page says it is, without attributes; empty when it says nothing. `{note}` and the like
+        are directives, of which `{code-block} python` counts as `python`.
     :param text: the code.
     """
 
@@ -49,13 +50,35 @@ class Snippet:
 
 
 def snippets_of(page: Path, language: str | None = None) -> list[Snippet]:
-    """Return the blocks of code in a page."""
-    text = page.read_text("utf-8")
-    found = [
-        Snippet(page, text.count("\n", 0, block.start()) + 2, block[2], textwrap.dedent(block[3]))
-        for block in _BLOCK.finditer(text)
-    ]
+    """Return the blocks of code in a page: all that a fence begins, whatever its marks."""
+    lines = page.read_text("utf-8").splitlines(keepends=True)
+    found: list[Snippet] = []
+    number = 0
+    while number < len(lines):
+        opened = _FENCE.match(lines[number].rstrip("\n"))
+        number += 1
+        if opened is None:
+            continue
+        assert not opened["before"].strip(), f"{page.name}:{number}: a fence begins a line of its own"
+        length = next((at for at, line in enumerate(lines[number:]) if _closes(line, opened["fence"])), None)
+        assert length is not None, f"{page.name}:{number}: this fence has no end"
+        text = textwrap.dedent("".join(lines[number : number + length]))
+        found.append(Snippet(page, number + 1, _language(opened["kind"]), text))
+        number += length + 1
     return [snippet for snippet in found if language in (None, snippet.language)]
+
+
+def _closes(line: str, fence: str) -> bool:
+    """Whether a line ends a block: as many marks of the same kind as began it, or more, and nothing else."""
+    marks = line.strip()
+    return len(marks) >= len(fence) and set(marks) == {fence[0]}
+
+
+def _language(kind: str) -> str:
+    words = kind.split()
+    if words[:1] == ["{code-block}"] and len(words) > 1:
+        del words[0]
+    return words[0] if words else ""
 
 
 def dag_of(snippet: Snippet, folder: Path) -> Any:
