@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
@@ -44,14 +45,19 @@ def prepare_folder(folder: StorePath) -> None:
 
     :raises StoreError: when it cannot.
     """
-    probe = folder / ".writable"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with probe.open("wb") as file:
-            file.write(b"")
-        probe.unlink()
+        try_folder(folder)
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_write(folder, error) from error
+
+
+def try_folder(folder: StorePath) -> None:
+    """Make a folder and write to it; raises what the store raises."""
+    probe = folder / ".writable"
+    folder.mkdir(parents=True, exist_ok=True)
+    with probe.open("wb") as file:
+        file.write(b"")
+    probe.unlink()
 
 
 def cannot_write(folder: StorePath, error: Exception) -> StoreError:
@@ -70,16 +76,8 @@ def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
     """
     local = as_local(path)
     if local is not None:
-        part = local.with_name(local.name + ".part")
-        try:
-            with open_private(part, "wb") as file:
-                file.writelines(line + b"\n" for line in lines)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(local)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with replacing(local) as file:
+            file.writelines(line + b"\n" for line in lines)
         return
     # An upload that is cut off by an error in `lines` would leave a short object, so the lines are gathered first.
     with tempfile.TemporaryFile() as gathered:
@@ -87,6 +85,24 @@ def write_whole(path: StorePath, lines: Iterable[bytes]) -> None:
         gathered.seek(0)
         with path.open("wb") as file:
             shutil.copyfileobj(gathered, file, _COPY)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a local file that takes the place of `path` when it is written, and is gone when it could not be.
+
+    It is readable by its owner only.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open_private(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def open_private(path: Path, mode: str) -> IO[bytes]:

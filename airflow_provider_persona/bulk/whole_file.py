@@ -10,11 +10,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 
 from airflow_provider_persona.bulk.errors import StoreError
-from airflow_provider_persona.bulk.store import StorePath, as_local, open_private, shown
+from airflow_provider_persona.bulk.store import StorePath, as_local, replacing, shown, try_folder
 
 _COPY = 1024 * 1024
 
@@ -24,12 +23,8 @@ def make_folder(folder: StorePath) -> None:
 
     :raises StoreError: when it cannot.
     """
-    probe = folder / ".writable"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with probe.open("wb") as file:
-            file.write(b"")
-        probe.unlink()
+        try_folder(folder)
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise _cannot_write(folder, error) from error
 
@@ -58,7 +53,8 @@ def put_whole(source: IO[bytes], path: StorePath) -> int:
         if local is None:
             _upload(source, path)
         else:
-            _put_locally(source, local)
+            with replacing(local) as file:
+                shutil.copyfileobj(source, file, _COPY)
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise _cannot_write(path, error) from error
     return size
@@ -69,19 +65,6 @@ def _cannot_write(path: StorePath, error: Exception) -> StoreError:
         f"{shown(path)} cannot be written ({type(error).__name__}); check the address, and the store's connection",
         retryable=True,
     )
-
-
-def _put_locally(source: IO[bytes], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        with open_private(part, "wb") as file:
-            shutil.copyfileobj(source, file, _COPY)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _upload(source: IO[bytes], path: StorePath) -> None:
