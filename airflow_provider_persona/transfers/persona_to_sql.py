@@ -54,7 +54,7 @@ class PersonaToSqlOperator(PersonaReadOperator):
     as JSON text. It is created when it is missing, `id` as its primary key and all else as text, in which numbers and
     truths stand as JSON writes them. In a table of yours the columns may have other types, as far as the database turns
     text, numbers and truths into them, and further columns are left alone. Times come as ISO 8601 (`…T12:00:00.000Z`),
-    which PostgreSQL turns into its own; DATETIME and TIMESTAMP of MariaDB and MySQL refuse them, so take VARCHAR there.
+    which PostgreSQL turns into its own; MariaDB and MySQL refuse them for dates and times, so take VARCHAR there.
     Objects that Persona no longer lists stay in the table.
 
     Every batch is one transaction. A retry begins at the first page again; it does no harm, since each row ends as the
