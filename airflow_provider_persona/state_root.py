@@ -28,7 +28,9 @@ def store_path(address: str) -> StorePath:
     except (ImportError, ValueError) as error:
         from airflow_provider_persona.bulk.errors import StoreError
 
-        raise StoreError(f"{address} leads nowhere: it cannot be used here ({error})") from error
+        raise StoreError(
+            f"{address} cannot be used here ({error}); check the address, and that its store's package is installed"
+        ) from error
     return cast("StorePath", path)
 
 

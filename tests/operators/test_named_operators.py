@@ -515,7 +515,7 @@ def test_an_import_of_a_file_and_of_rows_arrives_as_a_file(run, persona_connecti
     ("arguments", "word"),
     [
         ({"file": "/no/such/file.csv"}, "no file"),
-        ({"file": "nosuchstore://bucket/file.csv"}, "leads nowhere"),
+        ({"file": "nosuchstore://bucket/file.csv"}, "cannot be used here"),
         ({"rows": []}, "at least one"),
         ({"rows": [{"reference": "x"}]}, "reference"),
         ({"rows": ["x"]}, "mappings"),
