@@ -1,29 +1,50 @@
-"""What can go wrong with Persona, as a tree of exceptions.
+"""The errors of this provider, as a tree of exceptions, and the error that an answer of Persona means.
 
-Each error says what happened, to which operation, and how it may be traced (`request_id` is the id of Persona's
-API log). None holds a body, a detail text, a key or a header: those may hold personal data.
+Each error says what happened and to which operation, and has the id of the call in Persona's API log (`request_id`). No
+error holds a body, a detail text, a key or a header, because those may hold personal data.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.api.messages import Response
 
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 _TITLE_LENGTH = 120
+_ADDRESS = re.compile(r"\S+@\S+")
 
 
-class PersonaError(Exception):
-    """Anything that went wrong between us and Persona.
+class ProviderError(Exception):
+    """Base of all errors that this provider raises on purpose.
+
+    :param message: what happened, to what, and what to do.
+    :param retryable: whether a retry may succeed.
+    :param retry_after: seconds until a retry can succeed, where a limit refused the call and Persona said when it is
+        reset; None where that is not known.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class PersonaError(ProviderError):
+    """Base of the errors of calls to Persona.
 
     :param message: what happened, to what, and what to do.
     :param status: HTTP status, when there was an answer.
-    :param title: Persona's title of the error, when the answer has one. Its wording may change: do not match on it.
+    :param title: Persona's title of the error, when the answer has one. Persona may reword it: do not match on it.
     :param pointer: JSON pointer to the part of the request that Persona refused (`/meta/status`).
     :param request_id: id of Persona's API log of the call (`req_…`).
     :param operation_id: the operation of the catalogue.
-    :param retryable: whether the same call may succeed later; by default what the class says.
+    :param retryable: whether a retry may succeed; by default what the class says.
+    :param retry_after: seconds until a retry can succeed, where Persona said when a limit is reset.
     """
 
     retryable_by_default: ClassVar[bool] = False
@@ -38,17 +59,23 @@ class PersonaError(Exception):
         request_id: str | None = None,
         operation_id: str | None = None,
         retryable: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        is_retryable = self.retryable_by_default if retryable is None else retryable
+        super().__init__(message, retryable=is_retryable, retry_after=retry_after)
         self.status = status
         self.title = title
         self.pointer = pointer
         self.request_id = request_id
         self.operation_id = operation_id
-        self.retryable = self.retryable_by_default if retryable is None else retryable
+
+    def name(self, connection: str) -> None:
+        """Let the message begin with the name of the connection; an empty name changes nothing."""
+        if connection:
+            self.args = (f"{connection}: {self}",)
 
     def to_event(self) -> dict[str, Any]:
-        """Return the error as plain data, for the event of a trigger. `error_from_event` is the way back."""
+        """Return the error as plain data for the event of a trigger; `error_from_event` turns it back."""
         return {
             "type": type(self).__name__,
             "message": str(self),
@@ -58,11 +85,12 @@ class PersonaError(Exception):
             "request_id": self.request_id,
             "operation_id": self.operation_id,
             "retryable": self.retryable,
+            "retry_after": self.retry_after,
         }
 
 
 class PersonaSettingsError(PersonaError, ValueError):
-    """The connection or an argument cannot be used as it is."""
+    """The connection or an argument cannot be used."""
 
 
 class PersonaAuthenticationError(PersonaError):
@@ -73,20 +101,24 @@ class PersonaPermissionError(PersonaError):
     """403: the key lacks a permission, the address is not allowed, or the feature is not enabled for the account."""
 
 
+class PersonaKeyPermissionError(PersonaPermissionError):
+    """403 because of the key, its allowed addresses or a feature of the account: every call of this kind is refused."""
+
+
 class PersonaNotFoundError(PersonaError):
     """404: no such object in this environment."""
 
 
 class PersonaConflictError(PersonaError):
-    """409: the object changed meanwhile, or is not unique."""
+    """409: the object has changed since it was read, or is not unique."""
 
 
 class PersonaValidationError(PersonaError):
-    """400 or 422: Persona refuses the request as it is."""
+    """400 or 422: Persona refuses the content of the request."""
 
 
 class PersonaRateLimitError(PersonaError):
-    """429: the request limit of the environment or key is used up, and waiting for it was not possible."""
+    """429: the request limit of the environment or key is used up, and the wait would be too long."""
 
     retryable_by_default = True
 
@@ -98,23 +130,23 @@ class PersonaQuotaError(PersonaError):
 
 
 class PersonaServerError(PersonaError):
-    """408 or 5xx: Persona or a proxy before it failed; the attempts are used up."""
+    """408 or 5xx in each attempt: Persona or a proxy failed."""
 
     retryable_by_default = True
 
 
 class PersonaTransportError(PersonaError):
-    """No answer arrived; the attempts are used up."""
+    """No answer arrived in any attempt."""
 
     retryable_by_default = True
 
 
 class PersonaAnswerError(PersonaError):
-    """An answer arrived that cannot be used: not JSON, a redirect, or not showing what was asked for."""
+    """An answer cannot be used: it is not JSON, is a redirect, or does not show the wanted state."""
 
 
 class PersonaUnresolvedError(PersonaError):
-    """The outcome is unknown: Persona may or may not have done it. Look before doing it again."""
+    """The outcome is unknown: Persona may or may not have made the change. Read the object before another attempt."""
 
 
 _TREE: dict[str, type[PersonaError]] = {
@@ -124,6 +156,7 @@ _TREE: dict[str, type[PersonaError]] = {
         PersonaSettingsError,
         PersonaAuthenticationError,
         PersonaPermissionError,
+        PersonaKeyPermissionError,
         PersonaNotFoundError,
         PersonaConflictError,
         PersonaValidationError,
@@ -138,7 +171,7 @@ _TREE: dict[str, type[PersonaError]] = {
 
 
 def error_from_event(event: Mapping[str, Any]) -> PersonaError:
-    """Return the error that `PersonaError.to_event` described; a type unknown here becomes a plain `PersonaError`."""
+    """Return the error that `PersonaError.to_event` described; an unknown type becomes a plain `PersonaError`."""
     cls = _TREE.get(str(event.get("type")), PersonaError)
     return cls(
         str(event.get("message") or "Persona failed without a message"),
@@ -148,7 +181,26 @@ def error_from_event(event: Mapping[str, Any]) -> PersonaError:
         request_id=event.get("request_id"),
         operation_id=event.get("operation_id"),
         retryable=event.get("retryable"),
+        retry_after=event.get("retry_after"),
     )
+
+
+def faults_of(error: ValidationError) -> str:
+    """Return what pydantic refuses, in one line of places and reasons, without any value.
+
+    A refusal of the whole has no place.
+    """
+    said: dict[str, None] = {}  # a set in order: a union refuses a value once for each of its types
+    for fault in error.errors(include_input=False, include_url=False):
+        place, message = _place(fault["loc"]), fault["msg"].removeprefix("Value error, ")
+        said[f"{place}: {message}" if place else message] = None
+    return "; ".join(said)
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """Return a place without the types of a union, and without keys that people chose: one may be a proxy's address."""
+    names = (str(part) for part in parts if part not in ("bool", "str"))
+    return ".".join(name if name.isidentifier() or name.isdecimal() else "…" for name in names)
 
 
 _ADVICE = {
@@ -162,7 +214,7 @@ _ADVICE = {
 
 
 def first_problem(response: Response) -> Mapping[str, Any]:
-    """Return the first entry of `errors` in an answer, or an empty mapping when it has none in Persona's shape."""
+    """Return the first entry of `errors` in an answer, or an empty mapping when there is none."""
     try:
         parsed = response.json()
     except ValueError:
@@ -173,9 +225,9 @@ def first_problem(response: Response) -> Mapping[str, Any]:
 
 
 def is_quota(response: Response) -> bool:
-    """Tell a used-up product quota from the request limit (429) or a missing permission (403).
+    """Whether an answer means that a product quota is used up, not the request limit (429) or a permission (403).
 
-    Persona's pages disagree on whether a quota answers 429 or 403, so both are looked at by their words.
+    Persona's guides disagree on whether a quota answers 429 or 403, so the words of both are looked at.
     """
     if response.status not in (403, 429):
         return False
@@ -185,8 +237,11 @@ def is_quota(response: Response) -> bool:
     )
 
 
-def error_for(response: Response, operation_id: str) -> PersonaError:
-    """Return the typed error for an answer that is not a success."""
+def error_for(response: Response, operation_id: str, *, own_login: bool = False) -> PersonaError:
+    """Return the typed error for an answer that is not a success.
+
+    :param own_login: whether the request went out under a login of its own instead of the connection's API key.
+    """
     problem = first_problem(response)
     status = response.status
     title = _clean(problem.get("title"))
@@ -194,7 +249,8 @@ def error_for(response: Response, operation_id: str) -> PersonaError:
     pointer = _clean(source.get("pointer")) if isinstance(source, Mapping) else None
     said = f" ({title})" if title else ""
     where = f" at {pointer}" if pointer else ""
-    advice = f"; {_ADVICE[status]}" if status in _ADVICE and not is_quota(response) else ""
+    is_advised = status in _ADVICE and not is_quota(response) and not (own_login and status == 401)
+    advice = f"; {_ADVICE[status]}" if is_advised else ""
     trace = f" [{response.request_id}]" if response.request_id else ""
     return _class_for(response)(
         f"Persona answered {status}{said}{where} to {operation_id}{advice}{trace}",
@@ -206,9 +262,21 @@ def error_for(response: Response, operation_id: str) -> PersonaError:
     )
 
 
+_OF_THE_KEY = ("api key", "permission", "ip address", "not enabled")
+"""Words in the details of a 403 that is not about one object (Persona's specification, `responses/forbidden`)."""
+
+
+def _speaks_of_key(response: Response) -> bool:
+    problem = first_problem(response)
+    said = f"{problem.get('title', '')} {problem.get('details', '')}".lower()
+    return any(words in said for words in _OF_THE_KEY)
+
+
 def _class_for(response: Response) -> type[PersonaError]:
     if is_quota(response):
         return PersonaQuotaError
+    if response.status == 403 and _speaks_of_key(response):
+        return PersonaKeyPermissionError
     status = response.status
     if status == 408 or status >= 500:
         return PersonaServerError
@@ -225,8 +293,12 @@ def _class_for(response: Response) -> type[PersonaError]:
 
 
 def _clean(text: Any) -> str | None:
-    """Return a short printable one-line form of a text that came from outside."""
+    """Return a text from outside as one short printable line without e-mail addresses, or None when it is empty.
+
+    A title like `Email jane@example.com is taken` would otherwise reach logs, ledgers and XComs.
+    """
     if not isinstance(text, str) or not text.strip():
         return None
     line = "".join(character if character.isprintable() else " " for character in text).strip()
+    line = _ADDRESS.sub("(an address)", line)
     return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1] + "…"

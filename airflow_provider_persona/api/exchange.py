@@ -1,8 +1,9 @@
-"""One logical call through all of its attempts, without sending any: what to put on the wire, what an outcome means."""
+"""One call through all of its attempts: its idempotency key, and what each outcome means. It sends nothing itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from airflow_provider_persona.api.idempotency import idempotency_key
 from airflow_provider_persona.api.messages import Outcome, Request
@@ -10,17 +11,17 @@ from airflow_provider_persona.api.retry import NO_RETRIES, Attempt, Decision, Re
 
 
 class Exchange:
-    """The state of one logical call.
+    """The state of one call. An attempt sends its request once.
 
-    :param request: what to send.
-    :param identity: what makes it the same call when it is made again (run and row), for its idempotency key.
+    :param request: the request.
+    :param identity: names the call, such as run and row, for its idempotency key.
     :param policy: attempts and delays.
-    :param now: seconds of a monotonic clock.
-    :param generation: generation of the key to begin with, for a call that goes on after a restart.
+    :param now: the time, in seconds of a monotonic clock.
+    :param generation: generation of the first key; not 0 when the call continues after a restart.
     :param maybe_done: whether the call may have had its effect before that restart.
-    :param chance: source of random numbers in [0, 1).
+    :param chance: returns random numbers in [0, 1).
 
-    `sent` counts how often it was sent, and `sent_generation` is the generation of the last key that it was sent under.
+    `sent` counts the attempts that were begun. `sent_generation` is the generation of the key of the last one.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Exchange:
         self.request = request
         self.identity = identity
         self.policy = policy
-        self.attempt = Attempt(key_born=now, generation=generation, maybe_done=maybe_done)
+        self.attempt = Attempt(now, generation=generation, maybe_done=maybe_done, maybe_under_way=maybe_done)
         self.sent = 0
         self.sent_generation = generation
         self._chance = chance
@@ -48,13 +49,21 @@ class Exchange:
         """The key of the present attempt; None for methods that take none."""
         return self._key
 
+    def was_begun(self, seconds_ago: float) -> None:
+        """Note that an earlier process may have sent it already, so that its key is older.
+
+        :param seconds_ago: age of the key in seconds.
+        """
+        if seconds_ago:
+            self.attempt = replace(self.attempt, key_born=self.attempt.key_born - seconds_ago)
+
     def is_being_sent(self) -> None:
-        """Take in that it goes out now."""
+        """Note that an attempt begins."""
         self.sent += 1
         self.sent_generation = self.attempt.generation
 
     def conclude(self, outcome: Outcome, now: float) -> Decision:
-        """Say what the outcome of the present attempt means, and become the next attempt when there is one."""
+        """Return what the outcome of the present attempt means, and move on to the next attempt if there is one."""
         decision = decide(self.request, outcome, self.attempt, now, self.policy, self._chance())
         if isinstance(decision, SendAgain):
             moved_on = decision.attempt.generation != self.attempt.generation
@@ -64,7 +73,7 @@ class Exchange:
         return decision
 
     def give_up(self, outcome: Outcome, attempt: Attempt, now: float) -> Decision:
-        """Say what an outcome means when nothing may be sent again.
+        """Return what an outcome means when there must be no further attempt.
 
         :param attempt: the attempt that had this outcome.
         """

@@ -1,7 +1,7 @@
-"""Which states mean that a wait is over, well or badly. Unknown states are tolerated: they mean "not yet".
+"""The statuses that end a wait, with success or failure. After any other status the wait goes on.
 
-Cases and their number have goals of their own (`CaseGoal`, `CountGoal`), because their statuses are the customer's. The
-other resources with a life-cycle are entries of one table, `LIFECYCLES`, and a wait for one of them is a `StatusGoal`.
+The customer defines the statuses of cases, so cases have goals of their own: `CaseGoal` for one case, `CountGoal` for a
+number of cases. The other resources with statuses are entries of one table, `LIFECYCLES`, and have a `StatusGoal`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
+from airflow_provider_persona.api.document import MISSING, Document, Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
 from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.models import Case
@@ -19,7 +20,7 @@ from airflow_provider_persona.api.operations import operation
 
 
 class Verdict(StrEnum):
-    """Where a wait stands."""
+    """The state of a wait."""
 
     REACHED = "reached"
     FAILED = "failed"
@@ -28,14 +29,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CaseGoal:
-    """What one waits for in a case.
+    """The goal of a wait for one case.
 
-    A case's statuses are labels that the customer chose, compared as given; which of them are final cannot be told
-    from the case. So either the labels are named, or the time of resolution stands in for them.
+    The statuses of a case are labels that the customer chose, and a case does not tell which of them are final. So
+    either the labels are named, or a time of resolution ends the wait.
 
-    :param target_statuses: statuses that end the wait well.
-    :param failure_statuses: statuses that end it badly.
-    :param resolved: whether a time of resolution ends it well.
+    :param target_statuses: statuses that end the wait with success, spelt as in Persona.
+    :param failure_statuses: statuses that end it with failure.
+    :param resolved: whether a time of resolution ends it with success.
     """
 
     target_statuses: frozenset[str] = frozenset()
@@ -43,7 +44,7 @@ class CaseGoal:
     resolved: bool = False
 
     def verdict(self, case: Case) -> Verdict:
-        """Say where the wait stands for a case as just read."""
+        """Return the state of the wait for a case as just read."""
         if case.status in self.failure_statuses:
             return Verdict.FAILED
         if case.status in self.target_statuses or (self.resolved and case.is_resolved):
@@ -53,10 +54,11 @@ class CaseGoal:
 
 @dataclass(frozen=True, slots=True)
 class CountGoal:
-    """What one waits for in the number of cases that a filter finds.
+    """The goal of a wait for the number of cases that a filter finds. It has one of the two bounds.
 
-    :param at_most: the wait is over when so many remain, or fewer.
-    :param at_least: the wait is over when so many are there, or more.
+    :param at_most: the wait ends when there are at most so many.
+    :param at_least: the wait ends when there are at least so many.
+    :raises ValueError: when both bounds or none are given, or the bound makes no sense.
     """
 
     at_most: int | None = None
@@ -70,20 +72,24 @@ class CountGoal:
 
     @property
     def enough(self) -> int:
-        """How many cases to look at before the answer is certain, however many there are."""
+        """The number of cases after which the count can stop."""
         return self.at_least if self.at_least is not None else (self.at_most or 0) + 1
 
     def verdict(self, seen: int) -> Verdict:
-        """Say where the wait stands when `seen` cases were found, looking at no more than `enough`."""
+        """Return the state of the wait.
+
+        :param seen: number of cases that were found; a count may stop at `enough`.
+        """
         reached = seen >= self.at_least if self.at_least is not None else seen <= (self.at_most or 0)
         return Verdict.REACHED if reached else Verdict.WAITING
 
 
 def labels(given: Iterable[str] | str | None) -> frozenset[str]:
-    """Return the statuses that an argument names: one, several, or a list that a template rendered to text.
+    """Return the statuses that an argument names.
 
-    :raises PersonaSettingsError: when a text cannot be told from a list that lost its form, since a guard that took it
-        for one status would guard nothing.
+    :param given: one status, several, or the text of a list, as a template renders it.
+    :raises PersonaSettingsError: when a text looks like several statuses. Taken for one, it would match no case, and a
+        guard with it would guard nothing.
     """
     if given is None:
         return frozenset()
@@ -110,11 +116,11 @@ def _no_labels() -> PersonaSettingsError:
 
 @dataclass(frozen=True, slots=True)
 class ResourceState:
-    """Where one object stands, and nothing else of it.
+    """The state of one object, without any other attribute.
 
-    :param status: its status as it came; None when the answer has none.
-    :param ended: whether it has a time of its end, for resources that are judged by one.
-    :param facts: what one looks at beside the status, by attribute name; None where the answer does not tell.
+    :param status: its status; None when the answer has none.
+    :param ended: whether it has an end time, for resources with `Lifecycle.ended_at`.
+    :param facts: the attributes of `Lifecycle.facts`, by name; None where the answer lacks one.
     """
 
     status: str | None
@@ -124,20 +130,20 @@ class ResourceState:
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """The states of one resource, and how to ask for them.
+    """The statuses of one resource, and the operation that reads them.
 
-    Every status is an example of an open list: Persona adds to them without a new version of its API.
+    The lists are open: Persona adds statuses without a new version of its API.
 
     :param resource: its name, for example `inquiry-session`.
-    :param operation_id: the operation that reads one.
-    :param reached: statuses that are waited for when none is named; empty when they must be named.
-    :param failed: statuses that end a wait badly when none is named.
-    :param final: statuses that no other follows.
-    :param passing: further known statuses, so that a slip in an argument is noticed.
-    :param ended_at: attribute with the time of its end, for a resource whose statuses are not published.
-    :param facts: attributes, true or false or a number, to read beside the status.
-    :param kinds: types under which an object comes, for sparse reads; of others Persona sends all attributes, which
-        are dropped here. Empty: the resource's name.
+    :param operation_id: the operation that reads one object.
+    :param reached: statuses that end a wait with success by default; empty when the caller must name them.
+    :param failed: statuses that end a wait with failure by default.
+    :param final: statuses that no other status follows.
+    :param passing: further known statuses, so that a misspelt argument is noticed.
+    :param ended_at: attribute with the end time, for a resource without published statuses.
+    :param facts: further attributes to read, each true, false or a number.
+    :param kinds: types that an object can have, for a read of few attributes; empty for the resource's name. An object
+        of another type comes with all attributes, which are dropped here.
     """
 
     resource: str
@@ -152,11 +158,11 @@ class Lifecycle:
 
     @property
     def known(self) -> frozenset[str]:
-        """All statuses that we know of."""
+        """All known statuses."""
         return self.reached | self.failed | self.final | self.passing
 
     def request(self, resource_id: str) -> Request:
-        """Return the request that reads the state of one object, without its other attributes and related objects.
+        """Return the request that reads the state of one object, without other attributes and related objects.
 
         :raises BadCallError: when the id cannot be part of a path.
         """
@@ -166,30 +172,29 @@ class Lifecycle:
         return read.bind({read.path_parameters[0]: resource_id}, {"include": "", **sparse})
 
     def state(self, response: Response) -> ResourceState:
-        """Return the state that an answer tells.
+        """Return the state that an answer shows.
 
-        :raises PersonaAnswerError: when it tells none: then no wait on it would ever end.
+        :raises PersonaAnswerError: when it shows none, because the wait would then never end.
         """
         try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        data = answer.get("data") if isinstance(answer, Mapping) else None
-        attributes = data.get("attributes") if isinstance(data, Mapping) else None
-        known: Mapping[str, Any] = attributes if isinstance(attributes, Mapping) else {}
-        status = known.get("status")
-        if not isinstance(status, str) and (self.ended_at is None or self.ended_at not in known):
+            found = Document.read(response, self.operation_id).resource
+        except PersonaAnswerError:
+            found = None
+        resource = found or Resource({})
+        status = resource.text("status")
+        ended = None if self.ended_at is None else resource.attribute(self.ended_at, MISSING)
+        if status is None and (self.ended_at is None or ended is MISSING):
             raise PersonaAnswerError(
-                f"the answer to {self.operation_id} tells no status; look whether the API key's attribute blocklist "
-                "holds it back",
+                f"the answer to {self.operation_id} shows no status; check whether the API key's attribute blocklist "
+                "withholds it",
                 status=response.status,
                 request_id=response.request_id,
                 operation_id=self.operation_id,
             )
-        facts = {name: known.get(name) for name in self.facts}
+        facts = {name: resource.attribute(name) for name in self.facts}
         return ResourceState(
-            status=status if isinstance(status, str) else None,
-            ended=self.ended_at is not None and known.get(self.ended_at) is not None,
+            status=status,
+            ended=ended is not None and ended is not MISSING,
             facts={name: value if isinstance(value, bool | int) else None for name, value in facts.items()},
         )
 
@@ -200,17 +205,17 @@ class Lifecycle:
     ) -> StatusGoal:
         """Return the goal of a wait.
 
-        :param target_statuses: statuses that end it well; None for the usual ones.
-        :param failure_statuses: statuses that end it badly; None for the usual ones that are not targets, empty for
+        :param target_statuses: statuses that end it with success; None for the default.
+        :param failure_statuses: statuses that end it with failure; None for the default without the targets, empty for
             none.
-        :raises PersonaSettingsError: when a status is misspelt or on both sides, or none is named where that is needed.
+        :raises PersonaSettingsError: when a status is misspelt or in both lists, or none is named where that is needed.
         """
         named, refused = labels(target_statuses), labels(failure_statuses)
         for label in sorted(named | refused):
             self._check_spelling(label)
         targets = named or self.reached
         if not targets and self.ended_at is None:
-            raise PersonaSettingsError(f"statuses of a {self.resource} are yours: name those to wait for")
+            raise PersonaSettingsError(f"you define the statuses of a {self.resource}: name those to wait for")
         if both := targets & refused:
             raise PersonaSettingsError(f"{', '.join(sorted(both))} cannot be both a target and a failure")
         return StatusGoal(self, targets, self.failed - targets if failure_statuses is None else refused)
@@ -223,11 +228,11 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class StatusGoal:
-    """What one waits for in one object; `Lifecycle.goal` makes it.
+    """The goal of a wait for one object; `Lifecycle.goal` makes it.
 
-    :param lifecycle: of which resource.
-    :param targets: statuses that end the wait well; empty when its end does, whatever the status.
-    :param failures: statuses that end it badly.
+    :param lifecycle: the resource.
+    :param targets: statuses that end the wait with success; empty when an end time does, whatever the status.
+    :param failures: statuses that end it with failure.
     """
 
     lifecycle: Lifecycle
@@ -235,7 +240,7 @@ class StatusGoal:
     failures: frozenset[str]
 
     def verdict(self, state: ResourceState) -> Verdict:
-        """Say where the wait stands; an end that is no target ends it badly, since nothing follows it."""
+        """Return the state of the wait. A final status that is no target is a failure: no other status follows it."""
         if state.status in self.failures:
             return Verdict.FAILED
         if state.status in self.targets or (state.ended and not self.targets):
@@ -243,7 +248,7 @@ class StatusGoal:
         return Verdict.FAILED if state.ended or state.status in self.lifecycle.final else Verdict.WAITING
 
     def reason(self, status: str | None) -> str:
-        """Say in words why a wait ended badly with that status."""
+        """Return in words why a wait failed with a status."""
         if status in self.failures:
             return f"has status {status}, which counts as a failure"
         return f"ended with status {status}, which none of {', '.join(sorted(self.targets))} follows"
@@ -265,7 +270,7 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
         Lifecycle(
             "inquiry",
             "retrieve-an-inquiry",
-            # A workflow may move a completed inquiry on at any moment, so that a look may find what comes after.
+            # A workflow may change a completed inquiry at any moment, so a read may find the status after that.
             reached=_statuses("completed needs_review approved"),
             failed=_statuses("failed expired declined"),
             final=_statuses("failed approved declined"),  # an expired one can be resumed
@@ -274,7 +279,7 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
         Lifecycle(
             "inquiry-session",
             "retrieve-an-inquiry-session",
-            reached=_statuses("expired canceled"),  # of the second only events tell
+            reached=_statuses("expired canceled"),  # `canceled` is named by events only
             final=_statuses("expired canceled"),
             passing=_statuses("new active"),
         ),
@@ -285,7 +290,7 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
             failed=_statuses("failed skipped canceled"),
             final=_statuses("passed failed skipped canceled"),
             passing=_statuses("initiated submitted confirmed requires_retry tentatively_passed tentatively_failed"),
-            # Those that people or their papers go through. All 44 would make a longer query than firewalls let pass.
+            # The usual types. A query with all 44 would be too long for many firewalls.
             kinds=_kinds(
                 "verification",
                 "aamva database database-business database-ecbsv database-phone-carrier database-serpro "
@@ -309,12 +314,12 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
                 "profile-non-authoritative social-media synthetic watchlist",
             ),
         ),
-        # Only `created` is Persona's own; the others are the customer's, for each type of transaction.
+        # Persona defines `created` only. The customer defines the others, for each type of transaction.
         Lifecycle("transaction", "retrieve-a-transaction"),
         Lifecycle(
             "workflow-run",
             "retrieve-a-workflow-run",
-            # Persona publishes no list of statuses; there is an event `workflow-run.errored`.
+            # Persona publishes no list of statuses, but an event `workflow-run.errored`.
             failed=_statuses("errored failed canceled"),
             passing=_statuses("in_progress"),
             ended_at="completed-at",
@@ -339,10 +344,10 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
             reached=_statuses("processed"),
             failed=_statuses("errored"),
             final=_statuses("processed errored"),
-            passing=_statuses("initiated submitted pending"),  # the last is named by an event
+            passing=_statuses("initiated submitted pending"),  # `pending` is named by an event only
             kinds=_kinds("document", "generic government-id government-id-nfc mdoc"),
         ),
-        # A list of any kind comes whole: a name, a status and times.
+        # No kinds: a list has only a name, a status and times, and none of them is personal.
         Lifecycle(
             "list",
             "retrieve-a-list",
@@ -360,13 +365,13 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
         ),
     )
 }
-"""The resources with a life-cycle, by name (API reference of 2025-12-08: their `status`, and the webhook events)."""
+"""The resources with statuses, by name (API reference of 2025-12-08: their `status`, and the webhook events)."""
 
 
 def lifecycle_of(resource: str) -> Lifecycle:
     """Return the life-cycle of a resource.
 
-    :raises PersonaSettingsError: when it has none that we know.
+    :raises PersonaSettingsError: when the resource is not in the table.
     """
     try:
         return LIFECYCLES[resource]

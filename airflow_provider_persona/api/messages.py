@@ -1,6 +1,6 @@
-"""What goes to Persona and what comes back, as values: requests, responses and failures of the way between.
+"""Requests to Persona, and what comes back: a response, or a failure on the way. All are values.
 
-No sockets here: floor 2 turns a `Request` into bytes and bytes into a `Response` or a `TransportFailure`.
+No sockets here: `client/` sends a `Request` and returns a `Response` or a `TransportFailure`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,36 @@ from typing import Any
 from urllib.parse import urlencode
 
 API_PREFIX = "/api/v1"
-"""Every path of the API starts so; `links.next` already holds it (docs.withpersona.com/pagination)."""
+"""Beginning of every path of the API, except those of relays; `Operation.prefix` has each."""
 
 DEFAULT_HOST = "https://api.withpersona.com"
-"""Where Persona's API is today; the older host https://withpersona.com seems to work too."""
+"""Persona's API. The older host, https://withpersona.com, seems to work too."""
 
 DEFAULT_VERSION = "2025-12-08"
-"""The version of the API that this package is written for, sent with every request."""
+"""The version of the API that every request asks for; this package is written for it."""
 
 _UNPARSED = object()
+_LONGEST_ID = 200
+"""Characters that an id in a header may have. It comes from outside, and goes into logs and ledgers."""
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return `value` as JSON bytes that are the same for equal values, whatever their key order."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return a value as JSON bytes; equal values give equal bytes, whatever the order of their keys."""
+    return _CANONICAL.encode(value).encode()
+
+
+def compact_json(value: Any) -> str:
+    """Return a value as JSON text without spaces, with its keys in their own order."""
+    return _COMPACT.encode(value)
 
 
 def json_content(body: Mapping[str, Any]) -> bytes:
-    """Return a body as canonical JSON. Dates become ISO 8601, decimals numbers, as in the rows of the bulk path.
+    """Return a body as canonical JSON. Dates become ISO 8601, decimals become numbers.
 
-    :raises ValueError: when a number is not finite, or a text no valid Unicode.
-    :raises TypeError: when a value, or a key, is nothing that JSON has.
+    :raises ValueError: when a number is not finite, or a text is not valid Unicode.
+    :raises TypeError: when JSON has no such type of value or key.
     """
-    text = json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_json_has_it
-    )
-    return text.encode()
+    return _BODY.encode(body).encode()
 
 
 def _as_json_has_it(value: Any) -> Any:
@@ -53,10 +57,18 @@ def _as_json_has_it(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-def form_content(body: Mapping[str, Any]) -> bytes:
-    """Return a body form-encoded, the same for equal bodies; what is None is left out.
+# Made once, because `json.dumps` makes a new encoder for each value, and a row of a bulk run has about seven values.
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+_BODY = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, sort_keys=True, allow_nan=False, default=_as_json_has_it
+)
 
-    :raises TypeError: when a value is more than a text, a number or a truth value.
+
+def form_content(body: Mapping[str, Any]) -> bytes:
+    """Return a body form-encoded; equal bodies give equal bytes. None is left out.
+
+    :raises TypeError: when a value is not text, a number, true or false.
     """
     return urlencode([(name, _form_text(body[name])) for name in sorted(body) if body[name] is not None]).encode()
 
@@ -75,13 +87,15 @@ class Request:
 
     :param operation_id: the operation of the catalogue, for example `set-status-for-a-case`.
     :param method: `GET`, `POST`, `PATCH` or `DELETE`.
-    :param path: path below the host, percent-encoded, starting with `/api/v1/`.
-    :param query: pairs in the order in which they are sent, not yet encoded.
-    :param body: what is sent as JSON, or None.
-    :param form: whether it is sent form-encoded instead.
+    :param path: path below the host, percent-encoded, starting with the prefix of its operation, like `/api/v1`.
+    :param query: query parameters in the order in which they are sent, not yet encoded.
+    :param body: the body, or None.
     :param success: the statuses that mean success.
-    :param repeatable: whether doing it twice leaves the same state as doing it once.
-    :param binary: whether a successful answer is a file, not JSON.
+    :param repeatable: whether two such requests leave the same state as one.
+    :param binary: whether a successful answer is a file instead of JSON.
+    :param form: whether the body is sent form-encoded instead of as JSON.
+    :param own_headers: headers that its operation needs and others do not. Secrets: never log them.
+    :param about: id of the object that a successful answer must be about, or None.
     """
 
     operation_id: str
@@ -93,22 +107,29 @@ class Request:
     repeatable: bool = True
     binary: bool = False
     form: bool = False
+    own_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    about: str | None = None
     _content: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 
     @property
     def takes_idempotency_key(self) -> bool:
-        """Whether Persona keeps the answer under a key: for POST only (docs.withpersona.com/idempotence)."""
+        """Whether Persona stores answers under idempotency keys: for POST only (docs.withpersona.com/idempotence)."""
         return self.method == "POST"
 
     @property
+    def brings_own_login(self) -> bool:
+        """Whether it goes out under a login of its own instead of the connection's API key."""
+        return self.own_headers is not None and "Authorization" in self.own_headers
+
+    @property
     def target(self) -> str:
-        """Path and query as they stand on the wire, below the host."""
+        """Path and query, encoded, as they are sent."""
         return f"{self.path}?{_encoded(self.query)}" if self.query else self.path
 
     def content(self) -> bytes | None:
-        """Return the body as bytes, made once, or None when there is none. Holds personal data: never log it.
+        """Return the body as bytes, or None when there is none. It holds personal data: never log it.
 
-        :raises ValueError: when the body cannot be written so. What `Operation.bind` made has been checked.
+        :raises ValueError: as `json_content`, unless `Operation.bind` made the request: it has checked the body.
         :raises TypeError: likewise.
         """
         if self._content is _UNPARSED:
@@ -118,13 +139,13 @@ class Request:
         return content
 
     def headers(self, idempotency_key: str | None) -> dict[str, str]:
-        """Return the headers of this request alone, beside those of every request."""
+        """Return the headers that only this request has."""
         headers = {"Accept": "*/*"} if self.binary else {}
         if self.body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded" if self.form else "application/json"
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
-        return headers
+        return {**headers, **(self.own_headers or {})}
 
 
 @lru_cache(maxsize=256)
@@ -136,6 +157,24 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
+_DEEPEST = 300
+"""Levels of an answer. Python parses more, and then fails at writing them: both count on its stack, which is fuller
+by then. Persona's own answers have about ten."""
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether a parsed value has more levels; without recursion."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    return any(isinstance(node, dict | list) for node in level)
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """An answer that arrived in full.
@@ -143,51 +182,63 @@ class Response:
     :param status: HTTP status.
     :param headers: headers; look them up in lower case.
     :param content: the body as bytes. Holds personal data: never log it.
+    :param damage: why the body was not read, for example its size; None when it was read.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes = field(default=b"", repr=False)
+    damage: str | None = None
     _parsed: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", _lower(self.headers))
 
     def json(self) -> Any:
-        """Return the body parsed as JSON; it is parsed once.
+        """Return the body parsed as JSON.
 
-        :raises ValueError: when it is not JSON.
+        :raises ValueError: when it is not JSON, or is nested too deeply.
         """
         if self._parsed is _UNPARSED:
-            object.__setattr__(self, "_parsed", json.loads(self.content))
+            try:
+                parsed = json.loads(self.content)
+            except RecursionError:
+                raise ValueError("nested too deeply") from None
+            if self.content.count(b"{") + self.content.count(b"[") > _DEEPEST and _is_deeper(parsed, _DEEPEST):
+                raise ValueError("nested too deeply")
+            object.__setattr__(self, "_parsed", parsed)
         return self._parsed
 
     @property
     def request_id(self) -> str | None:
-        """The id of Persona's API log for this call (`req_…`), when the answer names one."""
-        return self.headers.get("request-id")
+        """The id of this call in Persona's API log (`req_…`), when the answer names a valid one."""
+        return self._id("request-id")
 
     @property
     def environment_id(self) -> str | None:
-        """The environment that answered (`env_…`), when the answer names one."""
-        return self.headers.get("persona-environment-id")
+        """The environment that answered (`env_…`), when the answer names a valid one."""
+        return self._id("persona-environment-id")
+
+    def _id(self, header: str) -> str | None:
+        found = self.headers.get(header)
+        return found if found and len(found) <= _LONGEST_ID and found.isascii() and found.isprintable() else None
 
 
 class FailurePoint(StrEnum):
-    """How far a request that got no answer may have come."""
+    """How far a request without an answer came."""
 
     NOT_SENT = "not_sent"
-    """The connection was never made: Persona cannot have acted on it."""
+    """No connection was made, so Persona cannot have acted on it."""
     MAYBE_SENT = "maybe_sent"
-    """It may have reached Persona: the outcome is unknown."""
+    """It may have reached Persona, so the outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransportFailure:
-    """No (complete) answer arrived.
+    """No complete answer arrived.
 
-    :param point: whether Persona may have acted on the request.
-    :param reason: what happened, in a few words without addresses of bodies or keys.
+    :param point: how far the request came.
+    :param reason: what happened, in a few words without an address, a body or a key.
     """
 
     point: FailurePoint

@@ -1,13 +1,17 @@
-"""Persona's objects as values, tolerant of new attributes, types and values, and of longer ids."""
+"""Cases and accounts as values, with the attributes that this provider uses.
+
+New attributes, types and values are accepted, and so are longer ids and null in place of an object or a list. An
+attribute of another type than documented makes its object unreadable (`PersonaAnswerError`), and no other object.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError
 
 
@@ -15,21 +19,24 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _mapping(value: Any) -> Any:
+    return {} if value is None or isinstance(value, list) else value
+
+
+def _texts(value: Any) -> Any:
+    return [each for each in value if each is not None] if isinstance(value, list) else value
+
+
+_Tags = Annotated[list[str] | None, BeforeValidator(_texts)]
+"""Tags, without null entries."""
+
+
 class _Attributes(BaseModel):
     model_config = ConfigDict(extra="allow", alias_generator=_kebab, populate_by_name=True, hide_input_in_errors=True)
 
 
-class ResourceId(BaseModel):
-    """A pointer to another object."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    type: str
-    id: str
-
-
 class CaseAttributes(_Attributes):
-    """The attributes of a case that have a meaning here; the rest is kept. All are optional: reads are sparse."""
+    """Attributes of a case. Others are kept as they came. All are optional, because a read asks for some only."""
 
     status: str | None = None
     name: str | None = None
@@ -44,51 +51,139 @@ class CaseAttributes(_Attributes):
     assignee_id: str | None = None
     resolver_id: str | None = None
     updater_id: str | None = None
-    tags: list[str] | None = None
+    tags: _Tags = None
     fields: dict[str, Any] | None = Field(default=None, repr=False)
 
 
-class Case(BaseModel):
-    """A case.
+class AccountAttributes(_Attributes):
+    """Attributes of an account. Others are kept as they came. All are optional, because a read asks for some only."""
 
-    :param id: opaque, like `case_…`; may grow.
-    :param attributes: what was asked for of it.
-    :param relationships: pointers to accounts, inquiries, reports and so on, as they came.
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    tags: _Tags = None
+    fields: dict[str, Any] | None = Field(default=None, repr=False)
+
+
+class InquiryAttributes(_Attributes):
+    """The attributes of an inquiry that have a meaning here; the rest is kept. All are optional: reads are sparse."""
+
+    status: str | None = None
+    note: str | None = Field(default=None, repr=False)
+    updated_at: datetime | None = None
+    tags: _Tags = None
+    fields: dict[str, Any] | None = Field(default=None, repr=False)
+
+
+class TransactionAttributes(_Attributes):
+    """The attributes of a transaction that have a meaning here; the rest is kept. All are optional."""
+
+    status: str | None = None
+    updated_at: datetime | None = None
+    tags: _Tags = None
+    fields: dict[str, Any] | None = Field(default=None, repr=False)
+
+
+class ReportAttributes(_Attributes):
+    """The attributes of a report that have a meaning here; the rest is kept. All are optional: reads are sparse."""
+
+    status: str | None = None
+    has_match: bool | None = None
+    is_recurring: bool | None = None
+    tags: _Tags = None
+
+
+class _Resource(BaseModel):
+    """An object of Persona.
+
+    :param id: its id, of any form and length.
+    :param relationships: its pointers to other objects.
     """
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     id: str
-    attributes: CaseAttributes = Field(default_factory=CaseAttributes)
-    relationships: dict[str, Any] = Field(default_factory=dict, repr=False)
+    relationships: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict, repr=False)
 
-    @property
-    def status(self) -> str | None:
-        """The label of the case's status, as configured on its template; None when it was not read."""
-        return self.attributes.status
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether the case has a time of resolution, the stand-in for "its status is an end status"."""
-        return self.attributes.resolved_at is not None
-
-    def related(self, name: str) -> list[ResourceId]:
-        """Return the pointers under one relationship, for example `accounts` or `case-queue`."""
-        relationship = self.relationships.get(name)
-        data = relationship.get("data") if isinstance(relationship, Mapping) else None
-        pointers = data if isinstance(data, list) else [data] if data else []
-        return [ResourceId.model_validate(pointer) for pointer in pointers]
+    def related(self, name: str) -> list[Resource]:
+        """Return the pointers of a relationship, for example `accounts` or `case-queue`; each has an id."""
+        return Resource({"relationships": self.relationships}).related(name) or []
 
     @classmethod
-    def from_resource(cls, resource: Any, operation_id: str = "a case operation") -> Case:
-        """Return the case that a JSON:API resource describes.
+    def from_resource(cls, resource: Any, operation_id: str | None = None) -> Self:
+        """Return the object that a part of an answer describes.
 
-        :raises PersonaAnswerError: when it is none. The message names the place, never a value.
+        :param resource: the part, as parsed from JSON.
+        :param operation_id: the operation that was called, for the error.
+        :raises PersonaAnswerError: when it cannot be read. It names the place in the answer, never a value.
         """
+        kind = cls.__name__.lower()
         try:
             return cls.model_validate(resource)
         except ValidationError as error:
             places = ", ".join(".".join(map(str, fault["loc"])) or "data" for fault in error.errors())
             raise PersonaAnswerError(
-                f"the answer to {operation_id} does not look like a case (at {places})", operation_id=operation_id
+                f"the answer to {operation_id or f'a {kind} operation'} does not look like a {kind} (at {places})",
+                operation_id=operation_id,
             ) from None
+
+
+class Case(_Resource):
+    """A case.
+
+    :param attributes: the attributes that were asked for.
+    """
+
+    attributes: Annotated[CaseAttributes, BeforeValidator(_mapping)] = Field(default_factory=CaseAttributes)
+
+    @property
+    def status(self) -> str | None:
+        """The label of the case's status, as its template has it; None when it was not read."""
+        return self.attributes.status
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the case has a time of resolution, the only sign that its status may be a final one."""
+        return self.attributes.resolved_at is not None
+
+
+class Account(_Resource):
+    """An account.
+
+    :param attributes: the attributes that were asked for.
+    """
+
+    attributes: Annotated[AccountAttributes, BeforeValidator(_mapping)] = Field(default_factory=AccountAttributes)
+
+
+class Inquiry(_Resource):
+    """An inquiry, with the attributes that were asked for.
+
+    :param attributes: what was asked for of it.
+    """
+
+    attributes: Annotated[InquiryAttributes, BeforeValidator(_mapping)] = Field(default_factory=InquiryAttributes)
+
+    @property
+    def status(self) -> str | None:
+        """The inquiry's status, one of Persona's own words; None when it was not read."""
+        return self.attributes.status
+
+
+class Transaction(_Resource):
+    """A transaction, with the attributes that were asked for.
+
+    :param attributes: what was asked for of it.
+    """
+
+    attributes: Annotated[TransactionAttributes, BeforeValidator(_mapping)] = Field(
+        default_factory=TransactionAttributes
+    )
+
+
+class Report(_Resource):
+    """A report of any type, with the attributes that were asked for.
+
+    :param attributes: what was asked for of it.
+    """
+
+    attributes: Annotated[ReportAttributes, BeforeValidator(_mapping)] = Field(default_factory=ReportAttributes)

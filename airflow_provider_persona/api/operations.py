@@ -1,10 +1,10 @@
-"""The catalogue: which operations Persona's API has, and how a call to one becomes a `Request`.
+"""The catalogue: the operations of Persona's API, and how a call of one becomes a `Request`.
 
-The facts are data (`operations.json`); this module looks them up and checks what the caller gives. `bind` is called
-once a row by the bulk engine, so what follows from the catalogue alone is worked out once per operation.
+The facts are data (`operations.json`). This module looks them up, and checks the arguments of a call. The bulk engine
+calls `bind` for each row, so everything that depends on the operation alone is computed once.
 
-Files go as JSON, `{"data": base64, "filename": name}` under the key that takes them, also where Persona would accept
-multipart (`Operation.multipart`): it takes both, and a JSON body can be repeated and is the same on every attempt.
+A file is sent as JSON, `{"data": base64, "filename": name}`, also where Persona takes multipart as well
+(`Operation.multipart`): a JSON body is the same in every attempt.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote
 
+from airflow_provider_persona.api.body_keys import ABSENT, has, kebab, tree_of, value_at
+from airflow_provider_persona.api.errors import ProviderError
 from airflow_provider_persona.api.messages import API_PREFIX, Request
+from airflow_provider_persona.api.own_headers import wrong_names, wrong_value
 
 _log = logging.getLogger(__name__)
 
 _PATH_PARAMETER = re.compile(r"\{([a-z0-9-]+)\}")
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9_.~:-]")
 _LEAVES_SEGMENT = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _ANY: Final[Mapping[str, Any]] = {}
-"""The known keys below a value that is not looked into."""
-_ABSENT: Final[Any] = object()
+"""The known keys of a value that may hold any key."""
 _ALWAYS_KNOWN: Final = ("data.type", "data.id")
-"""Members of every object, whether or not an operation reads them."""
+"""Members that every object may have, whether or not an operation uses them."""
 
 
 class AnswerKind(StrEnum):
@@ -46,11 +47,11 @@ class AnswerKind(StrEnum):
     PLAIN = "plain"
     """JSON without `data`."""
     FILE = "file"
-    """Bytes that are no JSON, a PDF for example."""
+    """A file, for example a PDF."""
 
 
-class BadCallError(ValueError):
-    """A call that cannot be made: an unknown operation, or a parameter that is missing or unsafe."""
+class BadCallError(ProviderError, ValueError):
+    """A call cannot be made: the operation is unknown, or a parameter is missing or unsafe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +59,43 @@ class Operation:
     """One operation of Persona's API.
 
     :param operation_id: Persona's name for it, for example `set-status-for-a-case`.
-    :param resource: what it is about, for example `cases` or `api-keys`.
+    :param resource: the resource that it belongs to, for example `cases` or `api-keys`.
     :param method: HTTP method.
-    :param path: path template below `/api/v1`, for example `/cases/{case-id}/set-status`.
+    :param path: path template below the prefix, for example `/cases/{case-id}/set-status`.
+    :param prefix: beginning of the path; `/api/v1` but for relays.
     :param summary: what it does, in a sentence.
-    :param query: query parameters it declares; `fields[TYPE]` stands for `fields[case]` and the like.
-    :param body: body keys that it knows, dotted; with `.*` at the end when any keys may follow there.
-    :param required: body keys that must be there, dotted; `a|b` when one of several will do. Stricter than
-        Persona's own specification, which marks nearly every body optional even where an empty one makes no sense.
-    :param nullable: body keys that must be there too, dotted, but may be null.
+    :param query: its query parameters; `fields[TYPE]` stands for `fields[case]` and the like.
+    :param body: its body keys, dotted; `.*` at the end means that any keys may follow there.
+    :param required: body keys that must be there, dotted; `a|b` means one of the two. Persona's specification marks
+        nearly every body as optional, even where an empty one makes no sense; this list is stricter.
+    :param nullable: body keys that must be there, dotted, and may be null.
+    :param headers: headers that it needs and others do not: the beginning of the value of each, by name.
     :param required_query: query parameters that must be there.
     :param success: statuses of success.
     :param answer: kind of the answer.
     :param paged: whether the answer comes in cursor pages.
-    :param repeatable: whether doing it twice leaves the same state as doing it once.
-    :param appends: body keys, dotted, whose values are added to what is there: with one of them it is not repeatable.
-    :param secrets: places in the answer, dotted, that hold a secret or a link that lets in whoever has it.
-    :param multipart: whether Persona takes the body as multipart too.
+    :param repeatable: whether two such calls leave the same state as one.
+    :param appends: body keys, dotted, that add their values to the present ones; a call with one is not repeatable.
+    :param secrets: places in the answer, dotted, that hold a secret, or a link that needs no further login.
+    :param multipart: whether Persona takes the body as multipart, too.
     :param form: whether Persona wants the body form-encoded.
-    :param since: first date at which Persona's specification had it.
-    :param withdrawn: what to know when it is not in the specification of August 2026, else None.
-    :param restricted: what to know when not every key or account may call it, else None.
-    :param note: what a caller should know beside the summary, else None.
+    :param since: first date of Persona's specification with it.
+    :param withdrawn: advice when the specification of August 2026 does not have it, else None.
+    :param restricted: advice when not every key or account may call it, else None.
+    :param note: further advice for callers, or None.
     """
 
     operation_id: str
     resource: str
     method: str
     path: str
+    prefix: str
     summary: str
     query: tuple[str, ...]
     body: tuple[str, ...]
     required: tuple[str, ...]
     nullable: tuple[str, ...]
+    headers: Mapping[str, str]
     required_query: tuple[str, ...]
     success: frozenset[int]
     answer: AnswerKind
@@ -114,13 +119,13 @@ class Operation:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        pieces = _PATH_PARAMETER.split(API_PREFIX + self.path)
+        pieces = _PATH_PARAMETER.split(self.prefix + self.path)
         put(self, "path_parameters", tuple(pieces[1::2]))
         put(self, "_pieces", tuple(pieces[::2]))
         needs = [(wanted, tuple(tuple(key.split(".")) for key in wanted.split("|"))) for wanted in self.required]
         put(self, "_needs", tuple(needs))
         put(self, "_must_hold", tuple((key, tuple(key.split("."))) for key in self.nullable))
-        put(self, "_known", _tree(self.body + _ALWAYS_KNOWN) if self.body else _ANY)
+        put(self, "_known", tree_of(self.body + _ALWAYS_KNOWN) if self.body else _ANY)
         put(self, "_appended", tuple(tuple(key.split(".")) for key in self.appends))
 
     def bind(
@@ -128,26 +133,26 @@ class Operation:
         path: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
     ) -> Request:
         """Make the request of one call.
 
-        A body key that the operation does not know is sent all the same (Persona may have learnt it since) and
-        warned of once in the life of the process.
+        An unknown body key is sent, because Persona may take it by now. The log has one warning for each.
 
         :param path: a value for each path parameter, for example `{"case-id": "case_…"}`.
         :param query: query parameters; a list or tuple is joined with commas, None is left out.
         :param body: the body; dates in it are sent as ISO 8601, decimals as numbers.
-        :raises BadCallError: when a path parameter is missing, unknown or unsafe in a path, a body key or query
-            parameter is missing, or the body holds what cannot be sent.
+        :param headers: a value for each header of the operation's own.
+        :raises BadCallError: when a path parameter is missing, unknown or unsafe, a body key, query parameter
+            or header is missing, or the body or a header holds a value that cannot be sent.
         """
         if self._needs or self._must_hold:
             self._check_required(body)
         if body:
             self._warn_of_unknown(body, self._known, "")
-        pairs = tuple(_query_pairs(query)) if query else ()
+        pairs = tuple(query_pairs(query.items())) if query else ()
         if self.required_query:
             self._check_query(pairs)
-        appends = self._appended and any(_has(body, key) for key in self._appended)
         request = Request(
             operation_id=self.operation_id,
             method=self.method,
@@ -155,35 +160,65 @@ class Operation:
             query=pairs,
             body=body,
             success=self.success,
-            repeatable=self.repeatable and not appends,
+            repeatable=self.repeatable and not self.appends_with(body),
             binary=self.answer is AnswerKind.FILE,
             form=self.form,
+            own_headers=self._own_headers(headers or {}) if headers or self.headers else None,
+            about=next(iter(path.values())) if path and self._answers_with_its_object else None,
         )
-        try:
-            request.content()
-        except (TypeError, ValueError, RecursionError) as error:
-            # Without its text, which may show the value.
-            raise BadCallError(
-                f"the body of {self.operation_id} holds what cannot be sent ({type(error).__name__}): give texts, "
-                f"finite numbers, dates, {'and nothing nested' if self.form else 'lists and mappings with text keys'}"
-            ) from None
+        self._check_content(request)
         return request
 
-    def check(self, path: Iterable[str] = (), query: Iterable[str] = (), body: Mapping[str, Any] | None = None) -> None:
-        """Check by names alone what will be bound later, at Dag parse for example, when values are still templates.
+    def appends_with(self, body: Mapping[str, Any] | None) -> bool:
+        """Whether a call with this body adds to what is there, so that it must not be repeated."""
+        return any(has(body, key) for key in self._appended)
+
+    @property
+    def _answers_with_its_object(self) -> bool:
+        """Whether the answer is the object that the path names, and not a new one such as a clone."""
+        return self.answer is AnswerKind.OBJECT and len(self.path_parameters) == 1 and "clone" not in self.operation_id
+
+    def check(
+        self,
+        path: Iterable[str] = (),
+        query: Iterable[str] = (),
+        body: Mapping[str, Any] | None = None,
+        headers: Iterable[str] = (),
+    ) -> None:
+        """Check the names of arguments before `bind`, for example when a Dag is parsed and values are still templates.
 
         :param path: names of the path parameters that will be given.
         :param query: names of the query parameters that will be given.
-        :param body: the body, whose values may be templates.
-        :raises BadCallError: when a path parameter is missing or unknown, or a body key or query parameter is missing.
+        :param body: the body; its values may be templates.
+        :param headers: names of the headers that will be given.
+        :raises BadCallError: when a path parameter is missing or unknown, or a body key, query parameter or
+            header is missing.
         """
         self._check_path_names(path)
         self._check_required(body)
         self._check_query([(name, "") for name in query])
+        if problem := wrong_names(self.headers, headers):
+            raise BadCallError(f"{self.operation_id} {problem}")
+
+    def _check_content(self, request: Request) -> None:
+        try:
+            request.content()
+        except (TypeError, ValueError, RecursionError) as error:
+            # The error's own text may show the value, so it is left out.
+            raise BadCallError(
+                f"the body of {self.operation_id} holds a value that cannot be sent ({type(error).__name__}): give "
+                f"text, finite numbers, dates, {'nothing nested' if self.form else 'lists and mappings with text keys'}"
+            ) from None
+
+    def _own_headers(self, given: Mapping[str, Any]) -> Mapping[str, str]:
+        by_name = {name.lower(): value for name, value in given.items() if value is not None}
+        if problem := wrong_names(self.headers, by_name) or wrong_value(self.headers, by_name):
+            raise BadCallError(f"{self.operation_id} {problem}")
+        return {name: by_name[name.lower()] for name in self.headers}
 
     def _fill_path(self, given: Mapping[str, str]) -> str:
         names, pieces = self.path_parameters, self._pieces
-        if len(given) != len(names) or any(given.get(name) in (None, "") for name in names):
+        if len(given) != len(names) or not all(map(given.get, names)):
             self._check_path_names([name for name, value in given.items() if value not in (None, "")])
         filled = pieces[0]
         for name, following in zip(names, pieces[1:], strict=True):
@@ -199,8 +234,8 @@ class Operation:
             raise BadCallError(f"{self.operation_id} {what}; its path is {self.path}")
 
     def _check_required(self, body: Mapping[str, Any] | None) -> None:
-        missing = [wanted for wanted, keys in self._needs if not any(_has(body, key) for key in keys)]
-        missing += [wanted for wanted, key in self._must_hold if _at(body, key) is _ABSENT]
+        missing = [wanted for wanted, keys in self._needs if not any(has(body, key) for key in keys)]
+        missing += [wanted for wanted, key in self._must_hold if value_at(body, key) is ABSENT]
         if missing:
             raise BadCallError(f"{self.operation_id} needs {', '.join(missing)} in its body")
 
@@ -212,19 +247,19 @@ class Operation:
     def _warn_of_unknown(self, given: Mapping[str, Any], known: Mapping[str, Any], above: str) -> None:
         for key, value in given.items():
             below = known.get(key)
-            if below is None and (below := known.get(_kebab(str(key)))) is None:
+            if below is None and (below := known.get(kebab(str(key)))) is None:
                 _warn_once(self.operation_id, f"{above}{key}", tuple(f"{above}{name}" for name in known))
             elif below and isinstance(value, Mapping):
                 self._warn_of_unknown(value, below, f"{above}{key}.")
 
 
 def path_segment(value: str, name: str) -> str:
-    """Return `value` as one segment of a path.
+    """Return a value as one segment of a path.
 
-    :param name: the parameter. Unless it is an id's, its value is a token or a file's name: that is percent-encoded,
-        and shown in no error.
-    :raises BadCallError: when it holds anything that could leave its segment (slash, dot-dot; in an id also `?`,
-        space, …). Persona's ids are opaque and may grow, so only what a path cannot carry is refused.
+    :param value: the value. Persona's ids may grow and change, so only characters that a path cannot hold are refused.
+    :param name: name of the parameter. A parameter that is no id holds a token or the name of a file: its value is
+        percent-encoded, and no error shows it.
+    :raises BadCallError: when the value could leave its segment (a slash, dots only; in an id also `?`, space, …).
     """
     is_id = name.endswith(("-id", "_id", " id"))
     unsafe = _UNSAFE_IN_PATH if is_id else _LEAVES_SEGMENT
@@ -240,41 +275,6 @@ def _shown(value: Any) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "…")
 
 
-def _tree(dotted: Iterable[str]) -> Mapping[str, Any]:
-    """Return keys as nested mappings; one that is not looked into ends in an empty mapping."""
-    tree: dict[str, Any] = {}
-    for keys in dotted:
-        node = tree
-        for key in keys.removesuffix(".*").split("."):
-            node = node.setdefault(_kebab(key), {})
-    return tree
-
-
-def _kebab(key: str) -> str:
-    """Return a key in kebab-case: Persona takes camel, kebab and snake case (docs.withpersona.com/response-body)."""
-    return _HUMP.sub(r"-\1", key).replace("_", "-").lower()
-
-
-def _has(body: Any, keys: tuple[str, ...]) -> bool:
-    found = _at(body, keys)
-    return found is not None and found is not _ABSENT
-
-
-def _at(body: Any, keys: tuple[str, ...]) -> Any:
-    """Return what a body holds under a key, in whatever case it is written; `_ABSENT` when it does not have the key."""
-    found = body
-    for key in keys:
-        if not isinstance(found, Mapping):
-            return _ABSENT
-        inner = found.get(key, _ABSENT)
-        if inner is _ABSENT or inner is None:
-            wanted = _kebab(key)
-            spelt = [value for name, value in found.items() if _kebab(str(name)) == wanted]
-            inner = next((value for value in spelt if value is not None), None if spelt else inner)
-        found = inner
-    return found
-
-
 _warned: set[tuple[str, str]] = set()
 
 
@@ -287,8 +287,9 @@ def _warn_once(operation_id: str, key: str, known: tuple[str, ...]) -> None:
     _log.warning("%s knows no body key %s%s It is sent as it is.", operation_id, key, hint or ".")
 
 
-def _query_pairs(query: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, value in query.items():
+def query_pairs(parameters: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, str]]:
+    """Yield query parameters as text. A list or tuple is joined with commas, None is left out."""
+    for name, value in parameters:
         if value is None:
             continue
         if isinstance(value, list | tuple):
@@ -301,7 +302,7 @@ def _query_pairs(query: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 @cache
 def catalogue() -> Mapping[str, Operation]:
-    """Return every operation by its id, read once from the package's data."""
+    """Return all operations by their ids."""
     text = resources.files(__package__).joinpath("operations.json").read_text("utf-8")
     return {entry["id"]: _from_entry(entry) for entry in json.loads(text)}
 
@@ -312,11 +313,13 @@ def _from_entry(entry: Mapping[str, Any]) -> Operation:
         resource=entry["resource"],
         method=entry["method"],
         path=entry["path"],
+        prefix=entry.get("prefix", API_PREFIX),
         summary=entry["summary"],
         query=tuple(entry["query"]),
         body=tuple(entry["body"]),
         required=tuple(entry["required"]),
         nullable=tuple(entry.get("nullable", ())),
+        headers=entry.get("headers", {}),
         required_query=tuple(entry.get("required_query", ())),
         success=frozenset(entry["success"]),
         answer=AnswerKind(entry["answer"]),
@@ -336,7 +339,7 @@ def _from_entry(entry: Mapping[str, Any]) -> Operation:
 def operation(operation_id: str) -> Operation:
     """Return the operation of that id.
 
-    :raises BadCallError: when there is none; the message names the nearest ids.
+    :raises BadCallError: when there is none; it names similar ids.
     """
     try:
         return catalogue()[operation_id]
@@ -347,13 +350,19 @@ def operation(operation_id: str) -> Operation:
 
 
 def matching(method: str, path: str) -> Operation | None:
-    """Return the operation that a method and a path below `/api/v1` call, or None when it is none of the catalogue.
+    """Return the operation that a method and a path below its prefix call, or None when the catalogue has none.
 
-    The one call that the catalogue has under two ids, `POST /reports`, is `create-a-report`.
+    The catalogue has one call under two ids, `POST /reports`; this returns `create-a-report`.
     """
     segments = path.strip("/").split("/")
     fitting = [each for each in _of_shape(method, len(segments)) if all(map(_fits, each[1], segments))]
     return min(fitting, key=_openness)[0] if fitting else None
+
+
+@cache
+def prefixes() -> tuple[str, ...]:
+    """Return every beginning that paths of operations have."""
+    return tuple(dict.fromkeys(each.prefix for each in catalogue().values()))
 
 
 @cache

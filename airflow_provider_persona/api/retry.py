@@ -1,17 +1,23 @@
-"""Deciding what an outcome means: done, send again (when, under which key), failed, or unknown.
+"""Decides what an outcome means: done, send again (when, and under which key), failed, or unknown.
 
-Pure: one function, no clock, no sleeping. Both clients and every test share it.
+Pure: one function without a clock and without sleep, for both clients.
 
-The facts behind it (docs.withpersona.com/idempotence, /errors, /rate-limiting): Persona keeps the first answer to an
-`Idempotency-Key`, 5xx included. So when no answer arrived the same key is right (a replay tells what happened), and
-when a 5xx or a stale-object 409 arrived the same key would replay it: the next *generation* of the key is needed, and
-that does the thing anew, which only a repeatable operation may risk. 401 and 429 come before the key and are not kept.
+Persona stores the first answer to an `Idempotency-Key`, also a 5xx, and replays it (docs.withpersona.com/idempotence,
+/errors, /rate-limiting). From that follows:
+
+- No answer arrived: send again under the same key. A replay tells what happened.
+- A 5xx or a 409 for a stale object arrived: the same key would replay it, so a key of the next generation is needed.
+  Under a new key Persona makes the change once more, so only a repeatable operation is sent again.
+- 401 and 429 come before the key is looked at, and are not stored.
+- What two requests under one key at a time get is not documented. A 409 after no answer may say that the first is still
+  under way, so it tells nothing of the effect, and the same key is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
@@ -23,25 +29,26 @@ from airflow_provider_persona.api.errors import (
     first_problem,
     is_quota,
 )
+from airflow_provider_persona.api.limits import LONGEST_WAIT, wait_of
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 
 KEY_GOOD_FOR = 45 * 60.0
-"""Seconds for which a key is trusted to be remembered. The older docs promise 1 h, so this leaves a margin."""
+"""Seconds for which Persona is trusted to know a key. Its older documentation says an hour; this leaves a margin."""
 
 SHORTEST_WAIT = 1.0
-"""Seconds that we wait at least when refused for a limit: zero seconds left may be a rounded-down one."""
+"""Seconds of the shortest wait after a refusal for a limit. Zero seconds left may be one that was rounded down."""
 
-SANE_WAIT = 15 * 60.0
-"""Seconds that we are willing to wait on the server's word. Windows last a minute; more is no throttle but a fault."""
+SANE_WAIT = float(LONGEST_WAIT)
+"""Seconds that one call waits for a limit in all. Windows last a minute, so after this a person should look."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and after how long to send again.
+    """The number of attempts, and the delays between them.
 
-    :param delays: seconds before the 2nd, 3rd, … attempt. After a first quick one this is the ladder that Persona
-        advises (docs.withpersona.com/errors). Their number plus one is the number of attempts.
-    :param jitter: share by which a delay is lengthened at most, so that many callers do not return together.
+    :param delays: seconds before the 2nd, 3rd, … attempt; there is one attempt more than delays. By default the first
+        is short, and the others are those that Persona advises (docs.withpersona.com/errors).
+    :param jitter: the largest share that is added to a delay, so that many callers do not come back together.
     """
 
     delays: tuple[float, ...] = (1.0, 5.0, 10.0, 20.0, 40.0)
@@ -49,7 +56,7 @@ class RetryPolicy:
 
     @property
     def attempts(self) -> int:
-        """How many times a request is sent at most; waits for a limit do not count."""
+        """The largest number of attempts; a wait for a limit is no attempt."""
         return len(self.delays) + 1
 
 
@@ -58,55 +65,61 @@ NO_RETRIES = RetryPolicy(delays=())
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Where a logical call stands.
+    """One attempt of a call.
 
-    :param number: attempts made, this one included. Waits for a limit do not add to it.
-    :param generation: generation of the idempotency key of this attempt.
-    :param key_born: time at which this generation was first sent, in seconds of the clock given as `now`.
-    :param throttled: how often the call was refused for a limit so far.
+    :param key_born: time at which its key was first sent, in seconds of the clock given as `now`.
+    :param number: 1 for the first attempt. A wait for a limit does not add to it.
+    :param generation: generation of its idempotency key.
+    :param throttled: number of refusals for a limit so far.
+    :param throttled_for: seconds that the call has waited because of them.
     :param maybe_done: whether an earlier attempt may have had its effect.
+    :param maybe_under_way: whether Persona may still be working on an earlier attempt under the same key.
     """
 
     key_born: float
     number: int = 1
     generation: int = 0
     throttled: int = 0
+    throttled_for: float = 0.0
     maybe_done: bool = False
+    maybe_under_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It succeeded."""
+    """The call succeeded."""
 
     response: Response
 
 
 @dataclass(frozen=True, slots=True)
 class SendAgain:
-    """Send it once more.
+    """The request must be sent again.
 
-    :param after: seconds to wait first. A wait for the request limit is also known to the window budget.
-    :param attempt: what the next attempt is.
-    :param because: why, in a few words for the log.
+    :param after: seconds to wait first.
+    :param attempt: the next attempt.
+    :param because: the reason, in a few words for the log.
     :param for_limit: whether it was refused for a limit, which is no failure.
+    :param is_under_way: whether Persona seems to work on an earlier attempt, which is no failure either.
     """
 
     after: float
     attempt: Attempt
     because: str
     for_limit: bool = False
+    is_under_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It did not happen, and sending it again is of no use (any more)."""
+    """The call had no effect, and there is no further attempt."""
 
     error: PersonaError
 
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """It may or may not have happened, and sending it again could do it twice."""
+    """The call may have had its effect, and another attempt could repeat the effect."""
 
     error: PersonaUnresolvedError
 
@@ -117,12 +130,12 @@ Decision = Done | SendAgain | Failed | Unresolved
 def decide(
     request: Request, outcome: Outcome, attempt: Attempt, now: float, policy: RetryPolicy, chance: float = 0.0
 ) -> Decision:
-    """Say what `outcome` means for `request`.
+    """Return what an outcome means.
 
-    :param request: what was sent.
+    :param request: the request that was sent.
     :param outcome: the answer, or how far the request came without one.
     :param attempt: the attempt that had this outcome.
-    :param now: seconds of a monotonic clock, the one of `attempt.key_born`.
+    :param now: the time, in seconds of the monotonic clock of `attempt.key_born`.
     :param policy: attempts and delays.
     :param chance: a random number in [0, 1), for the jitter.
     """
@@ -138,7 +151,7 @@ def decide(
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """The next attempt under a policy."""
+    """Makes the next attempt under a policy, or None when the attempts are used up."""
 
     policy: RetryPolicy
     attempt: Attempt
@@ -146,21 +159,24 @@ class _Pause:
     chance: float
 
     def same_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
-        return self._next(because, self.attempt.generation, self.attempt.key_born, maybe_done=maybe_done)
+        under_way = self.attempt.maybe_under_way or maybe_done
+        return self._next(because, maybe_done=maybe_done, maybe_under_way=under_way)
 
     def next_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
-        return self._next(because, self.attempt.generation + 1, self.now, maybe_done=maybe_done)
+        generation = self.attempt.generation + 1
+        return self._next(
+            because, maybe_done=maybe_done, generation=generation, key_born=self.now, maybe_under_way=False
+        )
 
-    def _next(self, because: str, generation: int, born: float, *, maybe_done: bool) -> SendAgain | None:
+    def _next(self, because: str, *, maybe_done: bool, **changes: Any) -> SendAgain | None:
         if self.attempt.number >= self.policy.attempts:
             return None
         delay = self.policy.delays[self.attempt.number - 1]
         following = replace(
             self.attempt,
             number=self.attempt.number + 1,
-            generation=generation,
-            key_born=born,
             maybe_done=self.attempt.maybe_done or maybe_done,
+            **changes,
         )
         return SendAgain(delay * (1 + self.policy.jitter * self.chance), following, because)
 
@@ -170,7 +186,7 @@ class _Pause:
 
 
 def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: float, decision: Decision) -> Decision:
-    """Correct a decision by what earlier attempts may have done."""
+    """Return a decision, corrected where earlier attempts may have had their effect."""
     if request.method == "GET":
         return decision
     if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
@@ -179,14 +195,15 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
         return decision
     if now + decision.after - decision.attempt.key_born <= KEY_GOOD_FOR:
         return decision
-    if request.repeatable:  # under a key that may be forgotten it is done anew, so it might as well have one of its own
-        following = replace(decision.attempt, generation=decision.attempt.generation + 1, key_born=now + decision.after)
+    if request.repeatable:  # Persona may have forgotten the key, and a forgotten key is as good as a new one
+        generation, born = decision.attempt.generation + 1, now + decision.after
+        following = replace(decision.attempt, generation=generation, key_born=born, maybe_under_way=False)
         return replace(decision, attempt=following)
     return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
 
 
 def _tells_of_the_effect(outcome: Outcome) -> bool:
-    """Whether an outcome says what became of the call: not when it comes from before Persona's store of answers."""
+    """Whether an outcome tells what became of the call. 401 and 429 come before Persona looks at the key."""
     return isinstance(outcome, Response) and outcome.status not in (401, 429) and outcome.status >= 400
 
 
@@ -200,7 +217,7 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
     if failure.point is FailurePoint.NOT_SENT:
         return pause.same_key(reason, maybe_done=False) or _give_up(request, error, pause)
     if request.takes_idempotency_key and pause.key_is_fresh:
-        # The key makes Persona replay what it did, if it did it: safe for creations too.
+        # If Persona has made the change, it replays the answer: that is safe for creations too.
         return pause.same_key(reason) or _give_up(request, error, pause, maybe_done=True)
     if request.repeatable:
         return pause.next_key(reason) or _give_up(request, error, pause, maybe_done=True)
@@ -208,16 +225,19 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
 
 
 def _after_success(request: Request, response: Response, pause: _Pause) -> Decision:
-    if request.binary or _is_json_object(response):
+    fault = _fault_of(request, response)
+    if fault is None:
         return Done(response)
     error = PersonaAnswerError(
-        f"Persona answered {response.status} to {request.operation_id} with a body that is not a JSON object",
+        f"Persona answered {response.status} to {request.operation_id} with {fault}",
         status=response.status,
         request_id=response.request_id,
         operation_id=request.operation_id,
         retryable=True,
     )
-    # The effect is there; Persona (not whoever broke the body) kept the answer under the key.
+    if response.damage is not None:
+        return _give_up(request, error, pause, maybe_done=True)  # Persona would send the same answer again
+    # The change was made, and Persona has stored the sound answer: the body was damaged on its way.
     if request.repeatable or request.takes_idempotency_key:
         return pause.same_key("unreadable answer") or _give_up(request, error, pause, maybe_done=True)
     return Unresolved(_unknown(request, "unreadable answer"))
@@ -225,72 +245,97 @@ def _after_success(request: Request, response: Response, pause: _Pause) -> Decis
 
 def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decision:
     status = response.status
-    error = error_for(response, request.operation_id)
+    error = error_for(response, request.operation_id, own_login=request.brings_own_login)
     if status == 429 or is_quota(response):
         return _after_throttle(response, error, pause)
     if status == 408 or status >= 500:
         if request.repeatable:
             return pause.next_key(f"status {status}") or _give_up(request, error, pause, maybe_done=True)
         return Unresolved(_unknown(request, f"status {status}", response))
-    if status == 409 and request.repeatable and _is_stale(response):
-        return pause.next_key("stale object", maybe_done=False) or Failed(error)
+    if status == 409:
+        return _after_conflict(request, response, error, pause)
     if 300 <= status < 400:
         return Failed(_redirect_refused(request, response))
     return Failed(error)
 
 
+def _after_conflict(request: Request, response: Response, error: PersonaError, pause: _Pause) -> Decision:
+    title = str(first_problem(response).get("title", "")).lower()
+    if "unique" in title:
+        return Failed(error)  # no attempt passes (docs.withpersona.com/errors)
+    if request.takes_idempotency_key and pause.attempt.maybe_under_way and "stale" not in title:
+        # It may be about the key and not about the object, and a next key would make the change a second time.
+        following = pause.same_key("an earlier attempt is under way")
+        return replace(following, is_under_way=True) if following else _give_up(request, error, pause, maybe_done=True)
+    if request.repeatable:
+        return pause.next_key("stale object", maybe_done=False) or Failed(error)
+    return Failed(error)
+
+
 def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> Decision:
-    """Wait for a limit; that is no attempt, since Persona did nothing."""
-    wait = wait_of(response)
+    """Return the wait for a limit. It is no attempt, since Persona did nothing."""
     if response.headers.get("ratelimit-limit") == "0":
-        return Failed(PersonaRateLimitError(f"{error}: the limit is zero, nothing can be sent", status=error.status))
-    if wait is None:
-        ladder = pause.policy.delays or (0.0,)
-        if pause.attempt.throttled >= len(ladder) or not pause.policy.delays:
-            return Failed(error)
-        wait = ladder[pause.attempt.throttled]
-    wait = max(wait, SHORTEST_WAIT)
-    if wait > SANE_WAIT or not pause.policy.delays:
+        return Failed(_with_advice(error, PersonaRateLimitError, "the limit is zero, nothing can be sent"))
+    delays = pause.policy.delays
+    wait = error.retry_after = wait_of(response)
+    if wait is None and pause.attempt.throttled < len(delays):
+        wait = delays[pause.attempt.throttled]
+    if wait is None or not delays:
         return Failed(error)
-    following = replace(pause.attempt, throttled=pause.attempt.throttled + 1)
+    wait = max(wait, SHORTEST_WAIT)
+    waited = pause.attempt.throttled_for + wait
+    if waited > SANE_WAIT:
+        advice = (
+            f"it asks to wait {min(wait, 1e9):.0f} s more, and a call waits {SANE_WAIT / 60:.0f} minutes for a limit "
+            "at most. A retry resumes from here; look who else uses the limit"
+        )
+        return Failed(_with_advice(error, type(error), advice))
+    following = replace(pause.attempt, throttled=pause.attempt.throttled + 1, throttled_for=waited)
     because = error.title or f"status {response.status}"
     return SendAgain(wait + pause.chance * pause.policy.jitter, following, because, for_limit=True)
 
 
-def wait_of(response: Response) -> float | None:
-    """Return the seconds that a refusal asks to wait, or None when it does not say.
+def _with_advice(error: PersonaError, kind: type[PersonaError], advice: str) -> PersonaError:
+    return kind(
+        f"{error}: {advice}",
+        status=error.status,
+        request_id=error.request_id,
+        operation_id=error.operation_id,
+        retry_after=error.retry_after,
+    )
 
-    `RateLimit-Reset` and `Quota-Reset` are seconds left, not a time of day. Persona sends no `Retry-After`, a proxy
-    may. The specification and the prose spell the quota headers differently, so both spellings are read.
-    """
-    names = ["retry-after", "ratelimit-reset"]
-    if is_quota(response):
-        names = ["retry-after", "quota-reset", "quotalimit-reset"]
-    for name in names:
-        seconds = _seconds(response.headers, name)
-        if seconds is not None:
-            return seconds
+
+def _fault_of(request: Request, response: Response) -> str | None:
+    """Return why an answer of success proves nothing, or None when it is sound."""
+    if response.damage is not None:
+        return f"a body that was not read: {response.damage}"
+    if request.binary or response.status == 204:
+        return None
+    body = _json_of(response)
+    if not isinstance(body, Mapping):
+        return "a body that is not a JSON object"
+    data = body.get("data")
+    if body.get("errors") and data is None:
+        return "errors in place of data"
+    answered = data.get("id") if isinstance(data, Mapping) else None
+    if request.about is not None and isinstance(answered, str) and _is_another(answered, request.about):
+        return "an object other than the one asked for; check what stands between Airflow and Persona"
     return None
 
 
-def _seconds(headers: Mapping[str, str], name: str) -> float | None:
+def _json_of(response: Response) -> object:
     try:
-        seconds = float(headers[name])
-    except (KeyError, ValueError):
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
-
-
-def _is_stale(response: Response) -> bool:
-    """Whether a 409 may pass after a while. `Record not unique` never does (docs.withpersona.com/errors)."""
-    return "unique" not in str(first_problem(response).get("title", "")).lower()
-
-
-def _is_json_object(response: Response) -> bool:
-    try:
-        return isinstance(response.json(), Mapping)
+        return response.json()
     except ValueError:
-        return False
+        return None
+
+
+def _is_another(answered: str, asked: str) -> bool:
+    """Whether an answer is about another object of the same kind. A proxy or a cache may mix up answers.
+
+    Ids of one kind begin alike (`case_…`). An object of another kind was created by the call.
+    """
+    return answered != asked and answered.partition("_")[0] == asked.partition("_")[0]
 
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:

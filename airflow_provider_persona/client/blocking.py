@@ -1,11 +1,7 @@
-"""`PersonaClient`: calls to Persona on one pooled `requests` session.
-
-What an outcome means and when a request may go out is decided on floor 1; this module sends, waits and reads.
-"""
+"""`PersonaClient`: blocking calls to Persona. The request loop is in `conversation.py`."""
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -13,35 +9,32 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_persona.api.environment import EnvironmentGuard
-from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
+from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
-from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
-from airflow_provider_persona.api.retry import Done, RetryPolicy, SendAgain
+from airflow_provider_persona.api.rate_limit import Grant, WindowBudget
+from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.client.usage import Usage
+from airflow_provider_persona.client.conversation import AwaitTurn, Caller, Conversation, NotSent, Send, Step
+from airflow_provider_persona.client.transport import Sending, Transport
 
 if TYPE_CHECKING:
     import requests
 
-log = logging.getLogger(__name__)
-
-_CHUNK = 64 * 1024
 _OTHER_THREAD = 0.02
-_WORTH_A_LINE = 1.0
+"""Seconds between two looks whether the answer that another thread waits for has come."""
 
 
 class PersonaClient:
     """A client of one environment of Persona, for one thread or several.
 
-    :param settings: where and as whom.
+    :param settings: settings of the connection.
     :param policy: attempts and delays.
     :param budget: the window budget; by default one with the settings' reserve.
     :param clock: a monotonic clock in seconds.
     :param sleep: waits so many seconds.
-    :param chance: random numbers in [0, 1), for jitter.
+    :param chance: gives random numbers in [0, 1), for jitter.
+    :param transport: what sends the requests; by default a pooled `requests` session.
     """
 
     def __init__(
@@ -53,17 +46,22 @@ class PersonaClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        transport: Transport | None = None,
     ) -> None:
-        self.settings = settings
-        self.policy = policy or RetryPolicy()
-        self.budget = budget or WindowBudget(settings.reserve)
-        self.usage = Usage()
-        self.environment = EnvironmentGuard(settings.expected_environment_id)
-        self._clock = clock
-        self._sleep = sleep
-        self._chance = chance
         self._lock = threading.Lock()
-        self._session: requests.Session | None = None
+        self._caller = caller = Caller(
+            settings, policy=policy, budget=budget, clock=clock, chance=chance, lock=self._lock
+        )
+        self.settings = settings
+        self.policy = caller.policy
+        self.budget = caller.budget
+        self.usage = caller.usage
+        self.environment = caller.environment
+        self.server_clock = caller.server_clock
+        self.clock = clock
+        self._sleep = sleep
+        self._asking = threading.RLock()
+        self._chosen_transport = transport
 
     def __enter__(self) -> Self:
         return self
@@ -73,17 +71,21 @@ class PersonaClient:
 
     def close(self) -> None:
         """Close the pooled connections. The client can be used again; it then makes new ones."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        if self._chosen_transport is not None:
+            self._chosen_transport.close()
 
     @property
     def session(self) -> requests.Session:
-        """The one session of this client, made at the first call."""
-        with self._lock:
-            if self._session is None:
-                self._session = new_session(self.settings)
-            return self._session
+        """The pooled session, made at the first call.
+
+        :raises TypeError: when another transport was given, which has none.
+        """
+        from airflow_provider_persona.client.requests_transport import RequestsTransport
+
+        transport = self._transport
+        if not isinstance(transport, RequestsTransport):
+            raise TypeError("this client was given a transport that has no requests session")
+        return transport.session
 
     def call(
         self,
@@ -92,10 +94,11 @@ class PersonaClient:
         path: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
         identity: str | None = None,
     ) -> Response:
         """Make one call by the name of its operation. Parameters as for `Operation.bind` and `send`."""
-        return self.send(operation(operation_id).bind(path, query, body), identity)
+        return self.send(operation(operation_id).bind(path, query, body, headers), identity)
 
     def send(
         self,
@@ -108,30 +111,22 @@ class PersonaClient:
         """Send a request, again and after waiting where that is right, and return its successful answer.
 
         :param request: what to send.
-        :param identity: what makes this call the same when it is made again, for its idempotency key; by default every
-            call is a new one.
-        :param headers: further headers of this request; none can replace those that authenticate.
+        :param identity: names the call. Persona answers a second call with the same name within an hour with the
+            stored answer, and changes nothing. By default each call is a new one.
+        :param headers: further headers of this request; they never replace those of the settings.
         :param timeout: seconds until the answer must have arrived; by default the settings' read timeout.
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
-        question = self.environment.question_before(request)
-        if question is not None:
-            self.send(question)
-            self.environment.require_known()
-        exchange = Exchange(request, identity or uuid.uuid4().hex, self.policy, self._clock(), chance=self._chance)
-        while True:
-            outcome = self._try_once(exchange, headers or {}, timeout or self.settings.read_timeout)
-            decision = exchange.conclude(outcome, self._clock())
-            if isinstance(decision, Done):
-                return decision.response
-            if not isinstance(decision, SendAgain):
-                raise decision.error
-            self._before_sending_again(request, decision)
+        self._make_sure_of_environment(request)
+        exchange = self._caller.exchange(request, identity or uuid.uuid4().hex)
+        response = self._drive(self._caller.carry_out(exchange, read_timeout=timeout or None), headers or {})
+        assert isinstance(response, Response)
+        return response
 
     def pages(self, request: Request) -> Iterator[list[Mapping[str, Any]]]:
         """Yield the resources of a list or search, page by page, until the last.
 
-        :raises PersonaError: typed, also when a link leads elsewhere or back.
+        :raises PersonaError: typed, also when a link leads back.
         """
         following: Request | None = request
         seen: SeenPages = set()
@@ -140,131 +135,56 @@ class PersonaClient:
             yield items_of(following, page)
             following = next_page(following, page, seen)
 
-    def _try_once(self, exchange: Exchange, headers: Mapping[str, str], timeout: float) -> Outcome:
-        grant = self._wait_for_turn()
-        self.usage.requests += 1
-        try:
-            outcome = self._transmit(exchange.request, exchange.idempotency_key, headers, timeout)
-        except BaseException:  # a task's timeout, for one, is raised from a signal
-            with self._lock:
-                self.budget.lost(grant)
-            raise
-        with self._lock:
-            self.usage.saw(outcome)
-            if isinstance(outcome, Response):
-                self.budget.answered(grant, outcome, self._clock())
-            else:
-                self.budget.lost(grant)
-        if isinstance(outcome, Response):
-            self.environment.check(outcome)
-        return outcome
+    def _make_sure_of_environment(self, request: Request) -> None:
+        """Ask which environment answers, once, before the first write that must not go to another one."""
+        if self.environment.question_before(request) is None:
+            return
+        with self._asking:
+            question = self.environment.question_before(request)
+            if question is not None:
+                self.send(question)
+                self.environment.require_known()
+
+    def _drive(self, conversation: Conversation, headers: Mapping[str, str]) -> Response | NotSent:
+        """Do what a conversation asks for until it ends, and return its result."""
+        answer: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                step = conversation.send(answer) if error is None else conversation.throw(error)
+            except StopIteration as end:
+                result: Response | NotSent = end.value
+                return result
+            try:
+                answer, error = self._do(step, headers), None
+            except BaseException as raised:  # noqa: BLE001 - the conversation gives its grant back, and raises it
+                error = raised
+
+    def _do(self, step: Step, headers: Mapping[str, str]) -> Any:
+        if isinstance(step, AwaitTurn):
+            return self._wait_for_turn()
+        if isinstance(step, Send):
+            exchange = step.exchange
+            return self._transport.transmit(
+                Sending(exchange.request, exchange.idempotency_key, step.connect_timeout, step.read_timeout, headers)
+            )
+        return self._sleep(step.seconds)
 
     def _wait_for_turn(self) -> Grant:
         while True:
-            with self._lock:
-                turn = self.budget.ask(self._clock())
+            turn = self._caller.ask()
             if isinstance(turn, Grant):
                 return turn
-            self._wait_for_window(turn)
+            seconds = _OTHER_THREAD if turn.for_answer else turn.seconds
+            self._caller.report_wait(seconds)
+            self.usage.waited += seconds
+            self._sleep(seconds)
 
-    def _wait_for_window(self, wait: Wait) -> None:
-        seconds = _OTHER_THREAD if wait.seconds is None else wait.seconds
-        if seconds >= _WORTH_A_LINE:
-            log.info(
-                "Persona's window is used up (%s of %s are left to others); waiting %.1f s for the next",
-                self.budget.reserved,
-                self.budget.limit,
-                seconds,
-            )
-        self.usage.waited += seconds
-        self._sleep(seconds)
+    @property
+    def _transport(self) -> Transport:
+        with self._lock:
+            if self._chosen_transport is None:
+                from airflow_provider_persona.client.requests_transport import RequestsTransport
 
-    def _before_sending_again(self, request: Request, decision: SendAgain) -> None:
-        self.usage.retries += not decision.for_limit
-        log.info(
-            "%s: %s; sending again in %.1f s (attempt %d of %d)",
-            request.operation_id,
-            decision.because,
-            decision.after,
-            decision.attempt.number,
-            self.policy.attempts,
-        )
-        self._sleep(decision.after)
-
-    def _transmit(self, request: Request, key: str | None, headers: Mapping[str, str], timeout: float) -> Outcome:
-        import requests
-        import urllib3
-
-        deadline = self._clock() + self.settings.connect_timeout + timeout
-        try:
-            with self.session.request(
-                request.method,
-                self.settings.host + request.target,
-                data=request.content(),
-                headers={**headers, **self.settings.headers(), **request.headers(key)},
-                timeout=(self.settings.connect_timeout, timeout),
-                verify=self.settings.verify,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                content = self._read(answer, deadline)
-                return Response(answer.status_code, dict(answer.headers), content)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return _failure(error)
-
-    def _read(self, answer: requests.Response, deadline: float) -> bytes:
-        """Read the whole body in time; the timeout of `requests` alone would let each byte take as long."""
-        chunks = []
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-            chunks.append(chunk)
-            if self._clock() > deadline:
-                raise TimeoutError("no full answer in time")
-        return b"".join(chunks)
-
-
-def new_session(settings: PersonaSettings) -> requests.Session:
-    """Return a session that authenticates and follows no redirect."""
-    import requests
-
-    class BearerAuth(requests.auth.AuthBase):
-        """Sets the header as the session's auth, since a netrc entry for the host would replace a plain header."""
-
-        def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-            prepared.headers["Authorization"] = settings.authorization()
-            return prepared
-
-    class Session(requests.Session):
-        """Follows no redirect, whoever uses it, and hands it over as the answer that it is."""
-
-        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the parent's parameter
-            return None
-
-    session = Session()
-    session.auth = BearerAuth()
-    session.headers["User-Agent"] = "airflow-provider-persona"
-    if settings.proxies:
-        session.proxies.update(settings.proxies)
-    return session
-
-
-def _failure(error: Exception) -> TransportFailure:
-    """Say how far a request came; exceptions' texts hold addresses and are left out."""
-    import requests
-    import urllib3
-
-    reason: Any = error.args[0] if error.args else None
-    cause = getattr(reason, "reason", reason)
-    before = (
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        urllib3.exceptions.SSLError,
-        urllib3.exceptions.ProxyError,
-    )
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
-        return TransportFailure(FailurePoint.NOT_SENT, type(error).__name__)
-    if isinstance(cause, before):
-        return TransportFailure(FailurePoint.NOT_SENT, type(cause).__name__)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
-        return TransportFailure(FailurePoint.NOT_SENT, type(error).__name__)
-    name = type(cause).__name__ if isinstance(cause, Exception) else type(error).__name__
-    return TransportFailure(FailurePoint.MAYBE_SENT, str(error) if type(error) is TimeoutError else name)
+                self._chosen_transport = RequestsTransport(self.settings)
+            return self._chosen_transport

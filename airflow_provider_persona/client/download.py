@@ -12,8 +12,8 @@ import fnmatch
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qsl
 
 from airflow_provider_persona.api.errors import (
@@ -24,15 +24,17 @@ from airflow_provider_persona.api.errors import (
 )
 from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.client.file_body import UNPACKED, BrokenOffError, copy_body
-from airflow_provider_persona.client.file_client import FileClient
+from airflow_provider_persona.client.file_body import UNPACKED, copy_body
+from airflow_provider_persona.client.file_client import FILE_SECONDS, file_client
 from airflow_provider_persona.client.file_links import FileLinks
+from airflow_provider_persona.client.transport import reason_of
 from airflow_provider_persona.client.wire_log import hide_queries
 
 if TYPE_CHECKING:
     import requests
 
     from airflow_provider_persona.api.settings import PersonaSettings
+    from airflow_provider_persona.client.wire import Wire
 
 _NO_FILE: Final = ("application/json", "text/html")
 """Types of answers that tell of a failure, whatever their status says."""
@@ -50,11 +52,6 @@ class Downloaded:
     content_type: str
 
 
-def is_file_link(value: Any, settings: PersonaSettings, file_hosts: Sequence[str] = ()) -> bool:
-    """Whether a value in an answer is a link to a stored file that may be followed; see `FileLinks`."""
-    return FileLinks(settings, file_hosts).is_link(value)
-
-
 def download(
     url: str,
     sink: IO[bytes],
@@ -64,9 +61,8 @@ def download(
     what: str = "a file",
     content_types: Sequence[str] | None = None,
     file_hosts: Sequence[str] = (),
-    timeout: float = 300.0,
+    timeout: float = FILE_SECONDS,
     policy: RetryPolicy | None = None,
-    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Downloaded:
@@ -90,9 +86,9 @@ def download(
     parts = links.checked(url, what)
     hide_queries(parts.hostname or "")
     attempts = policy or RetryPolicy()
+    fetch = _Fetch(url, sink, settings, limit, what, content_types, timeout)
     if links.needs_key(parts):
-        return _from_the_api(parts, sink, settings, limit, what, content_types, timeout, attempts)
-    fetch = _Fetch(url, sink, settings, limit, what, content_types, timeout, clock)
+        return fetch.from_the_api(parts, attempts)
     for delay in attempts.delays:
         try:
             return fetch.once()
@@ -101,99 +97,58 @@ def download(
     return fetch.once()
 
 
-def _from_the_api(
-    parts: SplitResult,
-    sink: IO[bytes],
-    settings: PersonaSettings,
-    limit: int,
-    what: str,
-    content_types: Sequence[str] | None,
-    timeout: float,
-    policy: RetryPolicy,
-) -> Downloaded:
-    request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
-    with FileClient(settings, sink, limit, seconds=timeout, policy=policy) as client:
-        content_type = _type_of(client.send(request).headers.get("content-type"))
-    _check_type(content_type, content_types, what)
-    return _whole(sink.tell(), content_type, what)
-
-
+@dataclass(frozen=True, slots=True)
 class _Fetch:
-    """One link and all that is needed to follow it."""
+    """One link and all that is needed to follow it; the fields are the arguments of `download`."""
 
-    def __init__(
-        self,
-        url: str,
-        sink: IO[bytes],
-        settings: PersonaSettings,
-        limit: int,
-        what: str,
-        content_types: Sequence[str] | None,
-        timeout: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._url = url
-        self._sink = sink
-        self._settings = settings
-        self._limit = limit
-        self._what = what
-        self._content_types = content_types
-        self._timeout = timeout
-        self._clock = clock
+    url: str = field(repr=False)
+    sink: IO[bytes]
+    settings: PersonaSettings
+    limit: int
+    what: str
+    content_types: Sequence[str] | None
+    timeout: float
+
+    def from_the_api(self, parts: SplitResult, policy: RetryPolicy) -> Downloaded:
+        request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
+        with file_client(self.settings, self.sink, self.limit, seconds=self.timeout, policy=policy) as client:
+            content_type = _type_of(client.send(request).headers.get("content-type"))
+        _check_type(content_type, self.content_types, self.what)
+        return _whole(self.sink.tell(), content_type, self.what)
 
     def once(self) -> Downloaded:
         import requests
         import urllib3
 
-        deadline = self._clock() + self._timeout
-        settings = self._settings
+        from airflow_provider_persona.client.session import Session
+        from airflow_provider_persona.client.wire import on_wire
+
+        settings = self.settings
         try:
             with (
-                _keyless_session(settings) as session,
+                on_wire(self.timeout) as wire,
+                Session(settings, sends_key=False) as session,
                 session.get(
-                    self._url,
+                    self.url,
                     headers=UNPACKED,
-                    timeout=(settings.connect_timeout, min(settings.read_timeout, self._timeout)),
-                    verify=settings.verify,
+                    timeout=(settings.connect_timeout, min(settings.read_timeout, self.timeout)),
                     allow_redirects=False,
                     stream=True,
                 ) as answer,
             ):
-                return self._received(answer, deadline)
+                return self._received(answer, wire)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            name = _said_of(error)
-            failure = PersonaTransportError(f"{self._what} could not be downloaded ({name}); check proxy and network")
+            reason = reason_of(error)
+            failure = PersonaTransportError(f"{self.what} could not be downloaded ({reason}); check proxy and network")
         raise failure  # outside, so that no trace shows the link, which the causes' texts hold
 
-    def _received(self, answer: requests.Response, deadline: float) -> Downloaded:
+    def _received(self, answer: requests.Response, wire: Wire) -> Downloaded:
         if answer.status_code != 200:
-            raise _refusal(answer.status_code, self._what)
+            raise _refusal(answer.status_code, self.what)
         content_type = _type_of(answer.headers.get("Content-Type"))
-        _check_type(content_type, self._content_types, self._what)
-        size = copy_body(answer, self._sink, limit=self._limit, deadline=deadline, clock=self._clock, what=self._what)
-        return _whole(size, content_type, self._what)
-
-
-def _keyless_session(settings: PersonaSettings) -> requests.Session:
-    """Return a session that sends no key, no cookie and no login of netrc."""
-    from urllib.request import getproxies
-
-    import requests
-
-    session = requests.Session()
-    session.trust_env = False  # netrc's logins come with it
-    session.headers["User-Agent"] = "airflow-provider-persona"
-    proxies = settings.proxies if settings.proxies is not None else getproxies()
-    session.proxies.update(proxies)
-    if bypassed := None if settings.proxies is not None else proxies.get("no"):
-        session.proxies["no_proxy"] = bypassed
-    return session
-
-
-def _said_of(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "took too long"
-    return "broke off" if isinstance(error, BrokenOffError) else type(error).__name__
+        _check_type(content_type, self.content_types, self.what)
+        size = copy_body(answer, self.sink, wire=wire, limit=self.limit, what=self.what)
+        return _whole(size, content_type, self.what)
 
 
 def _refusal(status: int, what: str) -> PersonaError:

@@ -9,27 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
-from airflow_provider_persona.api.messages import API_PREFIX
+from airflow_provider_persona.api.messages import API_PREFIX, DEFAULT_HOST
+from airflow_provider_persona.api.settings import NETLOC, Origin, origin_of
 
 if TYPE_CHECKING:
     from airflow_provider_persona.api.settings import PersonaSettings
 
-_Origin: TypeAlias = "tuple[str, str, int]"
-"""Scheme, host and port."""
-
 PERSONAS_DOMAIN: Final = "withpersona.com"
 """Where Persona keeps files: `files.withpersona.com` (docs.withpersona.com/downloading-files)."""
 
+_OLD_HOST: Final = "https://withpersona.com"
+"""Where versions up to 2022-09-01 say that files of the API are. The API itself has moved to `DEFAULT_HOST`."""
+
 _FILE_OF_THE_API: Final = re.compile(rf"{API_PREFIX}/files/([^/]+)/([^/]+)")
-_NETLOC: Final = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
-"""A host as all parsers read it. A backslash, for one, ends the host for some and is part of it for others."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_HTTPS, _HTTPS_PORT = "https", 443
-_PORTS: Final = {"http": 80, _HTTPS: _HTTPS_PORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,8 @@ class FileLinks:
 
     - Signed links carry an `access_token`. They lead to `withpersona.com`, a host below it, the host of the connection
       or one of `hosts`, over https.
-    - Older ones lead to `/api/v1/files/` on the connection's host, and these get the key.
+    - Older ones lead to `/api/v1/files/` on the connection's host, and these get the key. Those that name the API's old
+      host are taken to its host of today.
     - Where the connection leads to a simulated Persona (plain http, this machine), only its own address counts, and
       `hosts`.
 
@@ -58,7 +56,7 @@ class FileLinks:
         """Whether a value in an answer is a link to a stored file that may be followed."""
         if not isinstance(value, str) or "://" not in value:
             return False
-        parts = _parts(value)
+        parts = self._parts(value)
         if parts is None or not self._is_safe(parts):
             return False
         return self.needs_key(parts) or ("access_token" in dict(parse_qsl(parts.query)) and self._is_known(parts))
@@ -70,7 +68,7 @@ class FileLinks:
         :raises PersonaAnswerError: when it is not https, which only a simulated Persona need not have, or leads to
             another host.
         """
-        parts = _parts(url)
+        parts = self._parts(url)
         if parts is None or not self._is_safe(parts):
             raise PersonaAnswerError(f"the link to {what} is not https, so it is not followed")
         if not self.needs_key(parts) and not self._is_known(parts):
@@ -88,46 +86,49 @@ class FileLinks:
         """
         segments = _FILE_OF_THE_API.fullmatch(parts.path)
         return (
-            _origin(parts) == self._own_origin
+            origin_of(parts) == self.settings.origin
             and segments is not None
             and all(_stays_in_place(segment) for segment in segments.groups())
         )
 
+    def _parts(self, url: str) -> SplitResult | None:
+        parts = _parts(url)
+        if parts is None or not _FILE_OF_THE_API.fullmatch(parts.path):
+            return parts
+        has_moved = origin_of(parts) == _origin(_OLD_HOST) and self.settings.origin == _origin(DEFAULT_HOST)
+        return parts._replace(netloc=urlsplit(DEFAULT_HOST).netloc) if has_moved else parts
+
     def _is_safe(self, parts: SplitResult) -> bool:
-        is_own_machine = self._is_simulated and _origin(parts)[1] == self._own_origin[1]
-        return parts.scheme == _HTTPS or (parts.scheme == "http" and is_own_machine)
+        is_own_machine = self._is_simulated and origin_of(parts)[1] == self.settings.origin[1]
+        return parts.scheme == "https" or (parts.scheme == "http" and is_own_machine)
 
     def _is_known(self, parts: SplitResult) -> bool:
-        origin = _origin(parts)
-        given = {_origin(urlsplit(f"{parts.scheme}://{host}")) for host in self.hosts}
-        return origin == self._own_origin or origin in given or (not self._is_simulated and _is_personas(origin))
-
-    @property
-    def _own_origin(self) -> _Origin:
-        return _origin(urlsplit(self.settings.host))
+        origin = origin_of(parts)
+        given = {origin_of(urlsplit(f"{parts.scheme}://{host}")) for host in self.hosts}
+        return origin == self.settings.origin or origin in given or (not self._is_simulated and _is_personas(origin))
 
     @property
     def _is_simulated(self) -> bool:
         return self.settings.host.startswith("http:")  # settings take http for loopback only
 
 
+def _origin(url: str) -> Origin:
+    return origin_of(urlsplit(url))
+
+
 def _parts(url: str) -> SplitResult | None:
     """Take an address apart; None for what is none, or what others might take apart differently."""
     try:
         parts = urlsplit(url)
-        is_sound = bool(_NETLOC.fullmatch(parts.netloc)) and parts.port != 0
+        is_sound = bool(NETLOC.fullmatch(parts.netloc)) and parts.port != 0
     except ValueError:
         return None
-    return parts if is_sound and parts.scheme in _PORTS and not _CONTROL.search(url) else None
+    return parts if is_sound and parts.scheme in ("http", "https") and not _CONTROL.search(url) else None
 
 
-def _origin(parts: SplitResult) -> _Origin:
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
-
-
-def _is_personas(origin: _Origin) -> bool:
-    host = origin[1]
-    return origin[2] == _HTTPS_PORT and (host == PERSONAS_DOMAIN or host.endswith(f".{PERSONAS_DOMAIN}"))
+def _is_personas(origin: Origin) -> bool:
+    _, host, port = origin
+    return port == 443 and (host == PERSONAS_DOMAIN or host.endswith(f".{PERSONAS_DOMAIN}"))
 
 
 def _stays_in_place(segment: str) -> bool:

@@ -12,11 +12,12 @@ from airflow_provider_persona.api.messages import Outcome, Response
 class Usage:
     """Counts of one client.
 
-    :param requests: requests that went out, whatever became of them.
+    :param requests: requests that were sent, or may have been; an attempt that made no connection is none.
     :param waited: seconds spent waiting for the request limit; overlapping waits count once.
     :param retries: requests sent again after a failure (waits for a limit are none).
     :param statuses: answers by HTTP status; 0 counts requests without an answer.
     :param waiting_until: seconds of the client's clock until which it waits for the window now, or None.
+    :param waiting_since: seconds of the client's clock since which it waits, or None; `waited` does not count it yet.
     """
 
     requests: int = 0
@@ -24,6 +25,7 @@ class Usage:
     retries: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     waiting_until: float | None = None
+    waiting_since: float | None = None
 
     def copy(self) -> Usage:
         """Return the counts as they are now."""

@@ -1,27 +1,31 @@
-"""Keeps queries and names of files out of the log of the wire.
+"""Keeps queries and names of files out of the log of `urllib3`.
 
-`urllib3` writes each address at the level DEBUG, and again at WARNING when an answer's headers are malformed.
-
-A query may hold a reference id or an e-mail address. A link to a file holds the token that opens it, and often a name.
+`urllib3` writes each address at the level DEBUG, and again at WARNING when an answer's headers are malformed. A query
+may hold a reference id or an e-mail address. A link to a file holds the token that opens it, and often a name.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.messages import API_PREFIX
 
-_WIRE: Final = ("urllib3.connectionpool", "urllib3.connection")
+_LOGGERS: Final = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
 _FILES: Final = f"{API_PREFIX}/files/"
-_PARTS_OF_A_REQUEST: Final = 8
-"""Scheme, host, port, method, target, HTTP version, status, length: how `urllib3` tells of a request."""
+_ADDRESS: Final = re.compile(r"^[a-z]+://\S+$", re.IGNORECASE)
+
+_is_ours: ContextVar[bool] = ContextVar("persona_wire_log", default=False)
 
 
 class _WithoutQuery(logging.Filter):
-    """Cuts the query off the requests to some hosts; those to others are none of our business."""
+    """Cuts the query off addresses in records about our requests. Other records stay as they are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,32 +33,43 @@ class _WithoutQuery(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         args = record.args
-        if not isinstance(args, tuple):
-            return True
-        if len(args) == _PARTS_OF_A_REQUEST and args[1] in self.hosts:
-            record.args = (*args[:4], _shown(str(args[4])), *args[5:])
-        elif any(map(self._is_address, args)):
-            record.args = tuple(self._cut(arg) for arg in args)
+        if isinstance(args, tuple) and (_is_ours.get() or any(map(self._names_host, args))):
+            record.args = tuple(map(_cut, args))
             record.exc_info = record.exc_text = None  # its text may hold a part of the answer
         return True
 
-    def _is_address(self, arg: object) -> bool:
-        """Whether it is an address of one of the hosts, as `urllib3` puts into its complaints about an answer."""
-        if not isinstance(arg, str) or "://" not in arg:
+    def _names_host(self, arg: object) -> bool:
+        """Whether it is one of the hosts, or an address there. Through a proxy a target is a whole address."""
+        if not isinstance(arg, str):
             return False
+        if "://" not in arg:
+            return arg.lower() in self.hosts
+        return any(self._is_known(address) for address in _addresses(arg))
+
+    def _is_known(self, address: str) -> bool:
         try:
-            return urlsplit(arg).hostname in self.hosts
+            return urlsplit(address).hostname in self.hosts
         except ValueError:
             return True
 
-    def _cut(self, arg: object) -> object:
-        if isinstance(arg, BaseException):
-            return type(arg).__name__
-        if not isinstance(arg, str) or not self._is_address(arg):
-            return arg
-        scheme, _, rest = arg.partition("://")
-        host, _, target = rest.partition("/")
-        return f"{scheme}://{host}{_shown(f'/{target}')}"
+
+def _addresses(text: str) -> list[str]:
+    """Return the addresses in a text; `urllib3` writes a proxy's address before the target's."""
+    return re.split(r"(?<=.)(?=https?://)", text)
+
+
+def _cut(arg: object) -> object:
+    if isinstance(arg, BaseException):
+        return type(arg).__name__
+    if not isinstance(arg, str):
+        return arg
+    if arg.startswith("/"):
+        return _shown(arg)
+    if not _ADDRESS.match(arg):
+        return arg.partition("?")[0]
+    scheme, _, rest = _addresses(arg)[-1].partition("://")
+    host, _, target = rest.partition("/")
+    return f"{scheme}://{host}{_shown(f'/{target}')}"
 
 
 def _shown(target: str) -> str:
@@ -65,7 +80,7 @@ def _shown(target: str) -> str:
 @cache
 def _installed() -> _WithoutQuery:
     without_query = _WithoutQuery()
-    for name in _WIRE:
+    for name in _LOGGERS:
         logging.getLogger(name).addFilter(without_query)
     return without_query
 
@@ -76,3 +91,14 @@ def hide_queries(host: str) -> None:
     :param host: its name, as it stands in addresses.
     """
     _installed().hosts.add(host.lower())
+
+
+@contextmanager
+def without_queries() -> Iterator[None]:
+    """Keep the queries of all requests of this thread within the block out of the log, whatever host is named."""
+    _installed()
+    token = _is_ours.set(True)
+    try:
+        yield
+    finally:
+        _is_ours.reset(token)

@@ -1,0 +1,59 @@
+"""Addresses of objects in Persona's dashboard, for people who look at a run.
+
+Persona documents where its dashboard is, and not how the pages of objects are addressed. The paths here are inferred:
+`/dashboard/inquiries/inq_…` is what people share, and the other kinds are taken to follow that example.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+DASHBOARD: Final = "https://app.withpersona.com/dashboard"
+"""Where Persona's dashboard is for everybody."""
+
+_PAGE_OF: Final = {
+    "case": "cases",
+    "inquiry": "inquiries",
+    "account": "accounts",
+    "report": "reports",
+    "transaction": "transactions",
+    "verification": "verifications",
+}
+"""Part of the address, by kind of object."""
+
+_KIND_OF: Final = {
+    "case": "case",
+    "inq": "inquiry",
+    "act": "account",
+    "rep": "report",
+    "txn": "transaction",
+    "ver": "verification",
+}
+"""Kind of object, by how its ids begin."""
+
+_ID: Final = re.compile(r"([a-z]+)_[A-Za-z0-9_]+", re.ASCII)
+
+
+def dashboard_address(kind: str, object_id: str | None, dashboard: str = DASHBOARD) -> str | None:
+    """Return the address of an object in Persona's dashboard, or None for a kind that has no page there.
+
+    :param kind: kind of object, like `case`.
+    :param object_id: its id; it may come from a query and hold anything, so it is quoted.
+    :param dashboard: where the dashboard is.
+    """
+    page = _PAGE_OF.get(kind)
+    return None if page is None or not object_id else f"{dashboard}/{page}/{quote(object_id, safe='')}"
+
+
+def address_of_id(object_id: object, dashboard: str = DASHBOARD) -> str | None:
+    """Return the address of the object that an id means by how it begins, or None when that tells no kind.
+
+    :param object_id: whatever is there in place of an id. What is no id of Persona's, like a reference id, which may be
+        personal data, has no address.
+    :param dashboard: where the dashboard is.
+    """
+    found = _ID.fullmatch(object_id) if isinstance(object_id, str) else None
+    kind = None if found is None else _KIND_OF.get(found[1])
+    return None if kind is None else dashboard_address(kind, str(object_id), dashboard)

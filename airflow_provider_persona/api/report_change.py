@@ -1,0 +1,97 @@
+"""A change of a report's matches, monitoring and tags, and the calls that bring the report there.
+
+A report without a match has none to dismiss, so such a call is left out. Which single matches were dismissed or
+reviewed, and whether a report ran again, shows in no attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from airflow_provider_persona.api.models import Report
+from airflow_provider_persona.api.object_change import ObjectChange
+from airflow_provider_persona.api.steps import Step, TagOperations, check_tags
+
+_TAGS = TagOperations("report", "reports-set-all-tags", "reports-add-tag", "reports-remove-tag")
+_MONITORING: Final = {
+    "active": "report-action-resume-continuous-monitoring",
+    "paused": "report-action-pause-continuous-monitoring",
+}
+
+# What these calls do does not show, so neither the object nor the call's answer can deny it.
+_unseen = partial(Step, "report", is_denied_by=lambda _: False, absence_tells=False)
+
+
+class ReportChange(ObjectChange):
+    """The wanted state of one report. What is not given stays as it is.
+
+    :param dismiss_reason: dismisses matches, with this reason.
+    :param dismiss_matches: ids of the entities or media to dismiss; all matches by default. Reports of adverse media
+        need them.
+    :param dismiss_type: whether these are ids of an `entity` or of `media`.
+    :param review_matches: what `review-matches` takes as attributes.
+    :param monitoring: `active` or `paused`.
+    :param rerun: whether the report runs again. Each run is a new one, and may cost money.
+    :param tags: all tags that the report should have; not together with the next two.
+    :param add_tags: tags to add.
+    :param remove_tags: tags to remove.
+    """
+
+    dismiss_reason: str | None = Field(default=None, min_length=1, repr=False)
+    dismiss_matches: tuple[str, ...] = ()
+    dismiss_type: Literal["entity", "media"] = "entity"
+    review_matches: dict[str, Any] = Field(default_factory=dict, repr=False)
+    monitoring: Literal["active", "paused"] | None = None
+    rerun: bool = False
+    tags: tuple[str, ...] | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ReportChange:
+        check_tags(self.tags, self.add_tags, self.remove_tags)
+        if self.dismiss_matches and self.dismiss_reason is None:
+            raise ValueError("dismiss_matches needs a dismiss_reason")
+        return self
+
+    @property
+    def status(self) -> str | None:
+        """Always None: the status of a report comes about by itself."""
+        return None
+
+    def _all_steps(self) -> Iterator[Step]:
+        # Running again comes last: it finds matches anew.
+        if self.dismiss_reason is not None:
+            yield from _dismissals(self.dismiss_reason, self.dismiss_matches, self.dismiss_type)
+        if self.review_matches:
+            body = {"data": {"attributes": dict(self.review_matches)}}
+            yield _unseen("matches", "review-matches", body, is_shown_by=lambda _: False, shows_in=())
+        yield from _TAGS.steps(self.tags, self.add_tags, self.remove_tags)
+        if self.monitoring is not None:
+            yield _monitor(self.monitoring)
+        if self.rerun:
+            yield _unseen("run", "report-action-re-run-report", {}, is_shown_by=lambda _: False, shows_in=())
+
+
+def _dismissals(reason: str, matches: tuple[str, ...], kind: str) -> Iterator[Step]:
+    named = [{"entity-id": match, "dismiss-type": kind} for match in matches] or [{}]
+    for which in named:
+        body = {"data": {"attributes": {"reason": reason, **which}}}
+        yield _unseen(
+            "matches",
+            "dismiss-matches",
+            body,
+            is_shown_by=lambda report: report.attributes.has_match is False,
+            shows_in=("has-match",),
+        )
+
+
+def _monitor(wanted: str) -> Step:
+    def shown(report: Report) -> bool:
+        return report.attributes.is_recurring is (wanted == "active")
+
+    return Step("report", "monitoring", _MONITORING[wanted], {}, shown, ("is-recurring",))

@@ -1,0 +1,140 @@
+"""How a connection reaches Persona: proxy and trusted certificates, decided once for both clients.
+
+`requests` and aiohttp read the same settings and variables in different ways. The meaning that `requests` gives them
+holds for both, because users know it:
+
+- The connection's `proxies` win over the environment; the environment fills in what they leave out.
+- `NO_PROXY` takes host names, with or without a port, IPv4 addresses without one, and networks (CIDR). It holds for the
+  environment's proxies.
+- `REQUESTS_CA_BUNDLE`, else `CURL_CA_BUNDLE`, replaces the certificates that are trusted by default (certifi's), unless
+  the connection's `verify` says otherwise. `SSL_CERT_FILE` has no effect.
+
+One rule is ours: a host on this machine is reached directly, or through a proxy on this machine. Plain http is allowed
+for such hosts only because the API key stays on the machine; a proxy elsewhere would get it in clear text.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from airflow_provider_persona.api.errors import PersonaSettingsError
+from airflow_provider_persona.api.settings import is_loopback
+
+if TYPE_CHECKING:
+    import ssl
+
+    from airflow_provider_persona.api.settings import PersonaSettings
+
+_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that name trusted certificates; the first one that is set wins, as in `requests`."""
+
+_PROXY_SCHEMES: Final = ("http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The way from here to one host.
+
+    :param proxy: address of the proxy, or None for the direct way. It may hold a password.
+    :param verify: False to check no certificate, else the file or folder with the trusted ones.
+    """
+
+    proxy: str | None = field(repr=False)
+    verify: str | bool
+
+    def proxies(self) -> dict[str, str]:
+        """Return the proxies as `requests` takes them."""
+        return {} if self.proxy is None else {"http": self.proxy, "https": self.proxy}
+
+    def proxy_headers(self) -> dict[str, str]:
+        """Return the headers that log in at the proxy, as `requests` makes them."""
+        from requests.utils import get_auth_from_url
+        from urllib3.util import make_headers
+
+        user, password = get_auth_from_url(self.proxy or "")
+        if not user:
+            return {}
+        return {"Proxy-Authorization": make_headers(proxy_basic_auth=f"{user}:{password}")["proxy-authorization"]}
+
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        """Return what aiohttp needs to check certificates exactly as `requests` does."""
+        from urllib3.util.ssl_ import create_urllib3_context
+
+        if self.verify is False:
+            return False
+        context = create_urllib3_context()
+        _load(context, str(self.verify))
+        return context
+
+
+def network_of(settings: PersonaSettings, url: str | None = None) -> Network:
+    """Return the way to a host.
+
+    :param settings: settings of the connection.
+    :param url: an address on another host than the connection's, for links to files.
+    :raises PersonaSettingsError: when the proxy cannot be used, or trusted certificates are missing.
+    """
+    return Network(_proxy_for(settings, url or settings.host), _trusted(settings))
+
+
+def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+
+    given = settings.proxies or {}
+    proxies = {**get_environ_proxies(url, no_proxy=given.get("no_proxy")), **given}
+    chosen = select_proxy(url, proxies)
+    if not chosen:
+        return None
+    try:
+        proxy = str(prepend_scheme_if_needed(chosen, "http"))  # type: ignore[no-untyped-call]
+        parts = urlsplit(proxy)
+        is_sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # the text would show the proxy's password
+        is_sound = False
+    if not is_sound:
+        raise PersonaSettingsError(f"the proxy for {url} is no address; {_PROXY_ADVICE}")
+    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(parts.hostname or ""):
+        return None
+    if parts.scheme not in _PROXY_SCHEMES:
+        raise PersonaSettingsError(f"a proxy with the scheme {parts.scheme} cannot be used; {_PROXY_ADVICE}")
+    return proxy
+
+
+_PROXY_ADVICE: Final = "give an http proxy in the connection's extra `proxies` or in the environment"
+
+
+def _trusted(settings: PersonaSettings) -> str | bool:
+    if settings.verify is False:
+        return False
+    if isinstance(settings.verify, str):
+        named = f"{settings.label}: " if settings.label else ""
+        return _checked(settings.verify, f"{named}the connection's extra `verify`")
+    for name in _BUNDLES:
+        if path := os.environ.get(name):
+            return _checked(path, f"the variable {name}")
+    from requests import certs
+
+    return str(certs.where())  # type: ignore[attr-defined]  # its stub leaves the one function out
+
+
+def _checked(path: str, what: str) -> str:
+    import ssl
+
+    if not Path(path).exists():
+        raise PersonaSettingsError(f"{what} names {path}, and there is no such file or folder of certificates")
+    try:
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+    except OSError:  # ssl.SSLError is one too
+        raise PersonaSettingsError(f"{what} names {path}, and no certificate can be read from it") from None
+    return path
+
+
+def _load(context: ssl.SSLContext, path: str) -> None:
+    if Path(path).is_dir():
+        context.load_verify_locations(capath=path)
+    else:
+        context.load_verify_locations(cafile=path)
