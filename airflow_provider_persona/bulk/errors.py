@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from airflow_provider_persona.api.errors import (
+    PersonaAuthenticationError,
+    PersonaKeyPermissionError,
+    PersonaRateLimitError,
+    PersonaSettingsError,
+    ProviderError,
+)
 
-class BulkError(Exception):
-    """A bulk run cannot begin or did not end well.
+STOPS_THE_RUN = (PersonaAuthenticationError, PersonaKeyPermissionError, PersonaRateLimitError, PersonaSettingsError)
+"""Persona's errors that say something about key, account or connection: every further row would get the same."""
 
-    :param retryable: whether doing the same again may help.
-    """
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+class BulkError(ProviderError):
+    """A bulk run cannot begin or did not end well."""
 
 
 class MissingColumnError(BulkError):
     """The rows lack a column that the mapping names."""
 
 
+class QueryError(BulkError):
+    """The database refused the query, or broke off while it gave the rows."""
+
+
 class PlanError(BulkError):
     """A plan or ledger cannot be used: edited, half-written, stale, or another run's."""
-
-
-class StoreError(BulkError):
-    """The folder for plan and ledger cannot be read or written."""
 
 
 class RunFailedError(BulkError):
@@ -31,7 +35,7 @@ class RunFailedError(BulkError):
 
 
 class RunStoppedError(BulkError):
-    """The run stopped before its end; what is left was not done, and a further attempt goes on from there."""
+    """The run stopped before its end; the next attempt resumes from there."""
 
 
 class ThresholdError(BulkError):

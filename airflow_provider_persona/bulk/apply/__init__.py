@@ -1,0 +1,1 @@
+"""Doing what a plan says: the loop, the writers, the circuit breaker."""

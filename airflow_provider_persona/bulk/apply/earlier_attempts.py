@@ -1,0 +1,81 @@
+"""What earlier attempts at a plan left to do, and what they left to know about each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_provider_persona.api.retry import KEY_GOOD_FOR
+from airflow_provider_persona.api.server_clock import is_fresh
+from airflow_provider_persona.bulk.apply.row_work import RowContext
+from airflow_provider_persona.bulk.ledger.ledger import LedgerState
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan.file import Plan, Planned, PlanRow
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAttempts:
+    """What is known of the attempts before this one.
+
+    :param state: what their ledger says. This attempt adds its own outcomes to it.
+    :param is_incomplete: whether the ledger does not tell all, so that any row without an outcome may have been sent.
+    :param is_replanned: whether the plan replaces one that was lost, so that it saw objects as they left them.
+    :param utc: UTC time, the later one where clocks differ.
+    :param keys_are_old: whether Persona may have forgotten the idempotency keys of rows that were under way.
+    """
+
+    state: LedgerState
+    is_incomplete: bool
+    is_replanned: bool
+    utc: Callable[[], datetime]
+    keys_are_old: bool
+
+    @classmethod
+    def of(
+        cls, state: LedgerState, *, utc: Callable[[], datetime], is_incomplete: bool = False, is_replanned: bool = False
+    ) -> EarlierAttempts:
+        """Return what is known at the beginning of an attempt."""
+        last = state.in_doubt_since or state.last_at
+        is_old = last is not None and not is_fresh(_seconds_since(last, utc()), KEY_GOOD_FOR)
+        return cls(state, is_incomplete, is_replanned, utc, is_old)
+
+    def rows_left(self, plan: Plan) -> Iterator[tuple[PlanRow, RowContext]]:
+        """Yield the rows of the plan that are not settled, each with what is known about it."""
+        in_doubt = self.state.in_doubt
+        for row in plan.rows():
+            if self.state.is_settled(row.number):
+                continue
+            if row.planned is not Planned.CHANGE and not self.is_replanned:
+                yield row, RowContext()  # no attempt sent anything for it
+                continue
+            # Rows are begun in their order, so those without an outcome that come first were under way. A dry run
+            # sends nothing, so its outcome is none.
+            is_new = self.state.outcome(row.number) in (None, RowOutcome.PLANNED)
+            is_new = is_new and self.state.begun_at(row.number) is None  # what was begun by its own note counts apart
+            context = self.context(row.number, in_doubt=in_doubt > 0)
+            in_doubt -= is_new and row.planned is Planned.CHANGE
+            yield row, context
+
+    def context(self, row: int, *, in_doubt: bool) -> RowContext:
+        """Return what is known about a row.
+
+        :param row: its number.
+        :param in_doubt: whether, if it has no outcome yet, it may have been under way when an attempt broke off.
+        """
+        outcome, begun_at = self.state.outcome(row), self.state.begun_at(row)
+        generation = self.state.next_generation(row)
+        if outcome is RowOutcome.UNRESOLVED or self.is_incomplete:
+            return RowContext(generation, in_doubt=True, look_first=True, begun_at=begun_at)
+        if begun_at is not None:
+            age = _seconds_since(begun_at, self.utc())
+            # While its key is remembered, sending it again tells its outcome.
+            is_old = not is_fresh(age, KEY_GOOD_FOR)
+            return RowContext(generation, in_doubt=True, look_first=is_old, begun_at=begun_at, key_age=max(0.0, age))
+        if outcome is RowOutcome.FAILED or generation:
+            in_doubt = self.state.in_doubt > 0
+        return RowContext(generation, in_doubt=in_doubt, look_first=in_doubt and self.keys_are_old)
+
+
+def _seconds_since(at: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(at)).total_seconds()

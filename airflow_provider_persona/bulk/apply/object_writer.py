@@ -1,0 +1,256 @@
+"""Settles one row that changes an object: reads where needed, writes what is missing, notes the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import nullcontext
+
+from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaUnresolvedError
+from airflow_provider_persona.api.exchange import Exchange
+from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.steps import Step
+from airflow_provider_persona.bulk.apply.row_work import RowContext, RowWork
+from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
+from airflow_provider_persona.bulk.ledger.outcomes import OWN_DOING, RowOutcome
+from airflow_provider_persona.bulk.plan.file import Planned, PlanRow
+from airflow_provider_persona.bulk.plan.guards import NOT_AS_LEFT, Guards, drift
+from airflow_provider_persona.bulk.subjects.subject import ObjectState, ObjectSubject
+from airflow_provider_persona.client import AsyncPersonaClient, NotSent
+
+READ_GOOD_FOR = 1.0
+"""Seconds for which a read may stand behind a guarded write. A write that cannot go out by then needs another read."""
+
+_CONFLICT = 409
+"""Status of the last answer where Persona still works on an earlier attempt at the same call."""
+
+SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
+
+_STALE_READS = 8
+
+
+class ObjectWriter:
+    """Settles rows, one at a time each, many at once.
+
+    :param client: the client to call with.
+    :param subject: the kind of object.
+    :param identity: identity of the plan, part of every idempotency key.
+    :param guards: which statuses may be changed from.
+    :param compare: whether to read every object before writing to it, and leave out what is already right.
+    :param dry_run: whether to write nothing.
+    :param heed_drift: whether to leave alone an object that was changed after it was read for the plan.
+    """
+
+    def __init__(
+        self,
+        client: AsyncPersonaClient,
+        subject: ObjectSubject,
+        identity: str,
+        *,
+        guards: Guards,
+        compare: bool,
+        dry_run: bool,
+        heed_drift: bool = False,
+    ) -> None:
+        self._client = client
+        self._subject = subject
+        self._identity = identity
+        self._guards = guards
+        self._compare = compare
+        self._dry_run = dry_run
+        self._heed_drift = heed_drift
+        self._turn = asyncio.Lock()
+
+    async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
+        """Do what the row asks for, and return the row with its outcome.
+
+        :raises PersonaError: one of `STOPS_THE_RUN`, before anything was written; the row is then not settled.
+        """
+        work = RowWork(row, context, f"{self._identity}:{row.number}", from_status=row.from_status)
+        if row.planned is not Planned.CHANGE:
+            is_own = row.planned is Planned.UNCHANGED and context.in_doubt
+            work.become(_SETTLED_BY_PLAN[row.planned], OWN_DOING if is_own else row.reason)
+            return work
+        try:
+            work.become(*await self._settle(work))
+        except STOPS_THE_RUN as error:
+            if not work.was_sent:
+                raise
+            # Persona keeps the refusal under the write's key, so a later attempt must know to take the next one.
+            work.become(RowOutcome.FAILED, str(error), error)
+        except PersonaError as error:
+            await self._settle_error(work, error)
+        return work
+
+    async def _settle(self, work: RowWork) -> tuple[RowOutcome, str]:
+        guarded = self._guards.needs_read(work.row.expected_status) or self._may_drift(work.row)
+        guarded = guarded or work.update.left is not None
+        # Rather one read than all calls of a row once more, when an attempt that broke off may have made some of them.
+        has_parts = work.context.in_doubt and len(work.update.change.steps()) > 1
+        if guarded or self._compare or work.context.look_first or has_parts:
+            await self._read(work)
+        steps = work.update.change.steps(_resource(work))
+        if not steps:
+            return RowOutcome.UNCHANGED, OWN_DOING if work.context.in_doubt else ""
+        objection = self._objection(work) if guarded else None
+        is_as_left = work.status == work.update.change.status is not None and not any(
+            step.absence_tells for step in steps
+        )
+        if objection is not None and work.context.in_doubt and is_as_left:
+            # The status is changed last, so whoever changed it under this guard had changed the rest, which shows not.
+            return RowOutcome.UNCHANGED, OWN_DOING
+        if objection is not None:
+            return RowOutcome.SKIPPED_GUARD, objection + work.context.doubt
+        if self._dry_run:
+            return RowOutcome.PLANNED, ""
+        for step in steps:
+            objection = await self._carry_out(work, step, guarded=guarded)
+            if objection is not None:
+                return RowOutcome.SKIPPED_GUARD, objection
+            work.done.append(step)
+        return RowOutcome.UPDATED, work.remark
+
+    async def _carry_out(self, work: RowWork, step: Step, *, guarded: bool) -> str | None:
+        """Make one step true; return a guard's objection when one came up before it could be sent."""
+        # An object that was looked at shows that the call is still to be made, unless the call leaves no trace.
+        in_doubt = work.context.in_doubt and (work.current is None or not step.may_be_made_anew)
+        if work.context.look_first and not step.may_be_made_anew:
+            raise PersonaUnresolvedError(
+                f"whether {step.operation_id} was done before is unknown, and the {self._subject.name} does not show "
+                "it; look before doing it again",
+                operation_id=step.operation_id,
+            )
+        exchange = self._client.exchange(
+            step.request(work.update.object_id), work.identity, work.context.generation, maybe_done=in_doubt
+        )
+        exchange.was_begun(work.context.key_age)
+        work.step = step
+        work.exchanges.append(exchange)
+        late, handed_back, name = 0, False, self._subject.name
+        while late < _STALE_READS:
+            # In a small window the reads of all rows would leave none for a write; so from the second time on, in turn.
+            async with self._turn if late > 1 else nullcontext():
+                if handed_back:
+                    current = await self._look_again(work, exchange)
+                    if exchange.attempt.number > 1 and step.is_shown_by(current.resource):
+                        work.remark = SHOWN_LATER
+                        return None
+                    objection = self._objection(work) if guarded else None
+                    if objection is not None:
+                        return objection
+                fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
+                answer = await self._client.carry_out(exchange, fresh_until, may_repeat=not step.absence_tells)
+            if isinstance(answer, Response):
+                self._note(work, answer, step)
+                return None
+            handed_back = True
+            late += answer is NotSent.STALE
+        raise PersonaUnresolvedError(
+            f"{step.operation_id} could not be sent soon enough after a read of the {name}, {_STALE_READS} "
+            "times; a window of the request limit must allow a read and a write",
+            operation_id=step.operation_id,
+            retryable=True,
+        )
+
+    async def _look_again(self, work: RowWork, exchange: Exchange) -> ObjectState:
+        """Read the object after a write that was not sent, or that may have had its effect."""
+        try:
+            return await self._read(work)
+        except PersonaError as error:
+            if not exchange.attempt.maybe_done:
+                raise
+            raise PersonaUnresolvedError(
+                f"whether Persona did {exchange.request.operation_id} is unknown, and the {self._subject.name} could "
+                f"not be read: {error}; look before doing it again",
+                operation_id=exchange.request.operation_id,
+                retryable=True,
+            ) from error
+
+    async def _read(self, work: RowWork) -> ObjectState:
+        wanted = {"status", *(name for step in work.update.change.steps() for name in step.shows_in)}
+        if self._may_drift(work.row):
+            wanted.add("updated-at")
+        request = self._subject.read_request(work.update.object_id, sorted(wanted))
+        asked_at = self._client.clock()
+        response = await self._client.send(request)
+        work.http_status = response.status
+        work.current = current = self._subject.read_answer(response.json(), work.update.object_id, request.operation_id)
+        work.status = current.status
+        work.read_at = max(asked_at, self._client.clock() - READ_GOOD_FOR / 2)
+        if not work.exchanges:
+            work.from_status = work.status
+        return current
+
+    def _may_drift(self, row: PlanRow) -> bool:
+        return self._heed_drift and (row.from_status, row.updated_at) != (None, None)
+
+    def _objection(self, work: RowWork) -> str | None:
+        current = work.current or ObjectState(work.update.object_id)
+        objection = self._guards.objection(current.status, work.row.expected_status)
+        if objection is None and self._may_drift(work.row):
+            since = None if self._may_show_own_doing(work, current) else work.row.updated_at
+            objection = drift(current, work.row.from_status, since)
+        if objection is None and not self._may_be_own_doing(work) and not work.update.is_as_left(current.resource):
+            objection = NOT_AS_LEFT
+        return objection
+
+    def _may_be_own_doing(self, work: RowWork) -> bool:
+        """Whether this run may have written to the object since it was planned."""
+        return bool(work.context.in_doubt or work.context.generation or work.done or work.was_sent)
+
+    def _may_show_own_doing(self, work: RowWork, current: ObjectState) -> bool:
+        """Whether this run itself may have changed the object since it was planned, so that this is no drift."""
+        if not self._may_be_own_doing(work):
+            return False
+        was_so = "status" if work.row.from_status == work.update.change.status else None
+        steps = [step for step in work.update.change.steps() if step.part != was_so]
+        return any(step.is_shown_by(current.resource) or not step.absence_tells for step in steps)
+
+    def _note(self, work: RowWork, response: Response, step: Step) -> None:
+        """Take in the answer to a write, and make sure that it shows what was asked for."""
+        work.http_status = response.status
+        trace = response.request_id
+        if trace is not None:
+            work.request_ids.append(trace)
+        answered = self._subject.read_answer(response.json(), work.update.object_id, step.operation_id)
+        work.status = answered.status or work.status
+        step.check(answered.resource, trace)
+
+    async def _settle_error(self, work: RowWork, error: PersonaError) -> None:
+        """Find the outcome of a row after its last call failed or got no answer."""
+        has_unusable_answer = isinstance(error, PersonaAnswerError) and bool(work.exchanges)
+        if not (isinstance(error, PersonaUnresolvedError) or has_unusable_answer):
+            # A look that failed tells nothing of what an attempt that broke off may have done.
+            is_open = work.context.in_doubt and not work.exchanges and error.retryable
+            work.become(RowOutcome.UNRESOLVED if is_open else RowOutcome.FAILED, str(error), error)
+            return
+        try:
+            await self._read(work)
+        except PersonaError:
+            work.become(RowOutcome.UNRESOLVED, str(error), error)
+            return
+        missing = work.update.change.steps(_resource(work))
+        if missing and error.status == _CONFLICT:
+            work.become(RowOutcome.UNRESOLVED, f"Persona may still be at work on it: {error}", error)
+            return
+        # The step under way may have been done although it failed, and whoever reads of the failure must know it.
+        if work.step is not None and work.exchanges[-1].sent and work.step not in missing:
+            work.done.append(work.step)
+        if any(step.absence_tells for step in missing):
+            work.become(RowOutcome.FAILED, f"a later read does not show the change: {error}", error)
+        elif any(step not in work.done for step in missing):
+            work.become(RowOutcome.UNRESOLVED, f"a later read cannot tell: {error}", error)
+        else:
+            work.become(RowOutcome.UPDATED, SHOWN_LATER)
+
+
+def _resource(work: RowWork) -> object | None:
+    """Return the object as last read, for steps; None to assume nothing."""
+    return None if work.current is None else work.current.resource
+
+
+_SETTLED_BY_PLAN = {
+    Planned.INVALID: RowOutcome.INVALID,
+    Planned.UNCHANGED: RowOutcome.UNCHANGED,
+    Planned.SKIPPED_GUARD: RowOutcome.SKIPPED_GUARD,
+}

@@ -1,0 +1,82 @@
+"""Which writer settles the rows of a plan, and which rows are left to a later attempt."""
+
+from __future__ import annotations
+
+import asyncio
+
+from airflow_provider_persona.bulk.apply.call_writer import CallWriter
+from airflow_provider_persona.bulk.apply.object_writer import ObjectWriter
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.row_work import RowContext, RowWork
+from airflow_provider_persona.bulk.apply.sample import sampled_rows
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan.file import Plan, Planned, PlanRow
+from airflow_provider_persona.bulk.subjects.subject import CallRow, ObjectSubject
+from airflow_provider_persona.client import AsyncPersonaClient
+
+_LEFT = "not in the sample"
+
+
+class PlanWriter:
+    """Settles the rows of a plan, one at a time each, many at once.
+
+    :param plan: the plan.
+    :param client: the client to call with.
+    :param options: how the plan is applied.
+    """
+
+    def __init__(self, plan: Plan, client: AsyncPersonaClient, options: ApplyOptions) -> None:
+        self._plan = plan
+        self._options = options
+        header, subject = plan.header, plan.header.subject
+        self._writer: ObjectWriter | CallWriter = (
+            ObjectWriter(
+                client,
+                subject,
+                header.identity,
+                guards=header.guards,
+                compare=options.read_first,
+                dry_run=options.dry_run,
+                heed_drift=options.heed_drift,
+            )
+            if isinstance(subject, ObjectSubject)
+            else CallWriter(client, header.identity, dry_run=options.dry_run)
+        )
+        self._sample: frozenset[int] | None = None
+
+    @property
+    def sample_size(self) -> int | None:
+        """Rows in the sample; None where all rows are settled."""
+        return None if self._sample is None else len(self._sample)
+
+    async def choose_sample(self) -> None:
+        """Choose the rows of the sample, if there is to be one.
+
+        :raises PlanError: when the plan was changed since it was checked.
+        """
+        if self._options.sample is not None and not self._options.dry_run:
+            self._sample = await asyncio.to_thread(sampled_rows, self._plan, self._options.sample)
+
+    def sends(self, row: PlanRow) -> bool:
+        """Whether something may be sent for a row, so that it must be noted before."""
+        return row.planned is Planned.CHANGE and not self._options.dry_run and not self._leaves(row)
+
+    def is_blind(self, row: PlanRow) -> bool:
+        """Whether no look could tell if a row was done, and doing it twice would do harm."""
+        if isinstance(self._plan.header.subject, ObjectSubject) or not isinstance(row.wanted, CallRow):
+            return False
+        return not row.wanted.request().repeatable
+
+    async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
+        """Do what the row asks for, and return the row with its outcome.
+
+        :raises PersonaError: one that stops the run, before anything was written; the row is then not settled.
+        """
+        if not self._leaves(row):
+            return await self._writer.settle(row, context)
+        work = RowWork(row, context, "", from_status=row.from_status)
+        work.become(RowOutcome.PLANNED, _LEFT)
+        return work
+
+    def _leaves(self, row: PlanRow) -> bool:
+        return self._sample is not None and row.planned is Planned.CHANGE and row.number not in self._sample

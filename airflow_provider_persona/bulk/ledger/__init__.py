@@ -1,0 +1,1 @@
+"""What became of each row: outcomes, ledger lines, checkpoint, verification, report."""

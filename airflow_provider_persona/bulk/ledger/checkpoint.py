@@ -1,0 +1,212 @@
+"""Progress kept outside the ledger's folder, for a worker whose disk is lost (Airflow 3.3's task state store).
+
+A checkpoint is bound to the rows' content: it says which rows of the same content are settled, never of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import re
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from airflow_provider_persona.storage.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+_READABLE = (1, FORMAT)
+"""Formats that can be read. The first one lists stretches and generations as they are."""
+
+LARGEST_MAP = 48 * 1024
+"""Characters that the map of settled rows may have. Each save sends it to Airflow's API. A million rows fit, unless
+hundreds of thousands of them fail with no pattern."""
+
+_SHORTEST_PAUSE = 0.05
+_SHARE_OF_TIME = 10
+"""A save is followed by a pause this many times as long as the snapshot took, so that saving never dominates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a run has come.
+
+    :param run: identity of the run, with the number of its plan.
+    :param content_hash: hash of the plan's rows as they came.
+    :param plan_hash: hash of the plan.
+    :param plan: address of the plan's file.
+    :param created_at: UTC time of the plan, ISO 8601.
+    :param rows: rows in the plan.
+    :param counts: settled rows by outcome.
+    :param settled: first and last row of every stretch of settled rows.
+    :param generations: generation of idempotency keys to begin with, by row number.
+    :param concurrency: rows under way at once at most.
+    :param at: UTC time, ISO 8601.
+    :param end: how the run ended, or None while it has not.
+    :param progress: a sentence for people.
+    """
+
+    run: str
+    content_hash: str
+    plan_hash: str
+    plan: str
+    created_at: str
+    rows: int
+    counts: dict[str, int] = field(default_factory=dict)
+    settled: list[list[int]] = field(default_factory=list)
+    generations: dict[str, int] = field(default_factory=dict)
+    concurrency: int = 0
+    at: str = ""
+    end: str | None = None
+    progress: str = ""
+    format: int = FORMAT
+
+    @property
+    def number(self) -> int:
+        """Number of the run's plan."""
+        return int(self.run.rpartition("/")[2])
+
+    def is_about(self, last: int, *, is_retry: bool) -> bool:
+        """Whether it tells of a plan that is to be resumed, and none was begun since.
+
+        :param last: number of the last plan's folder, 0 when there is none. A planning that was cut off leaves such a
+            folder without a plan.
+        :param is_retry: whether the attempt before did not succeed; it may have died after the last row.
+        """
+        return (is_retry or self.end is None) and self.number >= last
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data, of bounded size whatever rows failed.
+
+        Failed rows break up the stretches of settled ones, so both they and the generations are packed. Where even
+        that is too large, the checkpoint covers no row: after a loss each is looked at first, and none is lost.
+        """
+        settled, generations = _packed_stretches(self.settled), _packed_numbers(self.generations)
+        record = asdict(replace(self, settled=[], generations={}, format=FORMAT))
+        if len(settled) > LARGEST_MAP:
+            return record | {"counts": {}, "concurrency": self.rows}
+        kept = generations if len(generations) <= LARGEST_MAP else ""  # without its generation a row meets its failure
+        return record | {"settled": settled, "generations": kept}
+
+    @classmethod
+    def from_json(cls, record: Any) -> Checkpoint | None:
+        """Return the checkpoint that plain data holds, or None when it holds none that is known here."""
+        if not isinstance(record, Mapping) or record.get("format") not in _READABLE:
+            return None
+        try:
+            given = dict(record)
+            if isinstance(given["settled"], str):
+                given["settled"] = _stretches(_unpacked(given["settled"]))
+            if isinstance(given["generations"], str):
+                numbers = _unpacked(given["generations"])
+                given["generations"] = {str(row): number for row, number in enumerate(numbers) if number}
+            return cls(**given)
+        except (TypeError, KeyError, ValueError, zlib.error):
+            return None
+
+
+def _packed_stretches(stretches: Sequence[Sequence[int]]) -> str:
+    rows = bytearray()
+    for first, last in stretches:
+        rows.extend(bytes(max(0, first - len(rows))))
+        rows[first : last + 1] = b"\1" * (last + 1 - first)
+    return _packed(rows)
+
+
+def _packed_numbers(numbers: Mapping[str, int]) -> str:
+    rows = bytearray()
+    for row, number in numbers.items():
+        rows.extend(bytes(max(0, int(row) + 1 - len(rows))))
+        rows[int(row)] = min(number, 255)
+    return _packed(rows)
+
+
+def _stretches(rows: bytes) -> list[list[int]]:
+    return [[found.start(), found.end() - 1] for found in re.finditer(b"\1+", rows)]
+
+
+def _packed(rows: bytes | bytearray) -> str:
+    return base64.b64encode(zlib.compress(rows, 6)).decode() if rows else ""
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text)) if text else b""
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints are kept. Both methods may block; neither is called on the event loop's thread."""
+
+    def load(self) -> Checkpoint | None:
+        """Return the last checkpoint, or None."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in place of the last one."""
+
+
+class CheckpointKeeper:
+    """Saves checkpoints from one writer, several rows at a time.
+
+    :param store: where.
+    :param snapshot: gives the present checkpoint.
+    :param require_newest: raises `FencedError` once a newer attempt is at work. Its checkpoints then stay: one of this
+        attempt would take back what the newer one has done.
+    :param covers_rows: whether `settled` returns only once a checkpoint covers the row. Needed where the ledger itself
+        may be lost.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        snapshot: Callable[[], Checkpoint],
+        require_newest: Callable[[], Awaitable[None]],
+        *,
+        covers_rows: bool,
+    ) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._require_newest = require_newest
+        self._covers_rows = covers_rows
+        self._noted = self._saved = 0
+        self._saving = asyncio.Lock()
+        self._has_failed = False
+
+    async def settled(self) -> None:
+        """Take in that a row was settled."""
+        self._noted += 1
+        if not self._covers_rows:
+            return
+        mine = self._noted
+        async with self._saving:  # whoever comes first saves for all who wait
+            if self._saved < mine:
+                seconds = await self._save()
+                await asyncio.sleep(max(_SHORTEST_PAUSE, _SHARE_OF_TIME * seconds))
+
+    async def save(self) -> None:
+        """Save now, whatever was noted."""
+        async with self._saving:
+            await self._save()
+
+    async def _save(self) -> float:
+        """Save, and return the seconds that the snapshot took."""
+        try:
+            await self._require_newest()
+        except StoreError:
+            return 0.0  # whoever goes on with rows meets it too, and says so
+        since = time.perf_counter()
+        noted, checkpoint = self._noted, self._snapshot()
+        seconds = time.perf_counter() - since
+        try:
+            await asyncio.to_thread(self._store.save, checkpoint)
+        except Exception as error:  # noqa: BLE001 - the ledger holds; Airflow's API being away must not end a run
+            if not self._has_failed:
+                log.warning(
+                    "Progress could not be kept in Airflow's task state (%s); the ledger holds", type(error).__name__
+                )
+            self._has_failed = True
+        self._saved = noted
+        return seconds

@@ -1,0 +1,107 @@
+"""Outcomes: exactly one for each row, and the line that the ledger keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class RowOutcome(StrEnum):
+    """The outcome of one row of a plan."""
+
+    UPDATED = "updated"
+    """The object was changed and Persona's answer, or a later read, shows it."""
+    UNCHANGED = "unchanged"
+    """The object was already as wanted; nothing was written."""
+    SKIPPED_GUARD = "skipped_guard"
+    """A guard forbade the change, for example because a human had decided meanwhile."""
+    INVALID = "invalid"
+    """The row cannot be a change; it was never sent."""
+    FAILED = "failed"
+    """Persona refused it, or all attempts were used up without an effect."""
+    UNRESOLVED = "unresolved"
+    """Whether it was done is unknown, and reading the object was impossible too."""
+    PLANNED = "planned"
+    """It would have been sent, but this was a dry run, or it was not in the sample."""
+
+
+OWN_DOING = "already so after an interruption; it may have been this run's own doing"
+"""Reason of `unchanged` when an attempt that broke off may have made the change."""
+
+NOT_DONE = frozenset({RowOutcome.FAILED, RowOutcome.UNRESOLVED})
+"""The outcomes that count as failures. A later attempt tries such rows again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """The record of one row. Holds ids and statuses only: no fields, no names, no addresses.
+
+    :param row: number of the row in the plan, from 1.
+    :param object_id: the object that the row is about; None for a row without a usable id.
+    :param outcome: its outcome.
+    :param from_status: status before, when it was read.
+    :param to_status: wanted status, when one was.
+    :param reason: why, for a person; empty where the outcome says all.
+    :param http_status: status of the last answer, or None when none arrived.
+    :param request_ids: Persona's API logs of the writes (`req_…`).
+    :param generation: last generation of the idempotency keys used.
+    :param attempts: requests sent for writing, repeats included.
+    :param retryable: for a failure, whether it may pass on another day.
+    :param at: UTC time of the record, ISO 8601.
+    """
+
+    row: int
+    object_id: str | None
+    outcome: RowOutcome
+    from_status: str | None = None
+    to_status: str | None = None
+    reason: str = ""
+    http_status: int | None = None
+    request_ids: tuple[str, ...] = ()
+    generation: int = 0
+    attempts: int = 0
+    retryable: bool = False
+    at: str = ""
+
+    @property
+    def may_be_own_doing(self) -> bool:
+        """Whether the run itself may have changed the object, although it was found as wanted."""
+        return self.outcome is RowOutcome.UNCHANGED and self.reason == OWN_DOING
+
+    def to_line(self, plan_hash: str) -> dict[str, Any]:
+        """Return the ledger's line as plain data."""
+        return {
+            "plan": plan_hash,
+            "row": self.row,
+            "object_id": self.object_id,
+            "from": self.from_status,
+            "to": self.to_status,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "http_status": self.http_status,
+            "request_ids": list(self.request_ids),
+            "generation": self.generation,
+            "attempts": self.attempts,
+            "retryable": self.retryable,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any]) -> RowResult:
+        """Return the record that a ledger's line holds."""
+        return cls(
+            row=line["row"],
+            object_id=line["object_id"],
+            outcome=RowOutcome(line["outcome"]),
+            from_status=line["from"],
+            to_status=line["to"],
+            reason=line["reason"],
+            http_status=line["http_status"],
+            request_ids=tuple(line["request_ids"]),
+            generation=line["generation"],
+            attempts=line["attempts"],
+            retryable=line["retryable"],
+            at=line["at"],
+        )

@@ -1,0 +1,316 @@
+"""Where each row of a run stands in plan and ledger, so that people can look at it page by page.
+
+An index takes 20 bytes a row in memory, and reads plan and ledger once, a stretch at a time; what came to the ledger
+since is read when it is asked for again. A page of rows is then read from its lines. Values are never read: a page
+shows what the ledger holds, and of a plan's line the ids, the statuses and the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from airflow_provider_persona.bulk.errors import PlanError
+from airflow_provider_persona.bulk.ledger.labels import Labels
+from airflow_provider_persona.bulk.ledger.ledger import LedgerState, ledger_of, result_of, take_in
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.pace import Pace
+from airflow_provider_persona.bulk.ledger.reasons import common_part
+from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow, row_of_ledger, row_of_plan
+from airflow_provider_persona.bulk.plan.file import PLAN_FILE, UNKNOWN_STATUS, Plan, Planned
+from airflow_provider_persona.storage.paths import StorePath, shown
+
+_PLANNED = {state: code for code, state in enumerate(Planned, 1)}
+_OUTCOMES = {outcome: code for code, outcome in enumerate(RowOutcome, len(_PLANNED) + 1)}
+_STATES = {**{code: state.value for state, code in _PLANNED.items()}, **{c: o.value for o, c in _OUTCOMES.items()}}
+_WITHOUT_OUTCOME = bytes(_PLANNED.values())
+_PLACE_BITS = 40  # a file of up to a terabyte
+_LINES_AT_ONCE = 500
+_PLAN_LINE = re.compile(rb'\{"row":(\d+),"object_id":"([^"\\]+)"')
+_BEGUN = re.compile(rb'\{"plan":"[0-9a-f]{64}","begun":')
+_MOVING = (Planned.CHANGE, RowOutcome.UPDATED, RowOutcome.PLANNED)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Which rows to show; what is None does not matter.
+
+    :param state: an outcome, an intention of the plan, or `open`.
+    :param reason: a text that `RowIndex.reasons` names.
+    :param transition: a text that `RowIndex.transitions` names.
+    :param object_id: an object's whole id.
+    """
+
+    state: str | None = None
+    reason: str | None = None
+    transition: str | None = None
+    object_id: str | None = None
+
+
+@dataclass(slots=True)
+class RowIndex:
+    """The rows of a plan, and of its ledger where the plan is being or was applied.
+
+    :param plan: the plan, read and found whole.
+    :param with_ledger: whether to show what became of the rows; else what was planned for them.
+    """
+
+    plan: Plan
+    with_ledger: bool
+    damaged: int = 0
+    """Lines of the ledger that cannot be read."""
+    attempt_began: str | None = None
+    """When the last attempt began, ISO 8601."""
+    settled_before: int = 0
+    """Rows that had an outcome then."""
+    pace: Pace = field(default_factory=Pace)
+    """When rows were settled."""
+    _state: LedgerState = field(default_factory=LedgerState)
+    _codes: bytearray = field(default_factory=bytearray)
+    _places: array[int] = field(default_factory=lambda: array("q"))
+    _keys: array[int] = field(default_factory=lambda: array("q"))
+    _reason_codes: bytearray = field(default_factory=bytearray)
+    _transition_codes: bytearray = field(default_factory=bytearray)
+    _reasons: Labels = field(default_factory=lambda: Labels("other reasons; see the ledger"))
+    _transitions: Labels = field(default_factory=lambda: Labels("others"))
+    _read: dict[int, int] = field(default_factory=dict)  # by number of a segment, 0 for the plan: bytes that were read
+    _plan_rows: int = 0
+
+    @property
+    def end(self) -> str | None:
+        """How the last attempt ended, or None while it is at work or when it broke off."""
+        return None if self._state.end is None else self._state.end.value
+
+    @property
+    def settled(self) -> int:
+        """Rows with an outcome."""
+        return len(self._codes) - sum(self._codes.count(code) for code in (0, *_WITHOUT_OUTCOME))
+
+    @property
+    def share_read(self) -> float:
+        """How much of the plan was read, from 0 to 1."""
+        return min(1.0, self._plan_rows / self.plan.header.rows) if self.plan.header.rows else 1.0
+
+    def read_on(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
+        """Read what was not read yet, and return whether that is all there is now.
+
+        :param seconds: about how long at most.
+        :param clock: monotonic seconds.
+        :raises PlanError: when the ledger belongs to another plan.
+        :raises OSError: when a file cannot be read; object stores raise what their libraries raise.
+        """
+        until = clock() + seconds
+        if not self._read_file(0, self.plan.folder / PLAN_FILE, self._take_plan_line, until, clock):
+            return False
+        if not self.with_ledger:
+            return True
+        log = ledger_of(self.plan.folder)
+        numbers = [int(name.rpartition("-")[2].partition(".")[0]) for name in log.segments()]
+        last_read = max(self._read, default=0)
+        for number in numbers:
+            if number < last_read:
+                continue  # a segment is not written to any more once there is a newer one
+            if not self._read_file(number, log.path_of(number), self._take_ledger_line, until, clock):
+                return False
+        return True
+
+    def _read_file(
+        self, number: int, path: StorePath, take: Callable[[bytes, int], None], until: float, clock: Callable[[], float]
+    ) -> bool:
+        offset = self._read.get(number, 0)
+        if number == 0 and offset and self._plan_rows >= self.plan.header.rows:
+            return True  # a plan never grows
+        with path.open("rb") as file:
+            file.seek(offset)
+            while lines := list(islice(file, _LINES_AT_ONCE)):
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        return True  # it is being written, or a kill cut it off
+                    take(line, (number << _PLACE_BITS) | offset)
+                    offset += len(line)
+                    self._read[number] = offset
+                if clock() > until:
+                    return False
+        self._read[number] = offset
+        return True
+
+    def _take_plan_line(self, line: bytes, place: int) -> None:
+        if place == 0:
+            return  # the header
+        self._plan_rows += 1
+        quick = _PLAN_LINE.match(line) if self.with_ledger else None
+        if quick is not None:  # what was planned for a row does not matter once its plan is being applied
+            self._put(int(quick[1]), _PLANNED[Planned.CHANGE], place)
+            self._keys[int(quick[1])] = hash(quick[2].decode())
+            return
+        row = row_of_plan(json.loads(line))
+        self._put(row.number, _PLANNED[Planned(row.state)], place)
+        self._keys[row.number] = 0 if row.object_id is None else hash(row.object_id)
+        if not self.with_ledger:
+            self._label(row)
+
+    def _take_ledger_line(self, line: bytes, place: int) -> None:
+        if _BEGUN.match(line):
+            return
+        parsed = _parsed(line)
+        if parsed is None or "plan" not in parsed:
+            self.damaged += 1
+            return
+        if parsed["plan"] != self.plan.header.hash:
+            raise PlanError(f"the ledger in {shown(self.plan.folder)} is of another plan")
+        if "row" not in parsed:
+            self._take_other_line(parsed)
+            return
+        result = result_of(parsed)
+        if result is None:
+            self.damaged += 1
+        elif self._state.record(result):
+            self._put(result.row, _OUTCOMES[result.outcome], place)
+            self._label(row_of_ledger(result))
+            self.pace.add(result.at, result.outcome.value)
+
+    def _take_other_line(self, line: Mapping[str, Any]) -> None:
+        if not take_in(self._state, line):
+            self.damaged += 1
+        elif "segment" in line and line["at"] != self.attempt_began:
+            self.attempt_began, self.settled_before = line["at"], self.settled
+
+    def _put(self, number: int, code: int, place: int) -> None:
+        short = number + 1 - len(self._codes)
+        if short > 0:
+            short = max(short, self.plan.header.rows + 1 - len(self._codes))  # nearly always all that it will need
+            for column in (self._codes, self._reason_codes, self._transition_codes):
+                column.extend(bytes(short))
+            for places in (self._places, self._keys):
+                places.frombytes(bytes(8 * short))
+        self._codes[number] = code
+        self._places[number] = place
+
+    def _label(self, row: ShownRow) -> None:
+        number = row.number
+        if row.reason or self._reason_codes[number]:
+            reason = common_part(row.state, row.reason, row.object_id) if row.reason else ""
+            self._reason_codes[number] = self._reasons.replace(self._reason_codes[number], reason)
+        moves = row.to_status is not None and row.state in _MOVING
+        transition = f"{row.from_status or UNKNOWN_STATUS} -> {row.to_status}" if moves else ""
+        self._transition_codes[number] = self._transitions.replace(self._transition_codes[number], transition)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have which state."""
+        found = {name: self._codes.count(code) for code, name in self._names().items()}
+        if self.with_ledger:
+            found = {OPEN: sum(self._codes.count(code) for code in _WITHOUT_OUTCOME), **found}
+        return {name: count for name, count in found.items() if count}
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Return the reasons that rows have, with their state where it is an outcome, and how many have each."""
+        return self._reasons.counts()
+
+    def transitions(self) -> list[tuple[str, int]]:
+        """Return `from -> to` of the rows that were changed, or are to be, and how many there are."""
+        return self._transitions.counts()
+
+    def page(self, wanted: RowFilter, first: int, size: int) -> tuple[int, list[ShownRow]]:
+        """Return how many rows pass a filter, and some of them in the order of the plan.
+
+        :param wanted: the filter.
+        :param first: how many of them to leave out.
+        :param size: how many to return at most.
+        :raises OSError: when a file cannot be read.
+        """
+        numbers = array("q", self._matching(wanted))
+        return len(numbers), self._rows(numbers[first : first + size])
+
+    def results(self) -> Iterator[RowResult]:
+        """Yield the record of each row with an outcome, the last one only, in the order of writing.
+
+        :raises OSError: when a file cannot be read.
+        """
+        log = ledger_of(self.plan.folder)
+        for segment in sorted(number for number in self._read if number):
+            offset = 0
+            with log.path_of(segment).open("rb") as file:
+                for line in file:
+                    place, offset = (segment << _PLACE_BITS) | offset, offset + len(line)
+                    if _BEGUN.match(line) or (parsed := _parsed(line)) is None:
+                        continue
+                    result = result_of(parsed)
+                    if result is not None and result.row < len(self._places) and self._places[result.row] == place:
+                        yield result
+
+    def _names(self) -> dict[int, str]:
+        outcomes = set(_OUTCOMES.values())
+        return {code: name for code, name in _STATES.items() if (code in outcomes) == self.with_ledger}
+
+    def _matching(self, wanted: RowFilter) -> Iterator[int]:
+        """Yield the numbers of the rows that pass a filter. A column is searched as bytes, which is fast."""
+        reason = None if wanted.reason is None else self._reasons.code_of(wanted.reason)
+        transition = None if wanted.transition is None else self._transitions.code_of(wanted.transition)
+        if (wanted.reason is not None and not reason) or (wanted.transition is not None and not transition):
+            return
+        found: Iterable[int] = _positions(self._codes, self._codes_of(wanted.state))
+        if wanted.object_id is not None:
+            key = hash(wanted.object_id)
+            found = (number for number in found if self._keys[number] == key)
+        for number in found:
+            if reason is not None and self._reason_codes[number] != reason:
+                continue
+            if transition is not None and self._transition_codes[number] != transition:
+                continue
+            yield number
+
+    def _codes_of(self, state: str | None) -> bytes:
+        if state is None:
+            return bytes(range(1, len(_STATES) + 1))
+        if state == OPEN:
+            return _WITHOUT_OUTCOME if self.with_ledger else b""
+        return bytes(code for code, name in self._names().items() if name == state)
+
+    def _rows(self, numbers: Iterable[int]) -> list[ShownRow]:
+        """Read the lines of rows; each file is opened once."""
+        rows: dict[int, ShownRow] = {}
+        by_file: dict[int, list[int]] = {}
+        asked = list(numbers)
+        for number in asked:
+            by_file.setdefault(self._places[number] >> _PLACE_BITS, []).append(number)
+        for segment, members in by_file.items():
+            log = ledger_of(self.plan.folder)
+            path = log.path_of(segment) if segment else self.plan.folder / PLAN_FILE
+            with path.open("rb") as file:
+                for number in sorted(members, key=lambda one: self._places[one]):
+                    file.seek(self._places[number] & ((1 << _PLACE_BITS) - 1))
+                    row = self._row(file.readline(), from_ledger=bool(segment))
+                    if row is not None and row.number == number:
+                        rows[number] = row
+        return [rows[number] for number in asked if number in rows]
+
+    def _row(self, line: bytes, *, from_ledger: bool) -> ShownRow | None:
+        parsed = _parsed(line)
+        if parsed is None:
+            return None
+        if from_ledger:
+            result = result_of(parsed)
+            return None if result is None else row_of_ledger(result)
+        row = row_of_plan(parsed)
+        return replace(row, state=OPEN, reason="") if self.with_ledger else row
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _positions(column: bytearray, codes: bytes) -> Iterator[int]:
+    if not codes:
+        return
+    for found in re.finditer(b"[%s]+" % re.escape(codes), column):
+        yield from range(found.start(), found.end())

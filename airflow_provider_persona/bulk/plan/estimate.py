@@ -1,0 +1,53 @@
+"""How many requests a plan takes, and how long under the request limit. An estimate for people who approve it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_persona.api.limits import WindowState, seconds_for
+
+
+def tightest_limit(answer: Any) -> WindowState | None:
+    """Return the tightest of the limits in an answer of `GET /rate-limits`, or None when it holds none."""
+    found = []
+    for item in answer.get("data") or () if isinstance(answer, Mapping) else ():
+        attributes = item.get("attributes") or {}
+        numbers = [attributes.get(name) for name in ("limit", "remaining", "seconds-to-reset")]
+        known = [number for number in numbers if isinstance(number, int)]
+        if len(known) == len(numbers):
+            found.append(WindowState(*known))
+    return min(found, key=lambda window: window.limit, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What applying a plan takes.
+
+    :param requests: requests, without repeats.
+    :param seconds: seconds at least, as the limit goes; None where the limit is unknown.
+    :param limit: requests per window, or None.
+    :param reserve: share of the limit left to others.
+    """
+
+    requests: int
+    seconds: float | None
+    limit: int | None
+    reserve: float
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"requests": self.requests, "seconds": self.seconds, "limit": self.limit, "reserve": self.reserve}
+
+
+def estimate(requests: int, window: WindowState | None, reserve: float) -> Estimate:
+    """Estimate how long so many requests take, if nobody else needs more than the reserve.
+
+    :param requests: how many.
+    :param window: the present window of the limit, or None when it is unknown.
+    :param reserve: share of the limit left to others.
+    """
+    if window is None or window.limit < 1:
+        return Estimate(requests, None, window.limit if window else None, reserve)
+    return Estimate(requests, seconds_for(requests, window, reserve), window.limit, reserve)

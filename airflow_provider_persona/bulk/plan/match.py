@@ -1,0 +1,254 @@
+"""Finds the objects of rows that name them by another key than their id, before anything is compared or written.
+
+Persona's lists can be filtered by such a key, one value a request (some take several), or be read from end to end, 100
+objects a page. Which is cheaper depends on how many objects there are, and nothing tells that. So the list is read
+first, where objects show the key, and as long as the share of the keys seen on its pages says that all of it takes
+fewer requests than filtered reads would. Persona's search is not used: its index is up to a minute stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_persona.api.document import Resource
+from airflow_provider_persona.api.errors import PersonaError
+from airflow_provider_persona.api.messages import Request
+from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
+from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
+from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
+from airflow_provider_persona.bulk.plan.key_reads import KeyReader
+from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.plan.spooled_keys import MOST_FOUND, Candidate, Found, KeyedRow
+from airflow_provider_persona.bulk.source.matching import Match, MatchMany
+from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
+
+log = logging.getLogger(__name__)
+
+_READS = 16
+"""Reads under way at once."""
+
+_FEW = 10
+"""Requests that are made without asking for their price, and without a look at the list."""
+
+_PAGES_TO_JUDGE = 5
+_GOOD_FOR = timedelta(hours=1)
+"""How old a note of an interrupted matching may be."""
+
+
+@dataclass(slots=True)
+class Matching:
+    """What the matching took and brought.
+
+    :param keys: different keys of the rows.
+    :param pages: pages of the list that were read.
+    :param reads: filtered reads.
+    :param gave_up: why the list was not read to its end, or an empty text.
+    """
+
+    keys: int = 0
+    pages: int = 0
+    reads: int = 0
+    gave_up: str = ""
+
+
+class Matcher:
+    """Finds the objects of a spool's rows.
+
+    :param spool: the rows.
+    :param subject: the kind of object.
+    :param client: the client to call with.
+    :param match: the key, and what to do where several objects have it.
+    """
+
+    def __init__(self, spool: Spool, subject: ObjectSubject, client: AsyncPersonaClient, match: Match) -> None:
+        self._spool = spool
+        self._keys = spool.keys
+        self._subject = subject
+        self._client = client
+        self._match = match
+        self._reader = KeyReader(subject, client, match.by)
+        self._log: SegmentWriter | None = None
+        self._utc: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.result = Matching()
+
+    async def run(
+        self, notes: SegmentedLog | None = None, *, utc: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> Matching:
+        """Find the objects, and give them to the rows.
+
+        :param notes: where to keep what was found, so that it need not be asked again after a kill.
+        :param utc: UTC time, for the age of notes.
+        :raises PersonaError: when the objects cannot be read.
+        """
+        self._utc = utc
+        self.result.keys = self._keys.count()
+        if notes is not None:
+            await self._take_up(notes)
+        try:
+            await self._find()
+        finally:
+            if self._log is not None:
+                self._log.release()
+        self.result.reads = self._reader.reads
+        self._spool.settle_matches(self._match.by, self._objects_of)
+        return self.result
+
+    async def _find(self) -> None:
+        reads = sum(1 for _ in self._reader.batches(self._keys.open_keys()))
+        await self._tell_price(reads)
+        is_first = self._keys.count() == self.result.keys  # else filtered reads were found to be cheaper before
+        if self._reader.objects_show_key and reads > _FEW and is_first:
+            await self._by_list(reads)
+        if not self.result.pages or self.result.gave_up:
+            await self._by_reads()
+
+    async def _tell_price(self, reads: int) -> None:
+        """Log how many requests it takes and how long, before the first of them."""
+        if reads <= _FEW:
+            return
+        window = None
+        with suppress(PersonaError):  # whatever it is, the reads will meet it too
+            window = tightest_limit((await self._client.call("list-all-rate-limits")).json())
+        price = estimate(reads, window, self._client.budget.reserve)
+        log.info(
+            "Finding the %s of %d different values of %s takes about %d requests%s",
+            self._subject.plural,
+            self._keys.count(),
+            self._match.by,
+            reads,
+            "" if price.seconds is None else f" and {price.seconds:.0f} s under the request limit",
+        )
+
+    # ------------------------------------------------------------------ by list
+
+    async def _by_list(self, reads: int) -> None:
+        try:
+            self.result.gave_up = await self._walk(reads)
+        except PersonaError as error:
+            if isinstance(error, STOPS_THE_RUN):
+                raise
+            self.result.gave_up = f"the list could not be read: {error}"
+        if self.result.gave_up:
+            log.info("Listing was given up after %d pages: %s", self.result.pages, self.result.gave_up)
+            self._keys.forget_found()
+        else:
+            self._keys.settle_rest()
+
+    async def _walk(self, reads: int) -> str:
+        """Walk through the list to its end; return why not, where it is left before."""
+        wanted, met = self._keys.count(), 0
+        request: Request | None = self._reader.list_request()
+        seen: SeenPages = set()
+        while request is not None:
+            pages = self.result.pages
+            if pages >= reads or (pages >= _PAGES_TO_JUDGE and pages * wanted / max(1, met) > reads):
+                return f"too few of the {self._subject.plural} listed are in the rows"
+            self.result.pages += 1
+            page = (await self._client.send(request)).json()
+            resources = [Resource(item) for item in items_of(request, page)]
+            if any(self._reader.shown_by(resource) is None for resource in resources):
+                return f"the {self._subject.plural} listed do not show their {self._match.by}"
+            met += self._keys.append(self._meant_by(resources))
+            request = next_page(request, page, seen)
+        return ""
+
+    def _meant_by(self, resources: Sequence[Resource]) -> Iterator[tuple[str, Candidate]]:
+        """Yield the objects of a page that rows name, each with the key that it has."""
+        shown = [(resource, self._reader.shown_by(resource) or ()) for resource in resources]
+        wanted = self._keys.wanted_among(sorted({key for _, keys in shown for key in keys}))
+        for resource, keys in shown:
+            meant = wanted & set(keys) if resource.id is not None else ()
+            yield from ((key, self._reader.candidate(resource)) for key in meant)
+
+    # ------------------------------------------------------------------ by filtered reads
+
+    async def _by_reads(self) -> None:
+        batches = self._reader.batches(self._keys.open_keys())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_READS):
+                    group.create_task(self._work(batches))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _work(self, batches: Iterator[list[str]]) -> None:
+        for batch in batches:
+            for key, found in await self._reader.of_batch(batch):
+                await self._note(key, found)
+
+    # ------------------------------------------------------------------ objects of rows
+
+    def _objects_of(self, row: KeyedRow) -> list[str] | str:
+        """Return the ids of a row's objects, or why it has none."""
+        name, plural = self._match.by, self._subject.plural
+        if row.found.problem:
+            return row.found.problem
+        wanted = {"status": row.key.status, "template": row.key.template}
+        told = " and ".join(f"match_{part}" for part, value in wanted.items() if value is not None)
+        fitting = [
+            each
+            for each in row.found.candidates
+            if row.key.status in (None, each.status) and row.key.template in (None, each.template)
+        ]
+        is_told = self._match.many is MatchMany.NEWEST and fitting  # the newest stands on the first page
+        if row.found.has_more and not is_told:
+            return f"more than {MOST_FOUND} {plural} have that {name}, so it names none of them"
+        if not fitting:
+            told = f" fits its {told}" if told and row.found.candidates else ""
+            return f"no {self._subject.name} with that {name}{told}"
+        if len(fitting) == 1 or self._match.many is MatchMany.NEWEST:
+            return [fitting[0].id]
+        if self._match.many is MatchMany.ALL:
+            return [each.id for each in fitting]
+        return (
+            f"{len(fitting)} {plural} have that {name}; match_many, or a column match_status or match_template, says "
+            "which is meant"
+        )
+
+    # ------------------------------------------------------------------ notes
+
+    async def _take_up(self, notes: SegmentedLog) -> None:
+        """Take in what an interrupted matching of the same rows found a short while ago, and go on noting.
+
+        A note names a row, never a key. A few reads are made again sooner than they are noted.
+        """
+        content = self._keys.content_hash()
+        found: list[dict[str, Any]] = []
+        for _, line in notes.lines():
+            if line is not None and "segment" in line and line.get("content") != content:
+                notes.delete()
+                found.clear()
+                break
+            if line is not None and "n" in line:
+                found.append(line)
+        for line in found:
+            if self._utc() - datetime.fromisoformat(line["at"]) <= _GOOD_FOR:
+                objects = tuple(Candidate(*each) for each in line["objects"])
+                self._keys.note_of_row(line["n"], Found(objects, line["has_more"], line["problem"]))
+        if self._keys.count() > _FEW:
+            self._log = SegmentWriter(notes, notes.last + 1, {"content": content})
+            await self._log.open()
+
+    async def _note(self, key: str, found: Found) -> None:
+        number = self._keys.note(key, found)
+        if self._log is not None:
+            await self._log.put(_line(number, found, self._utc()))
+
+
+def _line(number: int, found: Found, at: datetime) -> dict[str, Any]:
+    objects: Iterable[list[str | None]] = ([each.id, each.status, each.template] for each in found.candidates)
+    return {
+        "n": number,
+        "at": at.isoformat(timespec="seconds"),
+        "objects": list(objects),
+        "has_more": found.has_more,
+        "problem": found.problem,
+    }

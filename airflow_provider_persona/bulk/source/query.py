@@ -1,0 +1,155 @@
+"""Rows of a query, streamed: no more in memory than one fetch brings, whatever the size of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from importlib import import_module
+from typing import Any
+
+from airflow_provider_persona.bulk.errors import BulkError, QueryError
+from airflow_provider_persona.bulk.source.statements import holds_several, writing_word
+from airflow_provider_persona.storage.database import Database
+from airflow_provider_persona.storage.dialects import (
+    DUCKDB,
+    MYSQL_CONNECTOR,
+    MYSQLCLIENT,
+    POSTGRES,
+    dialect_of,
+    driver_of,
+)
+
+FETCH = 5000
+"""Rows that are fetched at once."""
+
+_LONGEST_MESSAGE = 300
+"""Characters of a driver's message that are kept."""
+
+_NAMED_CURSORS = frozenset({"postgres"})
+_ONE_RESULT = frozenset({"psycopg", "psycopg2"})
+"""Drivers that run one statement through a named cursor, so that there is no second result."""
+
+
+@contextmanager
+def errors_named(query: str) -> Iterator[None]:
+    """Turn an error of the database's driver into one that names the query.
+
+    Only the first line of the driver's message is kept. The lines after it hold parameters and rows.
+
+    :param query: what names it for a person, like "the query of connection warehouse".
+    :raises QueryError: for an error of a driver; a retry may help, because the database may only have been away,
+        unless the driver calls it a mistake in the query (`ProgrammingError`).
+    """
+    try:
+        yield
+    except Exception as error:
+        # PEP 249: every driver's errors have a base that is called Error. What Airflow raises to end a task is none.
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if "Error" not in kinds:
+            raise
+        first = next(iter(str(error).strip().splitlines()), "")[:_LONGEST_MESSAGE]
+        raise QueryError(
+            f"{query} failed: {type(error).__name__}: {first}", retryable="ProgrammingError" not in kinds
+        ) from None
+
+
+@contextmanager
+def query_rows(
+    database: Database, sql: str, parameters: Any = None, name: str = "the query"
+) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
+    """Run a query; yield its columns and an iterator over its rows as mappings.
+
+    `get_records` and `get_df_by_chunks` would hold the whole result in memory. PostgreSQL is read through a cursor on
+    the server, MySQL and MariaDB through the cursors of their drivers that leave the result on the wire; other drivers
+    fetch in parts by themselves.
+
+    :param database: the database, for example any `DbApiHook` of Airflow.
+    :param sql: one query.
+    :param parameters: its parameters, in the driver's style.
+    :param name: what names it in errors.
+    :raises QueryError: when the database refuses it or breaks off.
+    :raises BulkError: when the text is no query but writes, or holds several statements; with some drivers after the
+        rows of the first.
+    """
+    if (word := writing_word(sql)) is not None:
+        raise _no_query(f"it begins with {word}")
+    with ExitStack() as opened:
+        with errors_named(name):
+            connection = opened.enter_context(closing(database.get_conn()))
+            cursor = opened.enter_context(_streaming_cursor(database, connection))
+        # psycopg2 would give the rows of the first statement, and DuckDB those of the last, and say nothing of others.
+        if dialect_of(connection) in (POSTGRES, DUCKDB) and holds_several(sql):
+            raise _several()
+        with errors_named(name):
+            cursor.execute(*([sql, parameters] if parameters else [sql]))
+        if cursor.description is None and not _is_named(database):
+            raise _no_query("it gives no rows")
+        # A named cursor of some drivers describes its columns only once it has fetched.
+        with errors_named(name):
+            first = cursor.fetchmany(FETCH)
+        # Rows become mappings only after this: whoever reads the columns sees which names are there twice.
+        columns = [column[0] for column in cursor.description or ()]
+        yield columns, _mappings(columns, first, cursor, sql, name)
+
+
+def _streaming_cursor(database: Database, connection: Any) -> AbstractContextManager[Any]:
+    """Return a cursor that does not gather the result, to be opened.
+
+    A cursor to MySQL is left to the end of its connection: closing it would read the rest of the result (mysqlclient)
+    or be refused while there is a rest (mysql-connector-python).
+    """
+    driver = driver_of(connection)
+    if driver == MYSQLCLIENT:
+        return nullcontext(connection.cursor(import_module("MySQLdb.cursors").SSCursor))
+    if driver == MYSQL_CONNECTOR:
+        return nullcontext(connection.cursor(buffered=False))
+    if _is_named(database):
+        if getattr(connection, "autocommit", False):
+            connection.autocommit = False  # a named cursor lives in a transaction
+        return closing(connection.cursor(name="persona_rows"))
+    return closing(connection.cursor())
+
+
+def _is_named(database: Database) -> bool:
+    return database.conn_type in _NAMED_CURSORS
+
+
+def _mappings(columns: list[str], first: Any, cursor: Any, sql: str, name: str) -> Iterator[Mapping[str, Any]]:
+    rows = first
+    while rows:
+        for row in rows:
+            # A connection may ask its driver for rows that are mappings already (PostgreSQL's `realdictcursor`).
+            yield row if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
+        with errors_named(name):
+            rows = cursor.fetchmany(FETCH)
+    # Drivers tell of a second result only after the first. No row is used before all are read.
+    if _has_another_result(cursor, sql):
+        raise _several()
+
+
+def _has_another_result(cursor: Any, sql: str) -> bool:
+    """Whether the text gave a second result, or MySQL ran a second statement.
+
+    MariaDB counts a comment after the semicolon as a statement without a result.
+    """
+    driver = driver_of(cursor)
+    next_result = getattr(cursor, "nextset", None)
+    if next_result is None or driver in _ONE_RESULT:
+        return False
+    if driver in (MYSQLCLIENT, MYSQL_CONNECTOR):
+        return bool(next_result()) and (cursor.description is not None or holds_several(sql))
+    try:
+        return bool(next_result()) and cursor.description is not None
+    except Exception:  # noqa: BLE001 - PEP 249 lets a driver refuse the call, each with its own class of error
+        return False
+
+
+def _several() -> BulkError:
+    return BulkError("sql holds several statements, and only the rows of the first would be read; give one query")
+
+
+def _no_query(why: str) -> BulkError:
+    return BulkError(
+        f"sql is no query: {why}. Rows are only read here, and what else a statement does would be rolled back; write "
+        "in a task of its own before this one"
+    )

@@ -1,0 +1,75 @@
+"""How databases differ, as data: one `Dialect` for each kind. A new kind of database is a new entry of `_DIALECTS`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+MYSQLCLIENT: Final = "MySQLdb"
+MYSQL_CONNECTOR: Final = "mysql"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What is special about a kind of database.
+
+    :param quote: the character around a name, so that reserved words can be names. Empty where quotes would make
+        capitals count that do not count without them.
+    :param is_lower: whether the database turns names without quotes into small letters.
+    :param longest_name: bytes that a name may have; None where it is not known. PostgreSQL cuts longer names silently,
+        so that two tables could become one.
+    :param text: the type of text without a bound.
+    :param table_options: what `CREATE TABLE` ends with.
+    :param text_codes: the driver's numbers for types that hold text, in a cursor's `description`.
+    :param begins_by_statement: whether a transaction begins and ends by statements, not by the driver's methods.
+    """
+
+    quote: str = ""
+    is_lower: bool = False
+    longest_name: int | None = None
+    text: str = "TEXT"
+    table_options: str = ""
+    text_codes: frozenset[int] = frozenset()
+    begins_by_statement: bool = False
+
+
+POSTGRES: Final = Dialect(
+    quote='"',
+    is_lower=True,
+    longest_name=63,
+    text_codes=frozenset({18, 25, 1042, 1043}),  # "char", text, char(n) and varchar(n)
+)
+MYSQL: Final = Dialect(
+    quote="`",
+    longest_name=64,
+    text="LONGTEXT",
+    # Without a character set of its own a table gets the database's, which need not hold every text. The usual order
+    # of MySQL takes capitals for small letters, but ids of Persona can differ in capitals only.
+    table_options=" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    # varchar, the four kinds of text (which have the numbers of blob), varchar and char(n)
+    text_codes=frozenset({15, 249, 250, 251, 252, 253, 254}),
+)
+SQLITE: Final = Dialect(quote='"')
+# Each cursor of DuckDB is a connection of its own, which the methods of the first connection know nothing of.
+DUCKDB: Final = Dialect(begins_by_statement=True)
+OTHER: Final = Dialect()
+
+_DIALECTS: Final = {
+    "psycopg": POSTGRES,
+    "psycopg2": POSTGRES,
+    MYSQLCLIENT: MYSQL,
+    MYSQL_CONNECTOR: MYSQL,
+    "sqlite3": SQLITE,
+    "duckdb": DUCKDB,
+    "_duckdb": DUCKDB,
+}
+
+
+def dialect_of(connection: Any) -> Dialect:
+    """Return the dialect behind a driver's connection."""
+    return _DIALECTS.get(driver_of(connection), OTHER)
+
+
+def driver_of(connection: Any) -> str:
+    """Return the name of the package that a connection belongs to, like `psycopg2`."""
+    return type(connection).__module__.partition(".")[0]

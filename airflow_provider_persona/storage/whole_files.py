@@ -1,0 +1,216 @@
+"""Files of any size that are there whole or not at all, in a local folder or in an object store.
+
+An upload that is cut off by an error would leave a short object, so what goes to an object store is first written to a
+scratch file on the local disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from airflow_provider_persona.storage.errors import FencedError, StoreError
+from airflow_provider_persona.storage.paths import (
+    StorePath,
+    as_local,
+    cannot_write,
+    is_there,
+    kind_of,
+    open_private,
+    shown,
+)
+
+_COPY = 1024 * 1024
+
+
+@contextmanager
+def scratch_file() -> Iterator[IO[bytes]]:
+    """Yield a file without a name on the local disk, which is removed when it is closed, whatever happens.
+
+    :raises StoreError: when there is no room for it.
+    """
+    try:
+        file = tempfile.TemporaryFile(prefix="persona-")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
+            file.close()
+
+
+@contextmanager
+def filling_scratch() -> Iterator[None]:
+    """Turn an error of writing to a scratch file, SQLite's too, into a `StoreError`. Do nothing else inside."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise _no_room(error) from error
+
+
+def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = False, grows: bool = False) -> None:
+    """Write a file so that it is there whole or not at all, readable by its owner only where there are owners.
+
+    :param lines: lines without their ends. Errors that they raise pass as they are.
+    :param only_new: whether a file that is there already must stay as it is. Object stores look first: most of them
+        have no way to create a file only if it is new.
+    :param grows: whether the file has lines from before at its beginning, so that it stays when it cannot be replaced.
+    :raises FencedError: when the file must be new and is there already.
+    :raises StoreError: when the file cannot be written.
+    """
+    if only_new and is_there(path):
+        raise _there_already(path)
+    local = as_local(path)
+    if local is not None:
+        with replacing(local, only_new=only_new) as file:
+            _write_lines(file, lines, path)
+        return
+    # Lines may come slowly or raise an error, so they are gathered before the upload.
+    with scratch_file() as gathered:
+        _write_lines(gathered, lines, path)
+        put_whole(gathered, path, grows=grows)
+
+
+def _write_lines(file: IO[bytes], lines: Iterable[bytes], path: StorePath) -> None:
+    for line in lines:
+        try:
+            file.write(line + b"\n")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+
+def _there_already(path: StorePath) -> FencedError:
+    return FencedError(f"{shown(path)} is there already: another attempt of this task has written it", retryable=True)
+
+
+def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int:
+    """Copy a scratch file, from its start, to its place, and return how many bytes it has.
+
+    Locally it is readable by its owner only.
+
+    :param source: the scratch file.
+    :param path: its place; what is there is replaced. The folder must be there.
+    :param grows: as for `write_whole`.
+    :raises StoreError: when it cannot be written there.
+    """
+    try:
+        source.flush()
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        local = as_local(path)
+        if local is None:
+            _upload(source, path, grows=grows)
+        else:
+            with replacing(local) as file:
+                shutil.copyfileobj(source, file, _COPY)
+    except StoreError:
+        raise
+    except Exception as error:  # fsspec's stores raise what their libraries raise
+        raise cannot_write(path, error) from error
+    return size
+
+
+def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
+    try:
+        file = path.open("wb")
+        try:
+            shutil.copyfileobj(source, file, _COPY)
+        except BaseException:
+            _discard(file)
+            raise
+        file.close()
+    except BaseException:
+        if not grows:  # else what is there tells of rows that were done
+            with suppress(Exception):  # a store that cannot discard may have kept a short object
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _discard(file: Any) -> None:
+    """Give an upload up. Closing it would put in place what has come so far, and so would its destructor."""
+    with suppress(Exception):
+        if callable(getattr(file, "discard", None)):
+            file.discard()
+            file.closed = True
+        else:
+            file.close()
+
+
+@contextmanager
+def replacing(path: Path, *, only_new: bool = False) -> Iterator[IO[bytes]]:
+    """Yield a local file that takes the place of `path` when it is written, and is removed when it could not be.
+
+    It is readable by its owner only. Errors of the caller pass as they are.
+
+    :param only_new: whether a file that is there already must stay as it is.
+    :raises FencedError: when the file must be new and is there already.
+    :raises StoreError: when the file cannot be made, closed or put in place.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        # What stands there was left by an attempt that was killed, or somebody prepared it: a link to another file, or
+        # a file that others can read. So it is removed and never opened.
+        part.unlink(missing_ok=True)
+        file = open_private(part, "xb")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield file
+    except BaseException:
+        _drop(file, part)
+        raise
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+        if not os.path.samestat(os.fstat(file.fileno()), part.lstat()):
+            raise FileExistsError(part)  # noqa: TRY301 - another attempt has put its own in place
+        file.close()
+        if only_new:
+            _link_new(part, path)
+        else:
+            part.replace(path)
+    except FileExistsError:
+        _drop(file, part)
+        raise _there_already(path) from None
+    except OSError as error:
+        _drop(file, part)
+        raise cannot_write(path, error) from error
+
+
+def _link_new(part: Path, path: Path) -> None:
+    """Rename a file to a name that must be new; a plain rename would replace what is there.
+
+    :raises FileExistsError: when the name is taken.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: look, then rename
+        if path.exists():
+            raise FileExistsError(path) from None
+        part.replace(path)
+    else:
+        part.unlink()
+
+
+def _drop(file: IO[bytes], part: Path) -> None:
+    with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
+        file.close()
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
+def _no_room(error: Exception) -> StoreError:
+    return StoreError(
+        f"a temporary file cannot be written ({kind_of(error)}); check the free space of {tempfile.gettempdir()}, then "
+        "retry",
+        retryable=True,
+    )
