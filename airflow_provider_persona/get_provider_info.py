@@ -8,6 +8,12 @@ from airflow_provider_persona import __version__
 from airflow_provider_persona.hooks.form import CONN_TYPE, FORM_BEHAVIOUR, FORM_FIELDS, HOOK_NAME
 
 _PACKAGE = "airflow_provider_persona"
+_ASSET_URIS = {
+    "schemes": ["persona"],
+    "handler": f"{_PACKAGE}.assets.persona.sanitize_uri",
+    "factory": f"{_PACKAGE}.assets.persona.create_asset",
+    "to_openlineage_converter": f"{_PACKAGE}.assets.persona.convert_asset_to_openlineage",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -15,7 +21,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-persona",
         "name": "Persona",
-        "description": "Brings the decisions of your warehouse into the cases of Persona (withpersona.com).",
+        "description": "Brings the decisions of your warehouse into the cases of `Persona <https://withpersona.com/>`__.",
         "versions": [__version__],
         "integrations": [
             {
@@ -39,6 +45,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.cases",
                 "operators.bulk",
                 "operators.plans",
+                "operators.approval",
                 "operators.operation",
                 "operators.accounts",
                 "operators.api_keys",
@@ -77,9 +84,14 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.persona_files_to_object_storage",
             },
         ],
+        "notifications": [f"{_PACKAGE}.notifications.runs.PersonaRunNotifier"],
+        "asset-uris": [_ASSET_URIS],
+        "dataset-uris": [_ASSET_URIS],  # the name of the same in Airflow 2
+        "extra-links": [f"{_PACKAGE}.links.PersonaObjectLink"],
         "task-decorators": [
             {"name": "persona", "class-name": f"{_PACKAGE}.decorators.persona.persona_task"},
         ],
+        "plugins": [{"name": "persona", "plugin-class": f"{_PACKAGE}.plugins.persona.PersonaPlugin"}],
         "config": {
             "persona": {
                 "description": "Settings of the Persona provider.",
@@ -91,7 +103,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/persona",
                         "default": "",
-                    }
+                    },
+                    "trusted_paths": {
+                        "description": "Further folders, or addresses in object stores, separated by commas, from "
+                        "which the tab Persona shows plans and ledgers beside state_path. For the API server.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/mnt/decisions,s3://aws_default@other-bucket/persona",
+                        "default": "",
+                    },
                 },
             }
         },

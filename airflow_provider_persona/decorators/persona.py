@@ -1,7 +1,7 @@
-"""`@task.persona`: a function says what a call sends, and the same task sends it.
+"""`@task.persona`: a function returns what a call sends, and the same task sends it.
 
-What the function makes never stands in XCom, as it would between a `@task` and a `PersonaOperator`. So this is the way
-for bodies with personal data that are put together in Python.
+What the function returns never goes to XCom, as it would between a `@task` and a `PersonaOperator`. So use this for
+bodies with personal data that are built in Python.
 """
 
 from __future__ import annotations
@@ -9,35 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.tasks.arguments import as_mapping
+from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
+from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
+from airflow_provider_persona.version_compat import (
     DecoratedOperator,
     context_merge,
     determine_kwargs,
     task_decorator_factory,
 )
 
-from airflow_provider_persona.api.operations import BadCallError
-from airflow_provider_persona.operators.arguments import as_object
-from airflow_provider_persona.operators.call_checks import NotYetKnown
-from airflow_provider_persona.operators.operation import Call, PersonaOperator
-from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
-
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
-_PARTS = frozenset({"path", "query", "body"})
+_PARTS = frozenset({"path", "query", "body", "headers"})
 _MADE_LATER: Final = NotYetKnown()
 
 
-class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
-    """Calls an operation with what a function returns: a mapping with any of `path`, `query` and `body`.
+# Two classes of ours stand between this one and Airflow's BaseOperator: a decorated task is a PersonaOperator that gets
+# its arguments from a function, and Airflow's DecoratedOperator wants to be mixed with the operator that it decorates.
+class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):  # type: ignore[misc] # as for its base
+    """Calls an operation with what a function returns: any of `path`, `query`, `body` and `headers` in a mapping.
 
-    The function runs anew in every try, so let it return the same for the same run: a creation with another body is
-    another creation. Parameters as for `PersonaOperator`, without `path`, `query` and `body`.
+    The function runs again in every try, so let it return the same for the same run: a creation with another body is
+    another creation. Parameters as for `PersonaOperator`, without those four.
 
     :param python_callable: the function.
-    :param op_args: its positional arguments. What they render to is not kept by Airflow.
-    :param op_kwargs: its keyword arguments. What they render to is not kept by Airflow.
+    :param op_args: its positional arguments. Not kept by Airflow.
+    :param op_kwargs: its keyword arguments. Not kept by Airflow.
     """
 
     template_fields: Sequence[str] = ("op_args", "op_kwargs", "output_path", "persona_conn_id")
@@ -53,7 +54,8 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        # A function that says it returns a mapping would make Airflow split up what the call returns.
+        # Airflow would otherwise push each key of the result as an XCom of its own, because the function's annotation
+        # says that it returns a mapping.
         kwargs["multiple_outputs"] = False
         super().__init__(
             python_callable=python_callable,
@@ -62,6 +64,7 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
             path=_MADE_LATER,
             query=_MADE_LATER,
             body=_MADE_LATER,
+            headers=_MADE_LATER,
             **kwargs,
         )
         self._made: Any = None
@@ -80,14 +83,18 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):
         """
         made = self._made
         if not isinstance(made, Mapping) or not set(made) <= _PARTS:
-            raise BadCallError(f"{self.task_id} returns a mapping with any of path, query and body, and nothing else")
-        return [Call(self.operation_id, **{part: as_object(value, part) for part, value in made.items()})]
+            raise BadCallError(
+                f"{self.task_id} returns a mapping with any of path, query, body and headers, and nothing else"
+            )
+        parts = {part: as_mapping(made.get(part), part) for part in _PARTS}
+        return self.calls_of({**self.values(), **parts})
 
 
 def persona_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """Turn a function into a task that calls an operation with what the function returns.
 
-    :param python_callable: the function; it returns a mapping with any of `path`, `query` and `body`.
+    :param python_callable: the function; it returns a mapping with any of `path`, `query`, `body` and
+        `headers`.
     :param kwargs: `operation_id`, and all that `PersonaOperator` and a task take.
     """
     return task_decorator_factory(

@@ -1,4 +1,4 @@
-"""Calls by path, as an `HttpHook` takes them: from its arguments to a request, and the answer back."""
+"""Calls by path: from the arguments of an `HttpHook` to a request, and from the answer to a `requests.Response`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import io
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.messages import API_PREFIX, Request, Response
-from airflow_provider_persona.api.operations import matching
+from airflow_provider_persona.api.operations import matching, prefixes, query_pairs
+from airflow_provider_persona.api.settings import origin_of
 
 if TYPE_CHECKING:
     import requests
 
 
 def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: bool, **kwargs: Any) -> Request:
-    """Return the request that a call by path means.
+    """Return the request of a call by path.
 
     :param method: HTTP method.
-    :param endpoint: path with or without `/api/v1`, and query if need be.
+    :param endpoint: path, and query if need be; `/api/v1` may be left out.
     :param data: for GET the query; otherwise the JSON body, as a mapping or as JSON text.
     :param host: the connection's host, which the endpoint must not leave.
     :param any_status: whether answers of any status count as success.
@@ -35,7 +36,12 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         body = _json_body(data)
     if kwargs:
         raise PersonaSettingsError(f"a Persona connection takes json and params, not {', '.join(sorted(kwargs))}")
-    known = matching(method, parts.path.removeprefix(API_PREFIX))
+    below = next(parts.path.removeprefix(each) for each in prefixes() if parts.path.startswith(f"{each}/"))
+    known = matching(method, below)
+    if known is not None and known.headers:
+        raise PersonaSettingsError(
+            f"{known.operation_id} needs headers that a call by path does not send; call it by its name"
+        )
     return Request(
         operation_id=known.operation_id if known else f"{method} {parts.path}",
         method=method,
@@ -43,26 +49,30 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         query=tuple(query),
         body=body,
         success=frozenset(range(200, 600)) - {429} if any_status else frozenset(range(200, 300)),
-        repeatable=known.repeatable if known else method in ("GET", "HEAD"),
+        repeatable=known.repeatable and not known.appends_with(body) if known else method in ("GET", "HEAD"),
         binary=True,
         form=known is not None and known.form,
     )
 
 
 def api_path(endpoint: str, host: str) -> SplitResult:
-    """Return an endpoint's path below `/api/v1`, and its query.
+    """Return an endpoint's path with `/api/v1`, and its query.
 
     :raises PersonaSettingsError: when it leads to another host, or out of the API.
     """
-    parts = urlsplit(endpoint)
-    if (parts.scheme or parts.netloc) and f"{parts.scheme}://{parts.netloc}" != host:
+    try:
+        parts = urlsplit(endpoint)
+        is_own = not (parts.scheme or parts.netloc) or origin_of(parts) == origin_of(urlsplit(host))
+    except ValueError:  # its text would show the endpoint
+        is_own = False
+    if not is_own:
         raise PersonaSettingsError(
             "the endpoint is on another host than the connection's; the API key stays on its host"
         )
-    if any(segment in (".", "..") for segment in parts.path.split("/")):
+    if any(unquote(segment) in (".", "..") for segment in parts.path.split("/")):  # `requests` writes %2e as a dot
         raise PersonaSettingsError("the endpoint must not hold . or .. between slashes")
     path = "/" + parts.path.lstrip("/")
-    if not path.startswith(f"{API_PREFIX}/"):
+    if not path.startswith(tuple(f"{each}/" for each in prefixes())):
         path = API_PREFIX + path
     return parts._replace(scheme="", netloc="", path=path, fragment="")
 
@@ -72,8 +82,7 @@ def _pairs(given: Any) -> list[tuple[str, str]]:
         return []
     if isinstance(given, str):
         return parse_qsl(given, keep_blank_values=True)
-    pairs = given.items() if isinstance(given, Mapping) else given
-    return [(str(name), str(value)) for name, value in pairs if value is not None]
+    return list(query_pairs(given.items() if isinstance(given, Mapping) else given))
 
 
 def _json_body(given: Any) -> Mapping[str, Any] | None:
@@ -90,7 +99,7 @@ def _json_body(given: Any) -> Mapping[str, Any] | None:
 
 
 def as_requests_response(response: Response, url: str) -> requests.Response:
-    """Return an answer in the form in which the stock operators take it."""
+    """Return an answer as the stock operators expect it."""
     import http
 
     import requests

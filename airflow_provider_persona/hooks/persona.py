@@ -6,28 +6,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpHook
+from pydantic import ValidationError
 
 from airflow_provider_persona.api.case_change import CaseChange
-from airflow_provider_persona.api.errors import PersonaError, PersonaSettingsError
+from airflow_provider_persona.api.errors import PersonaError, PersonaSettingsError, faults_of
 from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.models import Case
-from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
-from airflow_provider_persona.api.rate_limit import window_state
-from airflow_provider_persona.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.hooks import case_requests
 from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of
-from airflow_provider_persona.hooks.connection import settings_of
+from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
+from airflow_provider_persona.version_compat import AirflowException, AirflowNotFoundException, BaseHook
 
 if TYPE_CHECKING:
     import requests
 
     from airflow_provider_persona.api.settings import PersonaSettings
     from airflow_provider_persona.client import AsyncPersonaClient, PersonaClient
-
-_TEST_TIMEOUT = 4.0
 
 
 class PersonaHook(HttpHook):
@@ -81,7 +79,15 @@ class PersonaHook(HttpHook):
 
         :raises PersonaSettingsError: when the connection cannot be used.
         """
-        return settings_of(self.get_connection(self.persona_conn_id), reserve=self.reserve)
+        connection = self.get_connection(self.persona_conn_id)
+        settings = settings_of(connection, reserve=self.reserve)
+        _ = connection.extra_dejson  # as it reads the extra, Airflow masks its secrets in the log
+        if is_unguarded(settings):
+            self.log.warning(
+                "Connection %s has a production key and expects no environment; set expected_environment_id in it",
+                self.persona_conn_id,
+            )
+        return settings
 
     @cached_property
     def client(self) -> PersonaClient:
@@ -121,8 +127,7 @@ class PersonaHook(HttpHook):
         :param include: related objects to ask for, like `inquiries`.
         :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
         """
-        query = {"fields[case]": _list(fields), "include": ",".join(include)}
-        return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
+        return self._case(self.client.send(case_requests.reading(case_id, fields, include)))
 
     def list_cases(
         self,
@@ -137,11 +142,7 @@ class PersonaHook(HttpHook):
         :param fields: attributes to ask for; None for all, which holds personal data.
         :param page_size: cases a request, 1 to 100.
         """
-        query = {f"filter[{name}]": value for name, value in (filters or {}).items()}
-        request = operation("list-all-cases").bind(
-            query={**query, "fields[case]": _list(fields), "page[size]": page_size}
-        )
-        return self._cases(request)
+        return self._cases(case_requests.listing(filters or {}, fields, page_size))
 
     def search_cases(
         self,
@@ -158,11 +159,7 @@ class PersonaHook(HttpHook):
         :param fields: attributes to ask for; None for all, which holds personal data.
         :param page_size: cases a request, 1 to 100.
         """
-        body = {"query": dict(query), **({"sort": dict(sort)} if sort else {})}
-        request = operation("search-cases").bind(
-            query={"fields[case]": _list(fields), "page[size]": page_size}, body=body
-        )
-        return self._cases(request)
+        return self._cases(case_requests.searching(query, sort, fields, page_size))
 
     def create_case(
         self,
@@ -183,30 +180,29 @@ class PersonaHook(HttpHook):
         :param fields: custom fields.
         :param object_ids: Persona objects to attach.
         :param sla_expires_in: seconds until its SLA expires, at most 90 days.
-        :param identity: what makes this call the same when it is made again; with it a repeat within an hour opens no
-            second case.
+        :param identity: names the call. A second call with the same name within an hour opens no second case.
         :raises PersonaUnresolvedError: when Persona failed in a way that leaves open whether there is a new case.
         """
-        attributes = {
-            "case-template-id": case_template_id,
-            "creator-email-address": creator_email_address,
-            "case-queue-id": case_queue_id,
-            "fields": dict(fields) if fields else None,
-        }
-        meta = {"object-ids": list(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
-        body = {"data": {"attributes": _given(attributes)}, "meta": _given(meta)}
-        return self._case(self.call("create-a-case", body=_given(body), identity=identity))
+        request = case_requests.creating(
+            case_template_id, creator_email_address, case_queue_id, fields, object_ids, sla_expires_in
+        )
+        return self._case(self.client.send(request, identity))
 
     def update_case(self, case_id: str, **change: Any) -> Case:
-        """Make a case as wanted, with the calls that it takes, and return it as the last answer shows it.
+        """Change a case with the calls that are needed, and return it as the last answer shows it.
 
         :param case_id: its id.
         :param change: as for `CaseChange`: `status`, `fields`, `case_queue_id`, `sla_expires_in`, `attachments`,
             `assignee`, `tags`, `add_tags`, `remove_tags`, `add_objects`, `remove_objects`.
-        :raises PersonaAnswerError: when Persona says that all is well and its answer shows otherwise.
+        :raises PersonaSettingsError: when no change is asked for, or an argument cannot be used.
+        :raises PersonaAnswerError: when Persona accepts a call and its answer does not show the change.
         """
+        try:
+            wanted = CaseChange(**change)
+        except ValidationError as error:
+            raise PersonaSettingsError(f"update_case cannot make this change: {faults_of(error)}") from None
         case = None
-        for step in CaseChange(**change).steps():
+        for step in wanted.steps():
             response = self.client.send(step.request(case_id))
             case = self._case(response)
             step.check(case, response.request_id)
@@ -255,6 +251,7 @@ class PersonaHook(HttpHook):
         path: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
         identity: str | None = None,
     ) -> Response:
         """Make one call by the name of its operation, and return its answer.
@@ -263,29 +260,16 @@ class PersonaHook(HttpHook):
         :param path: values of the path's parameters, like `{"case-id": "case_…"}`.
         :param query: query parameters; lists are joined with commas, None is left out.
         :param body: JSON body.
-        :param identity: what makes this call the same when it is made again, for its idempotency key.
+        :param headers: headers that only this operation needs; `generate-a-relay-claim` does.
+        :param identity: names the call, as for `PersonaClient.send`.
         :raises BadCallError: when the operation is unknown or a parameter is missing or unsafe.
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
-        return self.client.call(operation_id, path=path, query=query, body=body, identity=identity)
+        return self.client.call(operation_id, path=path, query=query, body=body, headers=headers, identity=identity)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection with one cheap read, in less than ten seconds, and tell what answered, never the key."""
-        from airflow_provider_persona.client import PersonaClient
-
-        try:
-            connection = self.get_connection(self.persona_conn_id)
-            settings = settings_of(connection, connect_timeout=_TEST_TIMEOUT, read_timeout=_TEST_TIMEOUT)
-            with PersonaClient(settings, policy=NO_RETRIES) as client:
-                response = client.call("list-all-rate-limits")
-        except PersonaError as error:
-            return False, str(error)
-        state = window_state(response.headers)
-        limit = f", {state.remaining} of {state.limit} requests left in this window" if state else ""
-        return True, (
-            f"Connected to environment {response.environment_id or '(unnamed)'} with a {settings.key_kind} key, "
-            f"Persona-Version {settings.version}{limit}"
-        )
+        """Make one cheap read, in less than ten seconds, and say what answered, never the key."""
+        return try_connection(self.get_connection(self.persona_conn_id))
 
     # ------------------------------------------------------------------ as an HttpHook
 
@@ -294,12 +278,12 @@ class PersonaHook(HttpHook):
         headers: dict[Any, Any] | None = None,
         extra_options: dict[str, Any] | None = None,  # noqa: ARG002 - the parent's parameter
     ) -> requests.Session:
-        """Return the pooled session; it authenticates and follows no redirect, `run` and `call` do more."""
+        """Return the pooled session. It follows no redirect, and sends the API key to the connection's host only."""
         if not headers:
             return self.client.session
-        from airflow_provider_persona.client.blocking import new_session
+        from airflow_provider_persona.client.session import Session
 
-        session = new_session(self.settings)  # one of its own, so that the headers do not stay on the pooled one
+        session = Session(self.settings)  # one of its own, so that the headers do not stay on the pooled one
         session.headers.update(headers)
         return session
 
@@ -382,27 +366,21 @@ class PersonaAsyncHook(BaseHook):
 
         :raises PersonaSettingsError: when the connection cannot be used.
         """
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
         from asgiref.sync import sync_to_async
 
+        from airflow_provider_persona.version_compat import async_connection, async_extra
+
         try:
-            connection = await get_async_connection(self.persona_conn_id, hook=self)
+            connection = await async_connection(self, self.persona_conn_id)
         except AirflowNotFoundException:
             # Inside `dag.test()` the asynchronous way does not find connections that are in the database.
             connection = await sync_to_async(self.get_connection)(self.persona_conn_id)
-        return settings_of(connection, await get_async_extra_dejson(connection))
+        settings = settings_of(connection)
+        await async_extra(connection)  # as it reads the extra, Airflow masks its secrets in the log
+        return settings
 
     async def get_client(self) -> AsyncPersonaClient:
         """Return a new asynchronous client, to be closed by the caller (`async with`)."""
         from airflow_provider_persona.client import AsyncPersonaClient
 
         return AsyncPersonaClient(await self.get_settings(), policy=self.policy)
-
-
-def _list(names: Iterable[str] | None) -> str | None:
-    return None if names is None else ",".join(names)
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None or empty."""
-    return {name: value for name, value in values.items() if value not in (None, {})}

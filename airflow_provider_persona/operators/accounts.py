@@ -1,162 +1,100 @@
-"""Operators on accounts. To import many at once there is `importers.PersonaImportAccountsOperator`.
-
-Every operator takes the parameters of `PersonaCallOperator` too: `result` and `persona_conn_id`.
-"""
+"""Operators on accounts. To import many at once there is `importers.PersonaImportAccountsOperator`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, Literal
 
-from airflow_provider_persona.operators.named import NamedOperator, RedactOperator, TagOperator
+from airflow_provider_persona.tasks.arguments import JsonObject, Names, Text
+from airflow_provider_persona.tasks.call_arguments import argument, attribute, body, confirmation, path
+from airflow_provider_persona.tasks.call_checks import Call
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
 
 
-class PersonaCreateAccountOperator(NamedOperator):
+class PersonaCreateAccountOperator(PersonaCallOperator):
     """Creates an account, and returns its id.
 
     Example: `PersonaCreateAccountOperator(task_id="account", reference_id="{{ params.customer }}")`
-
-    :param account_type_id: its type (`acttp_…`); by default the organisation's.
-    :param reference_id: your own id of the person. One that is taken is an error, unless `upsert_by` says otherwise.
-        Not kept by Airflow.
-    :param fields: fields by their configured names. Not kept by Airflow.
-    :param tags: names of tags.
-    :param upsert_by: what tells that the account is there already, like `reference-id`; it is changed then.
-    :param attributes: further attributes by Persona's names, like `{"country-code": "DE"}`. Not kept by Airflow.
     """
 
     operation_id = "create-an-account"
-    private = ("reference_id", "fields", "attributes")
-    mappings = ("fields", "attributes")
-    name_lists = ("tags",)
-    in_body: ClassVar = {
-        "data.attributes": "attributes",
-        "data.attributes.account-type-id": "account_type_id",
-        "data.attributes.reference-id": "reference_id",
-        "data.attributes.fields": "fields",
-        "data.attributes.tags": "tags",
-        "meta.upsert-by": "upsert_by",
-    }
-
-    def __init__(
-        self,
-        *,
-        account_type_id: str | None = None,
-        reference_id: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        tags: Sequence[str] | None = None,
-        upsert_by: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.account_type_id = account_type_id
-        self.reference_id = reference_id
-        self.fields = fields
-        self.tags = tags
-        self.upsert_by = upsert_by
-        self.attributes = attributes
+    account_type_id: Text | None = attribute("its type (`acttp_…`); by default the organisation's.", default=None)
+    reference_id: Text | None = attribute(
+        "your own id of the person. One that is taken is an error, unless `upsert_by` says otherwise.",
+        default=None,
+        private=True,
+    )
+    fields: JsonObject | None = attribute("fields by their configured names.", default=None, private=True)
+    tags: Names | None = attribute("names of tags.", default=None)
+    upsert_by: Text | None = body(
+        "meta.upsert-by",
+        "what tells that the account exists already, like `reference-id`; that account is changed then.",
+        default=None,
+    )
+    attributes: JsonObject | None = body(
+        "data.attributes",
+        'further attributes by Persona\'s names, like `{"country-code": "DE"}`.',
+        default=None,
+        private=True,
+    )
 
 
-class AccountOperator(NamedOperator):
-    """What the operators on one account share.
-
-    :param account_id: the account (`act_…`).
-    """
-
-    in_path: ClassVar = {"account-id": "account_id"}
-
-    def __init__(self, *, account_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.account_id = account_id
-
-
-class PersonaUpdateAccountOperator(AccountOperator):
+class PersonaUpdateAccountOperator(PersonaCallOperator):
     """Changes an account; what is not given stays.
 
     Example: `PersonaUpdateAccountOperator(task_id="account", account_id="act_…", fields={"tier": "gold"})`
-
-    :param account_id: the account (`act_…`).
-    :param fields: fields to set, by their configured names. Not kept by Airflow.
-    :param reference_id: your own id of the person. Not kept by Airflow.
-    :param account_status: a status of its type (`actst_…`).
-    :param tags: exactly these tags.
-    :param attributes: further attributes by Persona's names. Not kept by Airflow.
     """
 
     operation_id = "update-an-account"
-    private = ("fields", "reference_id", "attributes")
-    mappings = ("fields", "attributes")
-    name_lists = ("tags",)
-    in_body: ClassVar = {
-        "data.attributes": "attributes",
-        "data.attributes.fields": "fields",
-        "data.attributes.reference-id": "reference_id",
-        "data.attributes.account-status": "account_status",
-        "data.attributes.tags": "tags",
-    }
-
-    def __init__(
-        self,
-        *,
-        fields: Mapping[str, Any] | None = None,
-        reference_id: str | None = None,
-        account_status: str | None = None,
-        tags: Sequence[str] | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.fields = fields
-        self.reference_id = reference_id
-        self.account_status = account_status
-        self.tags = tags
-        self.attributes = attributes
+    account_id: Text = path("account-id", "the account (`act_…`).")
+    fields: JsonObject | None = attribute("fields to set, by their configured names.", default=None, private=True)
+    reference_id: Text | None = attribute("your own id of the person.", default=None, private=True)
+    account_status: Text | None = attribute("a status of its type (`actst_…`).", default=None)
+    tags: Names | None = attribute("exactly these tags.", default=None)
+    attributes: JsonObject | None = body(
+        "data.attributes", "further attributes by Persona's names.", default=None, private=True
+    )
 
 
-class PersonaConsolidateAccountsOperator(AccountOperator):
-    """Merges accounts into one. Persona goes on with it after it has answered.
+class PersonaConsolidateAccountsOperator(PersonaCallOperator):
+    """Merges accounts into one. Persona continues after it has answered.
 
     Example: `PersonaConsolidateAccountsOperator(task_id="merge", account_id="act_…", source_account_ids=["act_…"])`
-
-    :param account_id: the account that stays (`act_…`).
-    :param source_account_ids: the accounts that are merged into it.
     """
 
     operation_id = "consolidate-into-an-account"
-    name_lists = ("source_account_ids",)
-    in_body: ClassVar = {"meta.source-account-ids": "source_account_ids"}
-
-    def __init__(self, *, source_account_ids: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.source_account_ids = source_account_ids
+    account_id: Text = path("account-id", "the account that stays (`act_…`).")
+    source_account_ids: Names = body("meta.source-account-ids", "the accounts that are merged into it.")
 
 
-class PersonaTagAccountOperator(AccountOperator, TagOperator):
-    """Changes the tags of an account.
+class PersonaTagAccountOperator(PersonaCallOperator):
+    """Changes the tags of an account: one call to replace them all, or one for each tag added or removed.
 
     Example: `PersonaTagAccountOperator(task_id="tag", account_id="act_…", add_tags=["vip"])`
-
-    :param account_id: the account (`act_…`).
-    :param tags: exactly these tags, or
-    :param add_tags: these tags too, and
-    :param remove_tags: not these tags.
     """
 
-    set_operation = "accounts-set-all-tags"
-    add_operation = "accounts-add-tag"
-    remove_operation = "accounts-remove-tag"
+    account_id: Text = path("account-id", "the account (`act_…`).")
+    tags: Names | None = argument(ALL_DOC, default=None)
+    add_tags: Names | None = argument(ADD_DOC, default=None)
+    remove_tags: Names | None = argument(REMOVE_DOC, default=None)
+    rules = (tags_or_changes,)
+
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the calls that the wanted tags take."""
+        calls = TagCalls("accounts-set-all-tags", "accounts-add-tag", "accounts-remove-tag")
+        return calls.of({"account-id": values["account_id"]}, values)
 
 
-class PersonaRedactAccountOperator(AccountOperator, RedactOperator):
+class PersonaRedactAccountOperator(PersonaCallOperator):
     """Erases an account's personal data for ever, and that of its inquiries, verifications and reports.
 
-    Persona goes on with what belongs to it after it has answered. An account can be written to afterwards.
+    Persona erases the data of what belongs to the account after it has answered. An account can be written to
+    afterwards.
 
     Example: `PersonaRedactAccountOperator(task_id="erase", account_id="act_…", confirm=True)`
-
-    :param account_id: the account (`act_…`).
-    :param confirm: must be True, since it cannot be undone.
     """
 
     operation_id = "redact-an-account"
+    account_id: Text = path("account-id", "the account (`act_…`).")
+    confirm: Literal[True] = confirmation()

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
-from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
+from airflow_provider_persona.links import PersonaObjectLink
+from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.identity import TaskIdentity
+from airflow_provider_persona.tasks.lineage import TaskDeed
+from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
+from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.version_compat import AirflowSkipException, BaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.api.case_change import CaseChange
-    from airflow_provider_persona.bulk.row_work import RowWork
+    from airflow_provider_persona.bulk.apply.row_work import RowWork
+    from airflow_provider_persona.tasks.event_loop import TaskLoop
 
 
 class PersonaUpdateCaseOperator(BaseOperator):
-    """Makes one case as wanted, with the least number of calls, and checks Persona's answers.
+    """Updates one case with as few calls as possible, and checks Persona's answers.
 
     What is not given stays as it is. The status is changed last. Without a guard nothing is read first, so one wanted
-    status is one request; with a guard the case is read just before, and what is already so is not written.
+    status is one request; with a guard the case is read just before, and what is already right is not written.
 
     What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because it may hold personal data.
 
@@ -69,6 +72,8 @@ class PersonaUpdateCaseOperator(BaseOperator):
     attachments = PrivateTemplate()
     assignee = PrivateTemplate()
     ui_color = "#dce6ff"
+    operator_extra_links = (PersonaObjectLink(),)
+    _running: TaskLoop[RowWork] | None = None
 
     def __init__(
         self,
@@ -110,6 +115,14 @@ class PersonaUpdateCaseOperator(BaseOperator):
         self.only_from = only_from
         self.never_from = never_from
         self.persona_conn_id = persona_conn_id
+        self.deed: TaskDeed | None = None
+        take_default_policy(self)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
+        """Return what OpenLineage is told, after success and after failure."""
+        from airflow_provider_persona.tasks.openlineage import lineage_of
+
+        return lineage_of(self.deed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the case as wanted.
@@ -118,9 +131,9 @@ class PersonaUpdateCaseOperator(BaseOperator):
         :raises AirflowFailException: when it cannot be done and a retry would not help.
         :raises PersonaError: when a retry may help.
         """
-        from airflow_provider_persona.bulk.outcomes import RowOutcome
+        from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 
-        with failing_for_good_when_useless_to_retry():
+        with fail_without_retry():
             work = self._change_case(self._change(), context)
             if work.error is not None:
                 raise work.error
@@ -164,26 +177,40 @@ class PersonaUpdateCaseOperator(BaseOperator):
         return change
 
     def _change_case(self, change: CaseChange, context: Context) -> RowWork:
+        from airflow_provider_persona.api.dashboard import address_of_id
         from airflow_provider_persona.api.operations import path_segment
-        from airflow_provider_persona.bulk.case_writer import CaseWriter
-        from airflow_provider_persona.bulk.guards import Guards
-        from airflow_provider_persona.bulk.plan import Planned, PlanRow
-        from airflow_provider_persona.bulk.row_work import RowContext
-        from airflow_provider_persona.bulk.rows import Wish
+        from airflow_provider_persona.bulk.apply.object_writer import ObjectWriter
+        from airflow_provider_persona.bulk.apply.row_work import RowContext
+        from airflow_provider_persona.bulk.plan.file import Planned, PlanRow
+        from airflow_provider_persona.bulk.plan.guards import Guards
+        from airflow_provider_persona.bulk.subjects.case import CASE
+        from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
         from airflow_provider_persona.hooks.persona import PersonaHook
+        from airflow_provider_persona.tasks.event_loop import TaskLoop
 
         path_segment(self.case_id, "case_id")
         hook = PersonaHook(self.persona_conn_id)
+        PersonaObjectLink.push(context, address_of_id(self.case_id, hook.settings.dashboard_url))
         guards = Guards.of(self.only_from, self.never_from)
         ti = context["ti"]
         # Each try has keys of its own: a failure that Persona keeps under a key must not answer to the next try.
-        identity = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}"
+        identity = f"{TaskIdentity.of(ti)}/{ti.try_number}"
         client = hook.async_client(connections=1)
 
         async def change_case() -> RowWork:
             async with client:
-                writer = CaseWriter(client, identity, guards=guards, compare=False, dry_run=False)
-                row = PlanRow(1, self.case_id, Planned.CHANGE, Wish(self.case_id, change))
+                writer = ObjectWriter(client, CASE, identity, guards=guards, compare=False, dry_run=False)
+                row = PlanRow(1, self.case_id, Planned.CHANGE, ObjectUpdate(CASE, self.case_id, change))
                 return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 
-        return asyncio.run(change_case())
+        self._running = loop = TaskLoop(change_case)
+        try:
+            return loop.run()
+        finally:
+            self._running = None
+            self.deed = TaskDeed("case", client.environment.seen, wrote=True)
+
+    def on_kill(self) -> None:
+        """Stop: send nothing more. Airflow calls this when the task must end."""
+        if self._running is not None:
+            self._running.stop()

@@ -1,7 +1,7 @@
 """Operators that hand Persona a file of accounts or of list items to import.
 
-They return the importer's id; wait for it with a sensor, and look at its counts: `ready` may still mean that rows were
-refused. Every operator takes the parameters of `PersonaCallOperator` too: `result` and `persona_conn_id`.
+They return the importer's id. Wait for it with a sensor, and look at its counts: `ready` may still mean that Persona
+refused rows. Airflow's own retries within an hour import nothing twice, as long as the file stays as it is.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import csv
 import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from airflow_provider_persona.api.operations import BadCallError
-from airflow_provider_persona.operators.call_checks import NotYetKnown
-from airflow_provider_persona.operators.named import NamedOperator, put
-from airflow_provider_persona.operators.private_templates import revealed
+from airflow_provider_persona.tasks.argument_rules import exactly_one
+from airflow_provider_persona.tasks.arguments import Text
+from airflow_provider_persona.tasks.call_arguments import argument, attribute
+from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 
 MAX_FILE_BYTES: Final = 10_000_000
 """What Persona takes unless the account's settings say otherwise."""
@@ -37,66 +39,34 @@ _ITEMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "name": ("import-name-lists", ("name_first", "name_last")),
     "phone-number": ("import-phone-number-lists", ("value",)),
 }
+_FILE_DOC: Final = "a CSV file with a header: a local path or an address in an object store, or"
+_LIMIT_DOC: Final = "bytes that the file may have at most."
 
 
-class ImportOperator(NamedOperator):
-    """What the operators share that import a CSV file.
+def upload(file: str | None, rows: Any, columns: Sequence[str], max_bytes: int) -> Mapping[str, str]:
+    """Return what Persona wants of a file: its name, and its content in base64.
 
-    Nothing is imported twice by Airflow's own retries within an hour, as long as the file stays as it is.
-
-    :param file: a CSV file with a header: a local path or an address in an object store, or
-    :param rows: what it would hold, as mappings. Not kept by Airflow.
-    :param max_bytes: bytes that the file may have at most.
+    :param file: address of a CSV file, or None.
+    :param rows: what it would hold, where `file` is None.
+    :param columns: the columns that Persona knows.
+    :param max_bytes: bytes that the content may have at most.
+    :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
     """
-
-    private = ("rows",)
-    also_templated: ClassVar[Sequence[str]] = ("file", "rows")
-
-    def __init__(
-        self,
-        *,
-        file: str | None = None,
-        rows: Sequence[Mapping[str, Any]] | None = None,
-        max_bytes: int = MAX_FILE_BYTES,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if (file is None) == (rows is None):
-            raise BadCallError(f"{self.task_id}: give either file or rows")
-        self.file = file
-        self.rows = rows
-        self.max_bytes = max_bytes
-
-    def columns(self) -> Sequence[str]:
-        """Return the columns that Persona knows."""
-        raise NotImplementedError
-
-    def body_values(self) -> dict[str, Any]:
-        """Return the file with its name.
-
-        :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
-        """
-        if self.file is not None:
-            content, name = read_file(self.file, self.max_bytes), self.file.rstrip("/").rpartition("/")[2]
-        else:
-            content, name = _as_csv(revealed(self.rows), self.columns()), "rows.csv"
-        if len(content) > self.max_bytes:
-            raise BadCallError(f"what is to be imported has more than {self.max_bytes} bytes; split it")
-        body: dict[str, Any] = {}
-        put(body, "data.attributes.file", {"data": b64encode(content).decode(), "filename": name})
-        return body
-
-    def known_body(self) -> Mapping[str, Any]:
-        """Return the body without the file, which is read when the task runs."""
-        return {"data": {"attributes": {"file": NotYetKnown()}}}
+    if file is not None:
+        content, name = read_file(file, max_bytes), file.rstrip("/").rpartition("/")[2]
+    else:
+        content, name = _as_csv(rows, columns), "rows.csv"
+    if len(content) > max_bytes:
+        raise BadCallError(f"what is to be imported has more than {max_bytes} bytes; split it")
+    return {"data": b64encode(content).decode(), "filename": name}
 
 
 def read_file(address: str, limit: int) -> bytes:
-    """Read a local file or one in an object store, of which no more than `limit` bytes and one.
+    """Read a local file or one in an object store, but no more than `limit` bytes and one.
 
     :raises BadCallError: when it cannot be read, or is empty.
     """
-    from airflow_provider_persona.state_root import store_path
+    from airflow_provider_persona.tasks.state_path import store_path
 
     try:
         with store_path(address).open("rb") as file:
@@ -127,62 +97,81 @@ def _as_cell(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list | tuple | set) else value
 
 
-class PersonaImportAccountsOperator(ImportOperator):
+def as_imported_kind(value: Any, name: str) -> str:
+    """Return the kind of a list that Persona imports items of.
+
+    :raises BadCallError: when it imports none of this kind.
+    """
+    if value not in _ITEMS:
+        raise BadCallError(f"{name} is one of {', '.join(_ITEMS)}, not {value!r}; Persona imports no other items")
+    return str(value)
+
+
+class PersonaImportAccountsOperator(PersonaCallOperator):
     """Imports accounts, and returns the importer's id. The key needs the permission `account.write` too.
 
     Example: `PersonaImportAccountsOperator(task_id="import", file="s3://aws_default@bucket/accounts.csv")`
-
-    :param file: a CSV file with a header: a local path or an address in an object store, or
-    :param rows: what it would hold, as mappings with any of `reference_id`, `name_first`, `name_middle`, `name_last`,
-        `birthdate`, `social_security_number` and `tags`. Not kept by Airflow.
-    :param max_bytes: bytes that the file may have at most.
     """
 
     operation_id = "import-an-account"
+    file: Text | None = argument(_FILE_DOC, default=None)
+    rows: Sequence[Mapping[str, Any]] | Text | None = argument(
+        "what it would hold, as mappings with any of `reference_id`, `name_first`, `name_middle`, `name_last`, "
+        "`birthdate`, `social_security_number` and `tags`.",
+        default=None,
+        private=True,
+    )
+    max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
+    rules = (exactly_one("file", "rows"),)
 
-    def columns(self) -> Sequence[str]:
-        """Return the columns of accounts."""
-        return _ACCOUNT_COLUMNS
+    def calls(self) -> Sequence[Call]:
+        """Return the call with the file.
+
+        :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
+        """
+        values = self.values()
+        content = upload(values["file"], values["rows"], _ACCOUNT_COLUMNS, values["max_bytes"])
+        return self.calls_of({**values, "file": content})
+
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the call. When the Dag is parsed, the file is not yet known."""
+        content = values["file"] if isinstance(values["file"], Mapping) else NotYetKnown()
+        return [Call(self.operation_id, body={"data": {"attributes": {"file": content}}})]
 
 
-class PersonaImportListItemsOperator(ImportOperator):
+class PersonaImportListItemsOperator(PersonaCallOperator):
     """Imports the items of a list, and returns the importer's id.
 
     Example: `PersonaImportListItemsOperator(task_id="import", kind="phone-number", list_id="lst_…",
     rows=[{"value": "+15550100"}])`
-
-    :param kind: what the items are: `email-address` (columns `value`, `match_type`), `geolocation` (`latitude`,
-        `longitude`, `radius_meters`), `government-id-number` (`id_number`, `id_class`), `ip-address` (`value`), `name`
-        (`name_first`, `name_last`) or `phone-number` (`value`). Faces are images: use `PersonaOperator`.
-    :param list_id: the list (`lst_…`).
-    :param file: a CSV file with a header: a local path or an address in an object store, or
-    :param rows: what it would hold, as mappings. Not kept by Airflow.
-    :param max_bytes: bytes that the file may have at most.
     """
 
-    also_templated: ClassVar[Sequence[str]] = ("list_id", *ImportOperator.also_templated)
+    kind: str = argument(
+        "what the items are: `email-address` (columns `value`, `match_type`), `geolocation` (`latitude`, `longitude`, "
+        "`radius_meters`), `government-id-number` (`id_number`, `id_class`), `ip-address` (`value`), `name` "
+        "(`name_first`, `name_last`) or `phone-number` (`value`). Faces are images: use `PersonaOperator`.",
+        is_template=False,
+        reader=as_imported_kind,
+    )
+    list_id: Text = attribute("the list (`lst_…`).")
+    file: Text | None = argument(_FILE_DOC, default=None)
+    rows: Sequence[Mapping[str, Any]] | Text | None = argument(
+        "what it would hold, as mappings.", default=None, private=True
+    )
+    max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
+    rules = (exactly_one("file", "rows"),)
 
-    def __init__(self, *, kind: str, list_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if kind not in _ITEMS:
-            raise BadCallError(f"Persona imports no items of the kind {kind!r}, but {', '.join(_ITEMS)}")
-        self.kind = kind
-        self.list_id = list_id
+    def calls(self) -> Sequence[Call]:
+        """Return the call with the file.
 
-    def called(self) -> str:
-        """Return the operation of the list's kind."""
-        return _ITEMS[self.kind][0]
+        :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
+        """
+        values = self.values()
+        content = upload(values["file"], values["rows"], _ITEMS[values["kind"]][1], values["max_bytes"])
+        return self.calls_of({**values, "file": content})
 
-    def columns(self) -> Sequence[str]:
-        """Return the columns of the list's kind."""
-        return _ITEMS[self.kind][1]
-
-    def body_values(self) -> dict[str, Any]:
-        """Return the file with its list."""
-        body = super().body_values()
-        put(body, "data.attributes.list-id", self.list_id)
-        return body
-
-    def known_body(self) -> Mapping[str, Any]:
-        """Return the list, without the file."""
-        return {"data": {"attributes": {"file": NotYetKnown(), "list-id": self.list_id}}}
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the call for the list's kind. When the Dag is parsed, the file is not yet known."""
+        content = values["file"] if isinstance(values["file"], Mapping) else NotYetKnown()
+        attributes = {"file": content, "list-id": values["list_id"]}
+        return [Call(_ITEMS[values["kind"]][0], body={"data": {"attributes": attributes}})]

@@ -1,21 +1,20 @@
 """Operators on lists and their items, of every kind that Persona has.
 
-Persona has an operation for each kind; here it is one operator with a `kind`. Every operator takes the parameters of
-`PersonaCallOperator` too: `result` and `persona_conn_id`.
+Persona has an operation for each kind. Here it is one operator with a `kind`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from airflow_provider_persona.api.operations import BadCallError
-from airflow_provider_persona.operators.call_checks import NotYetKnown, known
-from airflow_provider_persona.operators.named import NamedOperator, put
-from airflow_provider_persona.operators.private_templates import revealed
-from airflow_provider_persona.operators.rendered import read_back
+from airflow_provider_persona.tasks.arguments import Flag, JsonObject, Text, read_back
+from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
+from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 
 
 class ListKind(StrEnum):
@@ -88,131 +87,102 @@ _CALLS: Final[Mapping[ListKind, _Calls]] = {
 }
 
 
-def _kind(given: str) -> ListKind:
+def as_kind(value: Any, name: str) -> ListKind:
+    """Return the kind of a list.
+
+    :raises BadCallError: when there is no such kind.
+    """
     try:
-        return ListKind(given)
+        return ListKind(value)
     except ValueError:
-        raise BadCallError(f"a list has no kind {given!r}; it is one of {', '.join(ListKind)}") from None
+        raise BadCallError(f"{name} is one of {', '.join(ListKind)}, not {value!r}") from None
 
 
-class PersonaCreateListOperator(NamedOperator):
+def _as_item(value: Any, name: str) -> Any:  # noqa: ARG001 - the face of a reader
+    """Return an item as it is given, or the attributes that a text holds."""
+    found = read_back(value) if isinstance(value, str) else value
+    return found if isinstance(found, Mapping) else value
+
+
+class PersonaCreateListOperator(PersonaCallOperator):
     """Creates a list, and returns its id.
 
     Example: `PersonaCreateListOperator(task_id="list", kind="email-address", name="Known fraudsters")`
-
-    :param kind: what its items are, see `ListKind`. Lists of device fingerprints and of fields are made in Persona's
-        dashboard only, and lists of faces need an account that has them.
-    :param name: its name.
-    :param allow_fuzzy_name_first: whether first names need to match nearly only; for lists of names.
     """
 
-    flags = ("allow_fuzzy_name_first",)
-    in_body: ClassVar = {
-        "data.attributes.name": "name",
-        "data.attributes.allow-fuzzy-name-first": "allow_fuzzy_name_first",
-    }
+    kind: str = argument(
+        "what its items are, see `ListKind`. Lists of device fingerprints and of fields are made in Persona's "
+        "dashboard only, and lists of faces need an account that has them.",
+        is_template=False,
+        reader=as_kind,
+    )
+    name: Text = attribute("its name.")
+    allow_fuzzy_name_first: Flag | None = attribute(
+        "whether a first name that is nearly the same matches too; for lists of names.", default=None
+    )
 
-    def __init__(self, *, kind: str, name: str, allow_fuzzy_name_first: bool | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if _CALLS[_kind(kind)].create is None:
-            raise BadCallError(f"lists of the kind {kind} are made in Persona's dashboard only")
-        self.kind = kind
-        self.name = name
-        self.allow_fuzzy_name_first = allow_fuzzy_name_first
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the call for the list's kind.
 
-    def called(self) -> str:
-        """Return the operation of the list's kind."""
-        return str(_CALLS[_kind(self.kind)].create)
+        :raises BadCallError: when Persona has no call that makes such a list.
+        """
+        create = _CALLS[values["kind"]].create
+        if create is None:
+            raise BadCallError(f"lists of the kind {values['kind']} are made in Persona's dashboard only")
+        return [self.call_of(values, create)]
 
 
-class PersonaAddListItemOperator(NamedOperator):
+class PersonaAddListItemOperator(PersonaCallOperator):
     """Puts an item on a list, and returns the item's id. Keep it: Persona has no call that lists the items.
 
     Example: `PersonaAddListItemOperator(task_id="block", kind="email-address", list_id="lst_…",
     item={"value": "fraud.example", "match-type": "domain"})`
-
-    :param kind: what the list's items are, see `ListKind`.
-    :param list_id: the list (`lst_…`).
-    :param item: the item: a text (an address, a number, a country's code), or its attributes by Persona's names, as
-        names (`name-first`, `name-last`), places (`latitude`, `longitude`, `radius-meters`) and faces (`face-photo`)
-        need it. A text that is a JSON object is read as attributes. Not kept by Airflow.
     """
 
-    private = ("item",)
-    also_templated = ("list_id", "item")
+    kind: str = argument("what the list's items are, see `ListKind`.", is_template=False, reader=as_kind)
+    list_id: Text = attribute("the list (`lst_…`).")
+    item: JsonObject = argument(
+        "the item: a text (an address, a number, a country's code), or its attributes by Persona's names, as names "
+        "(`name-first`, `name-last`), places (`latitude`, `longitude`, `radius-meters`) and faces (`face-photo`) need "
+        "it. A text that is a JSON object is read as attributes.",
+        private=True,
+        reader=_as_item,
+    )
 
-    def __init__(self, *, kind: str, list_id: str, item: str | Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        _kind(kind)
-        self.kind = kind
-        self.list_id = list_id
-        self.item = item
-
-    def called(self) -> str:
-        """Return the operation of the list's kind."""
-        return _CALLS[_kind(self.kind)].add
-
-    def body_values(self) -> dict[str, Any]:
-        """Return the item with its list.
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the call for the list's kind.
 
         :raises BadCallError: when a text is given where an item has several attributes.
         """
-        return self._with_list(revealed(self.item))
-
-    def known_body(self) -> Mapping[str, Any]:
-        """Return the item with its list, as far as the item is known.
-
-        :raises BadCallError: when a text stands in the Dag where an item has several attributes.
-        """
-        item = known(self.item)
-        return item if isinstance(item, NotYetKnown) else self._with_list(item)
-
-    def _with_list(self, item: Any) -> dict[str, Any]:
-        value = _CALLS[_kind(self.kind)].value
-        if isinstance(item, str) and isinstance(attributes := read_back(item), Mapping):
-            item = attributes
+        calls, item = _CALLS[values["kind"]], values["item"]
+        if isinstance(item, NotYetKnown):
+            return [Call(calls.add, body=item)]
         if not isinstance(item, Mapping):
-            if value is None:
-                raise BadCallError(f"an item of the kind {self.kind} has several attributes; give it as a mapping")
-            item = {value: item}
-        body: dict[str, Any] = {}
-        put(body, "data.attributes", {**item, "list-id": self.list_id})
-        return body
+            if calls.value is None:
+                raise BadCallError(f"an item of the kind {values['kind']} has several attributes; give it as a mapping")
+            item = {calls.value: item}
+        return [Call(calls.add, body={"data": {"attributes": {**item, "list-id": values["list_id"]}}})]
 
 
-class PersonaArchiveListOperator(NamedOperator):
+class PersonaArchiveListOperator(PersonaCallOperator):
     """Archives a list with its items.
 
     Example: `PersonaArchiveListOperator(task_id="archive", list_id="lst_…")`
-
-    :param list_id: the list (`lst_…`), of any kind.
     """
 
     operation_id = "archive-a-list"
-    in_path: ClassVar = {"list-id": "list_id"}
-
-    def __init__(self, *, list_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.list_id = list_id
+    list_id: Text = path("list-id", "the list (`lst_…`), of any kind.")
 
 
-class PersonaArchiveListItemOperator(NamedOperator):
+class PersonaArchiveListItemOperator(PersonaCallOperator):
     """Takes an item off its list.
 
     Example: `PersonaArchiveListItemOperator(task_id="unblock", kind="email-address", list_item_id="liea_…")`
-
-    :param kind: what the list's items are, see `ListKind`.
-    :param list_item_id: the item.
     """
 
-    in_path: ClassVar = {"list-item-id": "list_item_id"}
+    kind: str = argument("what the list's items are, see `ListKind`.", is_template=False, reader=as_kind)
+    list_item_id: Text = path("list-item-id", "the item.")
 
-    def __init__(self, *, kind: str, list_item_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        _kind(kind)
-        self.kind = kind
-        self.list_item_id = list_item_id
-
-    def called(self) -> str:
-        """Return the operation of the list's kind."""
-        return _CALLS[_kind(self.kind)].archive
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the call for the list's kind."""
+        return [self.call_of(values, _CALLS[values["kind"]].archive)]

@@ -1,144 +1,88 @@
-"""Operators on reports.
-
-Every operator takes the parameters of `PersonaCallOperator` too: `result` and `persona_conn_id`.
-"""
+"""Operators on reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from airflow_provider_persona.tasks.arguments import JsonObject, Text
+from airflow_provider_persona.tasks.call_arguments import attribute, body, part, path
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.files import LIMIT_DOC, MAX_BYTES, OUTPUT_DOC
 
-from airflow_provider_persona.operators.named import NamedOperator, PrintOperator
 
-
-class PersonaCreateReportOperator(NamedOperator):
+class PersonaCreateReportOperator(PersonaCallOperator):
     """Orders a report, and returns its id. Wait for it with a sensor; `ready` does not mean that nothing was found.
 
     Example: `PersonaCreateReportOperator(task_id="screen", report_type="report/watchlist",
     query={"name-first": "{{ … }}", "name-last": "{{ … }}"}, report_template_id="rptp_…")`
-
-    :param report_type: what to look for, like `report/watchlist` or `report/adverse-media`.
-    :param query: whom or what to look up, by Persona's names for this type. Not kept by Airflow.
-    :param report_template_id: its template (`rptp_…`).
-    :param account_id: account that it is for.
-    :param reference_id: your own id of the person. Not kept by Airflow.
-    :param meta: further options by Persona's names, like `{"auto-create-account": False}`. Not kept by Airflow.
     """
 
     operation_id = "create-a-report"
-    private = ("query", "reference_id", "meta")
-    mappings = ("query", "meta")
-    in_body: ClassVar = {
-        "data.type": "report_type",
-        "data.attributes.query": "query",
-        "data.attributes.report-template-id": "report_template_id",
-        "data.attributes.account-id": "account_id",
-        "data.attributes.reference-id": "reference_id",
-        "meta": "meta",
-    }
-
-    def __init__(
-        self,
-        *,
-        report_type: str,
-        query: Mapping[str, Any],
-        report_template_id: str | None = None,
-        account_id: str | None = None,
-        reference_id: str | None = None,
-        meta: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.report_type = report_type
-        self.query = query
-        self.report_template_id = report_template_id
-        self.account_id = account_id
-        self.reference_id = reference_id
-        self.meta = meta
+    report_type: Text = body("data.type", "what to look for, like `report/watchlist` or `report/adverse-media`.")
+    query: JsonObject = attribute("whom or what to look up, by Persona's names for this type.", private=True)
+    report_template_id: Text | None = attribute("its template (`rptp_…`).", default=None)
+    account_id: Text | None = attribute("account that it is for.", default=None)
+    reference_id: Text | None = attribute("your own id of the person.", default=None, private=True)
+    meta: JsonObject | None = body(
+        "meta",
+        'further options by Persona\'s names, like `{"auto-create-account": False}`.',
+        default=None,
+        private=True,
+    )
 
 
-class ReportOperator(NamedOperator):
-    """What the operators on one report share.
-
-    :param report_id: the report (`rep_…`).
-    """
-
-    in_path: ClassVar = {"report-id": "report_id"}
-
-    def __init__(self, *, report_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.report_id = report_id
-
-
-class PersonaRerunReportOperator(ReportOperator):
+class PersonaRerunReportOperator(PersonaCallOperator):
     """Runs a report again, under the same id.
 
     Example: `PersonaRerunReportOperator(task_id="again", report_id="rep_…")`
-
-    :param report_id: the report (`rep_…`).
     """
 
     operation_id = "report-action-re-run-report"
+    report_id: Text = path("report-id", "the report (`rep_…`).")
 
 
-class PersonaDismissReportMatchesOperator(ReportOperator):
-    """Dismisses what a report found, as not being about this person.
+class PersonaDismissReportMatchesOperator(PersonaCallOperator):
+    """Dismisses the matches of a report, because they are not about this person.
 
     Example: `PersonaDismissReportMatchesOperator(task_id="dismiss", report_id="rep_…", reason="other birthdate")`
-
-    :param report_id: the report (`rep_…`).
-    :param reason: why, for people. Not kept by Airflow.
-    :param entity_id: the match; only reports of adverse media need it, of people and of businesses.
-    :param dismiss_type: `entity` for all about somebody, or `media` for one article; needed with `entity_id`.
     """
 
     operation_id = "dismiss-matches"
-    private = ("reason",)
-    in_body: ClassVar = {
-        "data.attributes.reason": "reason",
-        "data.attributes.entity-id": "entity_id",
-        "data.attributes.dismiss-type": "dismiss_type",
-    }
-
-    def __init__(
-        self, *, reason: str, entity_id: str | None = None, dismiss_type: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.reason = reason
-        self.entity_id = entity_id
-        self.dismiss_type = dismiss_type
+    report_id: Text = path("report-id", "the report (`rep_…`).")
+    reason: Text = attribute("why, for people.", private=True)
+    entity_id: Text | None = attribute(
+        "the match; only reports of adverse media need it, of people and of businesses.", default=None
+    )
+    dismiss_type: Text | None = attribute(
+        "`entity` for all about somebody, or `media` for one article; needed with `entity_id`.", default=None
+    )
 
 
-class PersonaPauseReportMonitoringOperator(ReportOperator):
+class PersonaPauseReportMonitoringOperator(PersonaCallOperator):
     """Stops the continuous monitoring of a report, until it is resumed.
 
     Example: `PersonaPauseReportMonitoringOperator(task_id="pause", report_id="rep_…")`
-
-    :param report_id: the report (`rep_…`).
     """
 
     operation_id = "report-action-pause-continuous-monitoring"
+    report_id: Text = path("report-id", "the report (`rep_…`).")
 
 
-class PersonaResumeReportMonitoringOperator(ReportOperator):
+class PersonaResumeReportMonitoringOperator(PersonaCallOperator):
     """Resumes the continuous monitoring of a report.
 
     Example: `PersonaResumeReportMonitoringOperator(task_id="resume", report_id="rep_…")`
-
-    :param report_id: the report (`rep_…`).
     """
 
     operation_id = "report-action-resume-continuous-monitoring"
+    report_id: Text = path("report-id", "the report (`rep_…`).")
 
 
-class PersonaPrintReportOperator(ReportOperator, PrintOperator):
+class PersonaPrintReportOperator(PersonaCallOperator):
     """Prints a report as a PDF into a file, and returns `uri`, `size` in bytes and `content_type`.
 
     Example: `PersonaPrintReportOperator(task_id="print", report_id="rep_…", output_path="/mnt/audit/")`
-
-    :param report_id: the report (`rep_…`).
-    :param output_path: a local path or an address in an object store; with a slash at its end a folder.
-    :param max_bytes: bytes that the file may have at most.
     """
 
     operation_id = "print-report-pdf"
+    report_id: Text = path("report-id", "the report (`rep_…`).")
+    output_path: Text = part("output_path", OUTPUT_DOC)
+    max_bytes: int = part("max_bytes", LIMIT_DOC, default=MAX_BYTES, is_template=False)

@@ -1,152 +1,72 @@
-"""Operators on transactions.
-
-Every operator takes the parameters of `PersonaCallOperator` too: `result` and `persona_conn_id`.
-"""
+"""Operators on transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from airflow_provider_persona.operators.named import NamedOperator, TagOperator
+from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
+from airflow_provider_persona.tasks.call_arguments import argument, attribute, body, path
+from airflow_provider_persona.tasks.call_checks import Call
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
 
 
-class PersonaCreateTransactionOperator(NamedOperator):
+class PersonaCreateTransactionOperator(PersonaCallOperator):
     """Creates a transaction, and returns its id. A reference id that is taken is an error.
 
     Example: `PersonaCreateTransactionOperator(task_id="txn", transaction_type_id="txntp_…", reference_id="order-1")`
-
-    :param transaction_type_id: its type (`txntp_…`).
-    :param reference_id: your own id of it. Not kept by Airflow.
-    :param fields: fields by their configured names. Not kept by Airflow.
-    :param tags: names of tags.
     """
 
     operation_id = "create-a-transaction"
-    private = ("reference_id", "fields")
-    mappings = ("fields",)
-    name_lists = ("tags",)
-    in_body: ClassVar = {
-        "data.attributes.transaction-type-id": "transaction_type_id",
-        "data.attributes.reference-id": "reference_id",
-        "data.attributes.fields": "fields",
-        "data.attributes.tags": "tags",
-    }
-
-    def __init__(
-        self,
-        *,
-        transaction_type_id: str,
-        reference_id: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        tags: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.transaction_type_id = transaction_type_id
-        self.reference_id = reference_id
-        self.fields = fields
-        self.tags = tags
+    transaction_type_id: Text = attribute("its type (`txntp_…`).")
+    reference_id: Text | None = attribute("your own id of it.", default=None, private=True)
+    fields: JsonObject | None = attribute("fields by their configured names.", default=None, private=True)
+    tags: Names | None = attribute("names of tags.", default=None)
 
 
-class TransactionOperator(NamedOperator):
-    """What the operators on one transaction share.
-
-    :param transaction_id: the transaction (`txn_…`).
-    """
-
-    in_path: ClassVar = {"transaction-id": "transaction_id"}
-
-    def __init__(self, *, transaction_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.transaction_id = transaction_id
-
-
-class PersonaUpdateTransactionOperator(TransactionOperator):
+class PersonaUpdateTransactionOperator(PersonaCallOperator):
     """Changes a transaction; what is not given stays.
 
     Persona may answer that the object is stale when fields and status change together; use two tasks, the status last.
 
     Example: `PersonaUpdateTransactionOperator(task_id="txn", transaction_id="txn_…", status="blocked")`
-
-    :param transaction_id: the transaction (`txn_…`).
-    :param status: a status of its type.
-    :param fields: fields to set, by their configured names. Not kept by Airflow.
-    :param reference_id: your own id of it. Not kept by Airflow.
-    :param tags: exactly these tags.
     """
 
     operation_id = "update-a-transaction"
-    private = ("fields", "reference_id")
-    mappings = ("fields",)
-    name_lists = ("tags",)
-    in_body: ClassVar = {
-        "data.attributes.status": "status",
-        "data.attributes.fields": "fields",
-        "data.attributes.reference-id": "reference_id",
-        "data.attributes.tags": "tags",
-    }
-
-    def __init__(
-        self,
-        *,
-        status: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        reference_id: str | None = None,
-        tags: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.status = status
-        self.fields = fields
-        self.reference_id = reference_id
-        self.tags = tags
+    transaction_id: Text = path("transaction-id", "the transaction (`txn_…`).")
+    status: Text | None = attribute("a status of its type.", default=None)
+    fields: JsonObject | None = attribute("fields to set, by their configured names.", default=None, private=True)
+    reference_id: Text | None = attribute("your own id of it.", default=None, private=True)
+    tags: Names | None = attribute("exactly these tags.", default=None)
 
 
-class PersonaLabelTransactionOperator(TransactionOperator):
+class PersonaLabelTransactionOperator(PersonaCallOperator):
     """Tells Persona what a transaction turned out to be, for its models to learn from.
 
     Example: `PersonaLabelTransactionOperator(task_id="label", transaction_id="txn_…", transaction_label="fraud")`
-
-    :param transaction_id: the transaction (`txn_…`).
-    :param transaction_label: what it is, like `fraud`.
-    :param score: how sure you are.
-    :param model_version: the version of your model that said so.
     """
 
     operation_id = "create-a-transaction-label"
-    numbers = ("score",)
-    in_body: ClassVar = {
-        "meta.label": "transaction_label",
-        "meta.score": "score",
-        "meta.model-version": "model_version",
-    }
-
-    def __init__(
-        self,
-        *,
-        transaction_label: str,
-        score: float | str | None = None,
-        model_version: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.transaction_label = transaction_label
-        self.score = score
-        self.model_version = model_version
+    transaction_id: Text = path("transaction-id", "the transaction (`txn_…`).")
+    transaction_label: Text = body("meta.label", "what it is, like `fraud`.")
+    score: Number | None = body("meta.score", "how sure you are.", default=None)
+    model_version: Text | None = body("meta.model-version", "the version of your model that said so.", default=None)
 
 
-class PersonaTagTransactionOperator(TransactionOperator, TagOperator):
-    """Changes the tags of a transaction.
+class PersonaTagTransactionOperator(PersonaCallOperator):
+    """Changes the tags of a transaction: one call to replace them all, or one for each tag added or removed.
 
     Example: `PersonaTagTransactionOperator(task_id="tag", transaction_id="txn_…", tags=["checked"])`
-
-    :param transaction_id: the transaction (`txn_…`).
-    :param tags: exactly these tags, or
-    :param add_tags: these tags too, and
-    :param remove_tags: not these tags.
     """
 
-    set_operation = "transactions-set-tags"
-    add_operation = "transactions-add-tag"
-    remove_operation = "transactions-remove-tag"
+    transaction_id: Text = path("transaction-id", "the transaction (`txn_…`).")
+    tags: Names | None = argument(ALL_DOC, default=None)
+    add_tags: Names | None = argument(ADD_DOC, default=None)
+    remove_tags: Names | None = argument(REMOVE_DOC, default=None)
+    rules = (tags_or_changes,)
+
+    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
+        """Return the calls that the wanted tags take."""
+        calls = TagCalls("transactions-set-tags", "transactions-add-tag", "transactions-remove-tag")
+        return calls.of({"transaction-id": values["transaction_id"]}, values)

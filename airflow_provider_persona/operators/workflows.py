@@ -1,18 +1,15 @@
-"""The operator that starts a workflow of Persona.
-
-It takes the parameters of `PersonaCallOperator` too: `result` and `persona_conn_id`.
-"""
+"""The operator that starts a workflow of Persona."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
-from airflow_provider_persona.operators.named import NamedOperator
-from airflow_provider_persona.task_failure import failing_for_good_when_useless_to_retry
+from airflow_provider_persona.tasks.arguments import JsonObject, Text
+from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
+from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,62 +18,48 @@ if TYPE_CHECKING:
     from airflow_provider_persona.api.operations import Operation
 
 
-class PersonaTriggerWorkflowOperator(NamedOperator):
-    """Starts a workflow, and returns the id of its run; if asked to, once the run is over.
+class PersonaTriggerWorkflowOperator(PersonaCallOperator):
+    """Starts a workflow, and returns the id of its run, at once or when the run has ended.
 
     To wait for long, use a deferrable sensor after this task instead. A task that is cut off while it waits finds its
     run again when Airflow tries it again within the hour; later it starts no second one, but fails for good.
 
     Example: `PersonaTriggerWorkflowOperator(task_id="screen", workflow_id="wfl_…", fields={"customer": "…"},
     wait_for_completion=True)`
-
-    :param workflow_id: the workflow (`wfl_…`).
-    :param fields: its input, as its trigger is configured; a mapping, empty if it takes none. Not kept by Airflow.
-    :param wait_for_completion: whether to wait until Persona says when the run was completed.
-    :param poke_interval: seconds between looks at the run.
-    :param wait_timeout: seconds to wait at most; the task fails for good then, since a retry could start a second run.
-        The run goes on: wait for it with `PersonaWorkflowRunSensor`.
     """
 
     operation_id = "create-a-workflow-run"
-    private = ("fields",)
-    in_path: ClassVar = {"workflow-id": "workflow_id"}
-    mappings = ("fields",)
-    in_body: ClassVar = {"data.attributes.fields": "fields"}
-
-    def __init__(
-        self,
-        *,
-        workflow_id: str,
-        fields: Mapping[str, Any],
-        wait_for_completion: bool = False,
-        poke_interval: float = 15.0,
-        wait_timeout: float = 3600.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.workflow_id = workflow_id
-        self.fields = fields
-        self.wait_for_completion = wait_for_completion
-        self.poke_interval = poke_interval
-        self.wait_timeout = wait_timeout
-
-        self._run_id: str | None = None
+    workflow_id: Text = path("workflow-id", "the workflow (`wfl_…`).")
+    fields: JsonObject = attribute(
+        "its input, as its trigger is configured; a mapping, empty if it takes none.", private=True
+    )
+    wait_for_completion: bool = argument(
+        "whether to wait until Persona says when the run was completed.", default=False, is_template=False
+    )
+    poke_interval: float = argument("seconds between looks at the run.", default=15.0, is_template=False)
+    wait_timeout: float = argument(
+        "seconds to wait at most; the task fails for good then, since a retry could start a second run. The run "
+        "continues: wait for it with `PersonaWorkflowRunSensor`.",
+        default=3600.0,
+        is_template=False,
+    )
+    _run_id = None
 
     def execute(self, context: Context) -> Any:
-        """Start the run, and wait for it if asked to.
+        """Start the run, and wait for its end if `wait_for_completion` says so.
 
         :raises AirflowFailException: when it ended badly or not in time, or cannot be started.
         """
         answer = super().execute(context)
         if self.wait_for_completion and self._run_id is not None:
-            with failing_for_good_when_useless_to_retry():
+            with fail_without_retry():
                 self._wait_for(self._run_id)
         return answer
 
-    def _result(self, entry: Operation, response: Response) -> Any:
+    def result_of(self, entry: Operation, response: Response) -> Any:
+        """Remember the run, and return what `result` names of it."""
         self._run_id = response.json()["data"]["id"]
-        return super()._result(entry, response)
+        return super().result_of(entry, response)
 
     def _wait_for(self, run_id: str) -> None:
         from airflow_provider_persona.api.errors import PersonaError

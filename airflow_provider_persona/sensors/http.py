@@ -1,14 +1,15 @@
-"""The stock `HttpSensor`, for a Persona connection."""
+"""The `HttpSensor` of Airflow's http provider, for a Persona connection."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, PokeReturnValue
 from airflow.providers.http.sensors.http import HttpSensor
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.version_compat import AirflowException, PokeReturnValue
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class PersonaHttpSensor(HttpSensor):
-    """An `HttpSensor` that looks through a `PersonaHook`.
+    """An `HttpSensor` that sends its requests with a `PersonaHook`.
 
-    The stock sensor builds an `HttpHook` itself, whatever the connection's type (http provider 6.3), so with a Persona
-    connection it would send no key. This one differs in the hook and in nothing else; it waits in a worker.
+    Airflow's own sensor makes an `HttpHook` whatever the connection's type (http provider 6.3), so with a Persona
+    connection it would send no key. This one differs in the hook only. It waits in a worker.
 
     :param endpoint: path, with or without `/api/v1`.
     :param http_conn_id: connection of type `persona`.
-    :param deferrable: must stay False; the stock trigger would send no key.
+    :param deferrable: must stay False; Airflow's own trigger would send no key.
 
     The other parameters are those of `HttpSensor`.
     """
@@ -33,6 +34,7 @@ class PersonaHttpSensor(HttpSensor):
         self, *, endpoint: str, http_conn_id: str = DEFAULT_CONN_ID, deferrable: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(endpoint=endpoint, http_conn_id=http_conn_id, deferrable=deferrable, **kwargs)
+        take_default_policy(self)
         if self.deferrable:
             raise ValueError(
                 f"{self.task_id}: PersonaHttpSensor cannot be deferred; use PersonaCaseSensor, or mode='reschedule'"
@@ -47,7 +49,7 @@ class PersonaHttpSensor(HttpSensor):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once."""
-        from airflow.providers.common.compat.sdk import determine_kwargs
+        from airflow_provider_persona.version_compat import determine_kwargs
 
         try:
             response = self.hook.run(

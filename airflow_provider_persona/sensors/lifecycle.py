@@ -1,310 +1,230 @@
-"""Sensors that wait for one object with a life-cycle: inquiry, report, importer, workflow run and so on.
+"""Sensors that wait for one object: an inquiry, a report, an importer, a workflow run and so on.
 
-Which statuses end a wait stands in `api.lifecycle`; here are a name, an argument and what is particular for each.
+Which statuses end a wait stands in `api/lifecycle.py`; a sensor here names its resource and its arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
-from airflow_provider_persona.sensors.waiting import PersonaWaitSensor
+from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
+from airflow_provider_persona.tasks.wait_sensor import STATUSES, WAITING, PersonaWaitSensor
 
 if TYPE_CHECKING:
-    from airflow_provider_persona.api.lifecycle import Lifecycle, StatusGoal
-    from airflow_provider_persona.triggers.waiting import PersonaWaitTrigger, WaitEnded
-
-_TEMPLATES: tuple[str, ...] = ("target_statuses", "failure_statuses", "persona_conn_id")
+    from airflow_provider_persona.triggers.lifecycle import PersonaLifecycleTrigger
 
 
-class PersonaLifecycleSensor(PersonaWaitSensor):
-    """What the sensors of this module share; each of them takes the id of its object besides.
+def _trigger_of_its_object(self: Any, **waiting: Any) -> PersonaLifecycleTrigger:
+    """Return the trigger that watches the object.
 
-    A status that is neither a target nor a failure means "not yet", unknown ones included, unless it is known that no
-    other follows it: then the task fails at once, as it does for a failure.
+    The statuses are looked up here, so that an argument that makes no sense fails the task before its first request.
 
-    Returns to XCom: `id`, `status`, and what is named at the class; nothing else of the object.
-
-    :param target_statuses: a status, or several, that end the wait well; None for the usual ones.
-    :param failure_statuses: a status, or several, that fail the task at once; None for the usual ones that are not
-        targets, an empty list for none.
-    :param persona_conn_id: connection of type `persona`.
-    :param deferrable: wait in the triggerer instead of a worker. The task looks once before it defers.
-    :param first_poll_after: seconds before the first look in the triggerer; by default `poke_interval`, and no less
-        than 15 s.
-
-    `poke_interval`, `timeout`, `mode` and `soft_fail` are those of every sensor.
+    :param self: a sensor of this module. Its argument with the object's id is named after `resource`, like `report_id`.
+    :param waiting: the arguments of every `PersonaWaitTrigger`.
+    :raises PersonaSettingsError: when the statuses make no sense.
     """
+    from airflow_provider_persona.api.lifecycle import lifecycle_of
+    from airflow_provider_persona.triggers.lifecycle import PersonaLifecycleTrigger
 
-    resource: ClassVar[str]
-    """Name of the resource in `api.lifecycle.LIFECYCLES`."""
-
-    def __init__(
-        self,
-        *,
-        target_statuses: str | Sequence[str] | None = None,
-        failure_statuses: str | Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.target_statuses = target_statuses
-        self.failure_statuses = failure_statuses
-
-    @property
-    def resource_id(self) -> str:
-        """The id of the object, as rendered; its argument is called after the resource, like `report_id`."""
-        return str(getattr(self, f"{self.resource.replace('-', '_')}_id"))
-
-    @property
-    def lifecycle(self) -> Lifecycle:
-        """The states of the resource."""
-        from airflow_provider_persona.api.lifecycle import lifecycle_of
-
-        return lifecycle_of(self.resource)
-
-    @property
-    def goal(self) -> StatusGoal:
-        """What is waited for, as rendered."""
-        return self.lifecycle.goal(self.target_statuses, self.failure_statuses)
-
-    def look(self) -> WaitEnded | None:
-        """Read the object's state once."""
-        from airflow_provider_persona.triggers.waiting import WaitEnded
-
-        goal, lifecycle = self.goal, self.lifecycle
-        state = lifecycle.state(self.hook.client.send(lifecycle.request(self.resource_id)))
-        self.log.info("%s has status %s", self.resource_id, state.status)
-        return WaitEnded.by(goal.verdict(state), status=state.status, facts=dict(state.facts))
-
-    def trigger(self, **waiting: Any) -> PersonaWaitTrigger:
-        """Return the trigger that watches the object."""
-        from airflow_provider_persona.triggers.lifecycle import PersonaLifecycleTrigger
-
-        goal = self.goal
-        targets, failures = sorted(goal.targets), sorted(goal.failures)
-        return PersonaLifecycleTrigger(self.resource, self.resource_id, targets or None, failures, **waiting)
-
-    def take(self, ended: WaitEnded) -> dict[str, Any]:
-        """Return what the object came to.
-
-        :raises AirflowFailException: when the wait ended badly, or `objection` has one.
-        """
-        facts = {name: (ended.facts or {}).get(name) for name in self.lifecycle.facts}
-        reason = self.goal.reason(ended.status) if ended.ended == "failed" else self.objection(facts)
-        if reason is not None:
-            raise AirflowFailException(f"{self.resource} {self.resource_id} {reason}")
-        found = {name.replace("-", "_"): value for name, value in facts.items()}
-        return {"id": self.resource_id, "status": ended.status, **found}
-
-    def objection(self, facts: dict[str, bool | int | None]) -> str | None:  # noqa: ARG002 - for those that override it
-        """Return why an object that reached its target is not good enough all the same; None when it is."""
-        return None
+    given = self.given()
+    goal = lifecycle_of(self.resource).goal(given["target_statuses"], given["failure_statuses"])
+    targets, failures = sorted(goal.targets), sorted(goal.failures)
+    resource_id = str(given[f"{self.resource.replace('-', '_')}_id"])
+    return PersonaLifecycleTrigger(self.resource, resource_id, targets or None, failures, **waiting)
 
 
-class PersonaInquirySensor(PersonaLifecycleSensor):
+class PersonaInquirySensor(PersonaWaitSensor):
     """Waits until the person is through with an inquiry.
 
     By default `completed`, `needs_review` and `approved` end the wait; `failed`, `expired` and `declined` fail the
     task. For a decision name it: `target_statuses=["approved", "declined"]`. A resumed inquiry leaves `expired` again;
     to wait on for that give `failure_statuses=["failed", "declined"]`.
 
-    :param inquiry_id: the inquiry (`inq_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "inquiry"
-    template_fields: Sequence[str] = ("inquiry_id", *_TEMPLATES)
+    resource: ClassVar = "inquiry"
+    arguments = ArgumentGroup.of(Argument("inquiry_id", "str", "the inquiry (`inq_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, inquiry_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.inquiry_id = inquiry_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaInquirySessionSensor(PersonaLifecycleSensor):
+class PersonaInquirySessionSensor(PersonaWaitSensor):
     """Waits until a session of an inquiry is over.
 
     By default `expired` and `canceled` end the wait; `target_statuses="active"` waits for its beginning.
 
-    :param inquiry_session_id: the inquiry session (`iqse_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "inquiry-session"
-    template_fields: Sequence[str] = ("inquiry_session_id", *_TEMPLATES)
+    resource: ClassVar = "inquiry-session"
+    arguments = (
+        ArgumentGroup.of(Argument("inquiry_session_id", "str", "the inquiry session (`iqse_…`).")) + STATUSES + WAITING
+    )
 
-    def __init__(self, *, inquiry_session_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.inquiry_session_id = inquiry_session_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaVerificationSensor(PersonaLifecycleSensor):
+class PersonaVerificationSensor(PersonaWaitSensor):
     """Waits until a verification of any kind is passed.
 
     By default `passed` ends the wait; `failed`, `skipped` and `canceled` fail the task. `requires_retry` and the
     tentative statuses mean "not yet".
 
-    :param verification_id: the verification (`ver_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "verification"
-    template_fields: Sequence[str] = ("verification_id", *_TEMPLATES)
+    resource: ClassVar = "verification"
+    arguments = ArgumentGroup.of(Argument("verification_id", "str", "the verification (`ver_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, verification_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.verification_id = verification_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaReportSensor(PersonaLifecycleSensor):
+class PersonaReportSensor(PersonaWaitSensor):
     """Waits until a report is ready.
 
     By default `ready` ends the wait; `errored` fails the task. Ready is not clean: a report that found something is
-    ready too. Returns `has_match` to XCom besides, so that a branch can tell.
+    ready too. A branch can look at `has_match`.
 
-    :param report_id: the report (`rep_…`).
-    :param fail_on_match: fail the task when the report found something, or does not say whether it did.
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`, `has_match`; nothing else of the object.
     """
 
-    resource = "report"
-    template_fields: Sequence[str] = ("report_id", *_TEMPLATES)
+    resource: ClassVar = "report"
+    arguments = (
+        ArgumentGroup.of(
+            Argument("report_id", "str", "the report (`rep_…`)."),
+            Argument(
+                "fail_on_match",
+                "bool",
+                "fail the task when the report found something, or does not say whether it did.",
+                default=False,
+                is_template=False,
+            ),
+        )
+        + STATUSES
+        + WAITING
+    )
 
-    def __init__(self, *, report_id: str, fail_on_match: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.report_id = report_id
-        self.fail_on_match = fail_on_match
+    trigger = _trigger_of_its_object
 
-    def objection(self, facts: dict[str, bool | int | None]) -> str | None:
-        """Object to a match where that is wished, and to not knowing of one."""
-        match = facts["has-match"]
-        if not self.fail_on_match or match is False:
+    def objection(self, result: dict[str, Any]) -> str | None:
+        """Object to a match where `fail_on_match` says so, and to a report that does not tell."""
+        match = result["has_match"]
+        if not self.given()["fail_on_match"] or match is False:
             return None
-        return "has a match" if match else "does not tell whether it has a match"
+        return f"report {result['id']} {'has a match' if match else 'does not tell whether it has a match'}"
 
 
-class PersonaTransactionSensor(PersonaLifecycleSensor):
+class PersonaTransactionSensor(PersonaWaitSensor):
     """Waits until a transaction has a wanted status.
 
     Its statuses are those that your transaction type defines, compared as given, so the targets must be named.
 
-    :param transaction_id: the transaction (`txn_…`).
-    :param target_statuses: a status, or several, that end the wait.
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "transaction"
-    template_fields: Sequence[str] = ("transaction_id", *_TEMPLATES)
+    resource: ClassVar = "transaction"
+    arguments = (
+        ArgumentGroup.of(
+            Argument("transaction_id", "str", "the transaction (`txn_…`)."),
+            Argument("target_statuses", "str | Sequence[str]", "a status, or several, that end the wait."),
+        )
+        + ArgumentGroup(STATUSES.arguments[1:])
+        + WAITING
+    )
 
-    def __init__(self, *, transaction_id: str, target_statuses: str | Sequence[str], **kwargs: Any) -> None:
-        super().__init__(target_statuses=target_statuses, **kwargs)
-        self.transaction_id = transaction_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaWorkflowRunSensor(PersonaLifecycleSensor):
+class PersonaWorkflowRunSensor(PersonaWaitSensor):
     """Waits until a workflow run has ended.
 
     Persona publishes no list of its statuses, so by default its time of completion ends the wait, whatever the status;
     `errored`, `failed` and `canceled` fail the task.
 
-    :param workflow_run_id: the workflow run (`wfr_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "workflow-run"
-    template_fields: Sequence[str] = ("workflow_run_id", *_TEMPLATES)
+    resource: ClassVar = "workflow-run"
+    arguments = ArgumentGroup.of(Argument("workflow_run_id", "str", "the workflow run (`wfr_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, workflow_run_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.workflow_run_id = workflow_run_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaImporterSensor(PersonaLifecycleSensor):
+class PersonaImporterSensor(PersonaWaitSensor):
     """Waits until an import is ready.
 
-    By default `ready` ends the wait; `errored` fails the task. Ready may hold rows that were not taken. Returns
-    `successful_count`, `duplicate_count` and `error_count` to XCom besides.
+    By default `ready` ends the wait; `errored` fails the task. An import that is ready may have refused rows.
 
-    :param importer_id: the importer (`mprt_…`).
-    :param max_errors: rows in error that are borne; with more, or when their number is not told, the task fails. None
-        bears any number.
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`, `successful_count`, `duplicate_count`, `error_count`; nothing else of the object.
     """
 
-    resource = "importer"
-    template_fields: Sequence[str] = ("importer_id", *_TEMPLATES)
+    resource: ClassVar = "importer"
+    arguments = (
+        ArgumentGroup.of(
+            Argument("importer_id", "str", "the importer (`mprt_…`)."),
+            Argument(
+                "max_errors",
+                "int | None",
+                "rows in error that are allowed; with more, or when their number is not known, the task fails. None "
+                "allows any number.",
+                default=0,
+                is_template=False,
+            ),
+        )
+        + STATUSES
+        + WAITING
+    )
 
-    def __init__(self, *, importer_id: str, max_errors: int | None = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.importer_id = importer_id
-        self.max_errors = max_errors
+    trigger = _trigger_of_its_object
 
-    def objection(self, facts: dict[str, bool | int | None]) -> str | None:
-        """Object to more rows in error than are borne."""
-        errors = facts["error-count"]
-        if self.max_errors is None or (errors is not None and errors <= self.max_errors):
+    def objection(self, result: dict[str, Any]) -> str | None:
+        """Object to more rows in error than `max_errors`."""
+        errors, allowed = result["error_count"], self.given()["max_errors"]
+        if allowed is None or (errors is not None and errors <= allowed):
             return None
-        return f"has {'an unknown number of' if errors is None else errors} rows in error, {self.max_errors} are borne"
+        found = "an unknown number of" if errors is None else errors
+        return f"importer {result['id']} has {found} rows in error, {allowed} are borne"
 
 
-class PersonaDocumentSensor(PersonaLifecycleSensor):
+class PersonaDocumentSensor(PersonaWaitSensor):
     """Waits until a document is processed.
 
     By default `processed` ends the wait; `errored` fails the task.
 
-    :param document_id: the document (`doc_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "document"
-    template_fields: Sequence[str] = ("document_id", *_TEMPLATES)
+    resource: ClassVar = "document"
+    arguments = ArgumentGroup.of(Argument("document_id", "str", "the document (`doc_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, document_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.document_id = document_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaListSensor(PersonaLifecycleSensor):
+class PersonaListSensor(PersonaWaitSensor):
     """Waits until a list is in use, or no longer.
 
     By default `active` ends the wait; `archived` fails the task. `target_statuses="archived"` waits for that.
 
-    :param list_id: the list (`lst_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "list"
-    template_fields: Sequence[str] = ("list_id", *_TEMPLATES)
+    resource: ClassVar = "list"
+    arguments = ArgumentGroup.of(Argument("list_id", "str", "the list (`lst_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, list_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.list_id = list_id
+    trigger = _trigger_of_its_object
 
 
-class PersonaGraphQuerySensor(PersonaLifecycleSensor):
+class PersonaGraphQuerySensor(PersonaWaitSensor):
     """Waits until a graph query is answered.
 
     By default `completed` ends the wait; `errored`, `cancelled` and `timed_out` fail the task. The answer itself is
     personal data and is not read here.
 
-    :param graph_query_id: the graph query (`grphq_…`).
-
-    The other parameters are those of `PersonaLifecycleSensor`.
+    Returns to XCom: `id`, `status`; nothing else of the object.
     """
 
-    resource = "graph-query"
-    template_fields: Sequence[str] = ("graph_query_id", *_TEMPLATES)
+    resource: ClassVar = "graph-query"
+    arguments = ArgumentGroup.of(Argument("graph_query_id", "str", "the graph query (`grphq_…`).")) + STATUSES + WAITING
 
-    def __init__(self, *, graph_query_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.graph_query_id = graph_query_id
+    trigger = _trigger_of_its_object

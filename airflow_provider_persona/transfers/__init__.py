@@ -1,1 +1,1 @@
-"""Floor 5: transfers."""
+"""Floor 6: transfers, public classes only. Reading is in `export/`, writing in `bulk/`."""

@@ -1,155 +1,212 @@
-"""From a query of a warehouse to changed cases, or to any other calls of Persona's API."""
+"""From a query of a warehouse to changed cases, inquiries and other objects, or to any calls of Persona's API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.operators.bulk import BulkCaseUpdateOperator, OneStepBulkOperator
-from airflow_provider_persona.operators.private_templates import PrivateTemplate, revealed
-from airflow_provider_persona.operators.row_sources import QueriedRows
+from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
+from airflow_provider_persona.tasks.bulk_arguments import (
+    APPLYING,
+    COLUMNS,
+    COMPARE,
+    GUARDS,
+    IN_VAIN,
+    KEEPING,
+    QUERY,
+    THRESHOLDS,
+    THRESHOLDS_WITHOUT_STATUS,
+    apply_options,
+    columns,
+    one_step_job,
+    query_source,
+)
+from airflow_provider_persona.tasks.bulk_task import BulkOperator, run_bulk_task
+from airflow_provider_persona.tasks.failure import fail_without_retry
 
 if TYPE_CHECKING:
-    from airflow_provider_persona.bulk.calls import CallMapping
-    from airflow_provider_persona.bulk.plan import PlanHeader
-    from airflow_provider_persona.bulk.rows import InvalidRow
-    from airflow_provider_persona.bulk.spool import Written
-    from airflow_provider_persona.hooks.persona import PersonaHook
+    from airflow.providers.common.compat.sdk import Context
 
 
-class SqlToPersonaCasesOperator(QueriedRows, BulkCaseUpdateOperator):
-    """Reads a query and makes Persona's cases so, in one task.
+class SqlToPersonaCasesOperator(BulkOperator):
+    """Updates Persona cases from a SQL query, in one task.
 
-    The query is streamed, so its size is no matter. It needs a column `case_id` and at least one that says what should
-    be true of the case, most often `status`; see `mapping` for the others and for other names.
+    The query is streamed, so a large result needs no more memory than a small one. It needs a column `case_id` and at
+    least one that says what should be true of the case, most often `status`; see `mapping` for the others and for other
+    names. The rows become a plan in a file. The plan is applied with many rows under way at once, within the request
+    limit, and what became of each row is on a ledger beside the plan. A retry after a crash resumes where the ledger
+    ends.
 
-    :param sql: one query, or the name of a `.sql` file.
-    :param sql_conn_id: connection of any database that Airflow has a DB-API hook for.
-    :param parameters: parameters of the query, in the driver's style.
-    :param sql_hook_params: further arguments of the database's hook.
-
-    The other parameters are those of `BulkCaseUpdateOperator`.
+    Returns to XCom the report: counts by outcome, the addresses of plan and ledger, requests and seconds; never a row.
+    When the task fails for its rows, the same report is pushed under the key `report`.
     """
 
-    template_fields: Sequence[str] = ("sql", "sql_conn_id", "parameters", *BulkCaseUpdateOperator.template_fields)
+    arguments = QUERY + COLUMNS + GUARDS + COMPARE + THRESHOLDS + APPLYING + IN_VAIN + KEEPING
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json", "mapping": "json"}
 
-    def __init__(
-        self,
-        *,
-        sql: str,
-        sql_conn_id: str,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
-        sql_hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-        self.sql_hook_params = sql_hook_params
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, apply, report.
+
+        :raises AirflowFailException: when it failed in a way that a retry would meet again.
+        :raises PersonaError: when Persona failed before a row could.
+        :raises BulkError: when it stopped or too many rows failed, and a retry may help.
+        """
+        return _change(self, "case", context)
 
 
-class SqlToPersonaOperator(QueriedRows, OneStepBulkOperator):
-    """Reads a query and makes one call of Persona's API for each row, whatever operation it is.
+class SqlToPersonaInquiriesOperator(BulkOperator):
+    """Decides, reviews, expires or resumes Persona inquiries from a SQL query, and sets their fields, note and tags.
 
-    Within the request limit, each call once, with a ledger, resumed after a crash, like changes of cases. What is safe
-    to send again follows from the operation: one that leaves the same state when done twice is repeated after a
-    failure; one that makes something new is repeated only in a way that Persona answers with what it did before, and
-    ends `unresolved` where that is impossible. A row that is there twice is called once. A retry goes on where the try
-    before it ended; whoever clears the task after it has made its calls lets it make them again.
+    The query needs a column `inquiry_id` and at least one of the others, see `mapping`. A `status` becomes the action
+    that leads there: `approved`, `declined` (both with a `comment`, if there is such a column), `needs_review`,
+    `expired`, or `pending`, which resumes an expired inquiry. A row with another status is invalid. Where the state of
+    an inquiry forbids the action, that row fails with what Persona says, and the others are done. No action takes back
+    a decision or a review.
 
-    What a row holds is not looked at first, so there are no guards and no comparison here; for the status of cases use
+    All else is as for `SqlToPersonaCasesOperator`, what it returns too.
+    """
+
+    arguments = QUERY + columns("inquiry") + GUARDS + COMPARE + THRESHOLDS + APPLYING + IN_VAIN + KEEPING
+    template_ext: Sequence[str] = (".sql",)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, apply, report; errors as for `SqlToPersonaCasesOperator`."""
+        return _change(self, "inquiry", context)
+
+
+class SqlToPersonaAccountsOperator(BulkOperator):
+    """Sets fields and tags of Persona accounts from a SQL query.
+
+    The query needs a column `account_id` and at least one of the others, see `mapping`. Accounts have no status that a
+    call sets, so there are no guards. An account that changed since it was planned is left alone all the same.
+
+    All else is as for `SqlToPersonaCasesOperator`, what it returns too.
+    """
+
+    arguments = QUERY + columns("account") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    template_ext: Sequence[str] = (".sql",)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, apply, report; errors as for `SqlToPersonaCasesOperator`."""
+        return _change(self, "account", context)
+
+
+class SqlToPersonaTransactionsOperator(BulkOperator):
+    """Sets fields, labels and tags of Persona transactions from a SQL query.
+
+    The query needs a column `transaction_id` and at least one of the others, see `mapping`. A transaction does not show
+    which label it has, so a row with a `label` is never found right, and each run sets the label again.
+
+    All else is as for `SqlToPersonaAccountsOperator`.
+    """
+
+    arguments = QUERY + columns("transaction") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    template_ext: Sequence[str] = (".sql",)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, apply, report; errors as for `SqlToPersonaCasesOperator`."""
+        return _change(self, "transaction", context)
+
+
+class SqlToPersonaReportsOperator(BulkOperator):
+    """Dismisses and reviews matches of Persona reports, pauses and resumes monitoring, from a SQL query; and sets tags.
+
+    The query needs a column `report_id` and at least one of the others, see `mapping`. `dismiss_reason` dismisses all
+    matches, or those whose ids are in `dismiss_matches`; reports of adverse media need them. `monitoring` is `active`
+    or `paused`. Where `rerun` is true, the report runs again, which Persona may charge for. A run that was lost without
+    an answer is not repeated later: its row ends `unresolved`.
+
+    A report does not say when it was changed, so changes between plan and apply go unnoticed. All else is as for
+    `SqlToPersonaAccountsOperator`.
+    """
+
+    arguments = QUERY + columns("report") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    template_ext: Sequence[str] = (".sql",)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, apply, report; errors as for `SqlToPersonaCasesOperator`."""
+        return _change(self, "report", context)
+
+
+def _change(task: BulkOperator, kind: str, context: Context) -> dict[str, Any]:
+    """Change objects of one kind as the task's query says."""
+    with fail_without_retry():
+        given = task.given()
+        return run_bulk_task(task, one_step_job(kind, query_source(given), given), context)
+
+
+class SqlToPersonaOperator(BulkOperator):
+    """Makes one call of Persona's API for each row of a SQL query, whatever operation it is.
+
+    The calls stay within the request limit, each is made once, and a ledger lets a retry resume after a crash, as for
+    changes of cases. What is safe to send again follows from the operation: one that leaves the same state when done
+    twice is repeated after a failure; one that makes something new is repeated only under the key that makes Persona
+    answer with what it did before, and the row ends `unresolved` where that is impossible. Rows that repeat another are
+    called once. A retry resumes where the try before it ended; a task that is cleared after it has made its calls
+    makes them again.
+
+    The objects are not looked at first, so there are no guards and no comparison here; for the status of cases use
     `SqlToPersonaCasesOperator`.
 
-    :param operation_id: the operation, for example `create-an-email-address-list-item`; one that writes.
-    :param path: from path parameters to columns, like `{"account-id": "account_id"}`.
-    :param body: from body keys, dotted, to columns, like `{"meta.tag-name": "tag"}`. A column that is NULL is left out.
-    :param constants: path parameters and dotted body keys that are the same for every row. What it renders to is not
-        kept by Airflow.
-    :param sql: one query, or the name of a `.sql` file.
-    :param sql_conn_id: connection of any database that Airflow has a DB-API hook for.
-    :param parameters: parameters of the query, in the driver's style.
-    :param sql_hook_params: further arguments of the database's hook.
-
-    The other parameters are those of `ApplyingOperator`.
+    Returns to XCom the report, as `SqlToPersonaCasesOperator` does.
     """
 
-    template_fields: Sequence[str] = (
-        "sql",
-        "sql_conn_id",
-        "parameters",
-        "operation_id",
-        "path",
-        "body",
-        "constants",
-        *OneStepBulkOperator.template_fields,
+    arguments = (
+        ArgumentGroup.of(
+            Argument(
+                "operation_id",
+                "str",
+                "the operation, for example `create-an-email-address-list-item`; one that writes.",
+            ),
+            Argument(
+                "path",
+                "Mapping[str, str] | None",
+                'from path parameters to columns, like `{"account-id": "account_id"}`.',
+                default=None,
+            ),
+            Argument(
+                "body",
+                "Mapping[str, str] | None",
+                'from body keys, dotted, to columns, like `{"meta.tag-name": "tag"}`. A column that is NULL is left '
+                "out.",
+                default=None,
+            ),
+            Argument(
+                "constants",
+                "Mapping[str, Any] | None",
+                "path parameters and dotted body keys that are the same for every row. Airflow does not keep what a "
+                "template in it renders to.",
+                default=None,
+                is_private=True,
+            ),
+        )
+        + QUERY
+        + APPLYING
+        + IN_VAIN
+        + KEEPING
     )
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
-    constants = PrivateTemplate()
 
-    def __init__(
-        self,
-        *,
-        operation_id: str,
-        sql: str,
-        sql_conn_id: str,
-        path: Mapping[str, str] | None = None,
-        body: Mapping[str, str] | None = None,
-        constants: Mapping[str, Any] | None = None,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
-        sql_hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.operation_id = operation_id
-        self.path = path
-        self.body = body
-        self.constants = constants
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-        self.sql_hook_params = sql_hook_params
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan or resume, make the calls, report.
 
-    def read_wishes(self) -> Iterator[Written | InvalidRow]:
-        """Yield the call that each row wishes for.
-
-        :raises MissingColumnError: when a column is missing.
+        :raises AirflowFailException: when it failed in a way that a retry would meet again.
+        :raises PersonaError: when Persona failed before a row could.
+        :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        from airflow_provider_persona.bulk.calls import calls_of
+        from airflow_provider_persona.bulk.job import BulkJob
+        from airflow_provider_persona.bulk.source.rows import MappedRows
+        from airflow_provider_persona.bulk.subjects import operation_subject
+        from airflow_provider_persona.bulk.subjects.operation import OperationRows
 
-        mapping = self._mapping()
-        with self.open_rows() as (columns, rows):
-            if columns is not None:
-                mapping.check(columns)
-            yield from calls_of(rows, mapping)
-
-    def plan_header(self, run: str, hook: PersonaHook) -> PlanHeader:
-        """Return who plans what, with the operation."""
-        from datetime import UTC, datetime
-
-        from airflow_provider_persona.bulk.plan import PlanHeader
-        from airflow_provider_persona.bulk.run import fingerprint
-
-        self._mapping()  # what cannot be called fails before the query is run
-        return PlanHeader(
-            run=run,
-            source=fingerprint(*self.source_parts(), self.operation_id, self.path, self.body, revealed(self.constants)),
-            environment=hook.settings.expected_environment_id,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            operation_id=self.operation_id,
-        )
-
-    def one_wish_each(self) -> str | None:
-        """Return `object` for operations that set something, None for those that add to it."""
-        from airflow_provider_persona.api.operations import operation
-        from airflow_provider_persona.bulk.calls import contradicts_itself
-
-        return contradicts_itself(operation(self.operation_id))
-
-    def _mapping(self) -> CallMapping:
-        from airflow_provider_persona.bulk.calls import CallMapping
-
-        return CallMapping(self.operation_id, self.path or {}, self.body or {}, revealed(self.constants) or {})
+        with fail_without_retry():
+            given = self.given()
+            mapping = OperationRows(
+                given["operation_id"], given["path"] or {}, given["body"] or {}, given["constants"] or {}
+            )
+            job = BulkJob(
+                rows=MappedRows(query_source(given), mapping),
+                subject=operation_subject(given["operation_id"]),
+                applying=apply_options(given),
+            )
+            return run_bulk_task(self, job, context)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.api.document import Document
 from airflow_provider_persona.api.lifecycle import CaseGoal, CountGoal
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.api.pagination import PAGE_SIZE
-from airflow_provider_persona.triggers.waiting import PersonaWaitTrigger, WaitEnded
+from airflow_provider_persona.api.pagination import PAGE_SIZE, SeenPages, items_of, next_page
+from airflow_provider_persona.tasks.wait_trigger import PersonaWaitTrigger, WaitEnded
 
 if TYPE_CHECKING:
-    from airflow_provider_persona.client import AsyncPersonaClient
-
-__all__ = ["PersonaCaseTrigger", "PersonaCasesTrigger", "WaitEnded"]
+    from airflow_provider_persona.api.messages import Request
+    from airflow_provider_persona.tasks.wait_trigger import Look
 
 
 class PersonaCaseTrigger(PersonaWaitTrigger):
@@ -51,14 +51,28 @@ class PersonaCaseTrigger(PersonaWaitTrigger):
             "resolved": self.resolved,
         }
 
-    async def look(self, client: AsyncPersonaClient) -> WaitEnded | None:
+    def look(self) -> Look:
         """Read the case's status."""
-        response = await client.call(
-            "retrieve-case", path={"case-id": self.case_id}, query={"fields[case]": "status,resolved-at"}
-        )
-        case = Case.from_resource(response.json().get("data"))
+        read = operation("retrieve-case")
+        query = {"fields[case]": ["status", "resolved-at"], "include": ""}
+        document = Document.read((yield read.bind({"case-id": self.case_id}, query)), read.operation_id)
+        case = Case.from_resource(document.resource and document.resource.members, read.operation_id)
+        self.seen = f"{self.case_id} has status {case.status}"
         goal = CaseGoal(frozenset(self.target_statuses), frozenset(self.failure_statuses), self.resolved)
         return WaitEnded.by(goal.verdict(case), status=case.status)
+
+    def wanted(self) -> str:
+        """Return which statuses end the wait."""
+        ends = [*self.target_statuses, *(["a time of resolution"] if self.resolved else [])]
+        return " or ".join(ends)
+
+    def result(self, ended: WaitEnded) -> str | None:
+        """Return the status that ended the wait."""
+        return ended.status
+
+    def failure(self, ended: WaitEnded) -> str:
+        """Say which status ended the wait."""
+        return f"{self.case_id} has status {ended.status}, which the sensor takes for a failure"
 
 
 class PersonaCasesTrigger(PersonaWaitTrigger):
@@ -84,22 +98,39 @@ class PersonaCasesTrigger(PersonaWaitTrigger):
         self.at_least = at_least
 
     def watched(self) -> dict[str, Any]:
-        """Return which cases are counted, and up to when."""
+        """Return which cases are counted, and for what number."""
         return {
             "filters": self.filters,
             "at_most": self.at_most,
             "at_least": self.at_least,
         }
 
-    async def look(self, client: AsyncPersonaClient) -> WaitEnded | None:
+    def look(self) -> Look:
         """Count the cases, no further than the goal needs to know."""
         goal = CountGoal(self.at_most, self.at_least)
-        query = {f"filter[{name}]": value for name, value in self.filters.items()}
-        size = min(goal.enough, PAGE_SIZE)
+        filters = {f"filter[{name}]": value for name, value in self.filters.items()}
+        query = {**filters, "fields[case]": "status", "page[size]": min(goal.enough, PAGE_SIZE)}
+        request: Request | None = operation("list-all-cases").bind(query=query)
+        seen_pages: SeenPages = set()
         seen = 0
-        request = operation("list-all-cases").bind(query={**query, "fields[case]": "status", "page[size]": size})
-        async for page in client.pages(request):
-            seen += len(page)
-            if seen >= goal.enough:
-                break
+        while request is not None and seen < goal.enough:
+            document = Document.read((yield request), request.operation_id)
+            seen += len(items_of(request, document.body))
+            request = next_page(request, document.body, seen_pages) if seen < goal.enough else None
+        seen = min(seen, goal.enough)
+        # Names of filters only: a value may be a person's reference id.
+        by = ", ".join(sorted(self.filters)) or "no filter"
+        self.seen = f"{'At least ' if seen == goal.enough else ''}{seen} cases by {by}"
         return WaitEnded.by(goal.verdict(seen), count=seen)
+
+    def wanted(self) -> str:
+        """Return how many cases end the wait."""
+        return f"at most {self.at_most}" if self.at_least is None else f"at least {self.at_least}"
+
+    def result(self, ended: WaitEnded) -> int | None:
+        """Return the number of cases that ended the wait."""
+        return ended.count
+
+    def failure(self, ended: WaitEnded) -> str:
+        """Say how many cases there were; a number of cases never ends a wait badly by itself."""
+        return f"the filter finds {ended.count} cases"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.api.lifecycle import lifecycle_of
-from airflow_provider_persona.triggers.waiting import PersonaWaitTrigger, WaitEnded
+from airflow_provider_persona.tasks.wait_trigger import PersonaWaitTrigger, WaitEnded
 
 if TYPE_CHECKING:
-    from airflow_provider_persona.client import AsyncPersonaClient
+    from airflow_provider_persona.api.lifecycle import Lifecycle, StatusGoal
+    from airflow_provider_persona.tasks.wait_trigger import Look
 
 
 class PersonaLifecycleTrigger(PersonaWaitTrigger):
@@ -44,10 +45,32 @@ class PersonaLifecycleTrigger(PersonaWaitTrigger):
             "failure_statuses": self.failure_statuses,
         }
 
-    async def look(self, client: AsyncPersonaClient) -> WaitEnded | None:
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The statuses of the resource."""
+        return lifecycle_of(self.resource)
+
+    @property
+    def goal(self) -> StatusGoal:
+        """What is waited for."""
+        return self.lifecycle.goal(self.target_statuses, self.failure_statuses)
+
+    def look(self) -> Look:
         """Read the object's state."""
-        lifecycle = lifecycle_of(self.resource)
-        goal = lifecycle.goal(self.target_statuses, self.failure_statuses)
-        state = lifecycle.state(await client.send(lifecycle.request(self.resource_id)))
-        self.log.info("%s has status %s", self.resource_id, state.status)
+        lifecycle, goal = self.lifecycle, self.goal
+        state = lifecycle.state((yield lifecycle.request(self.resource_id)))
+        self.seen = f"{self.resource} {self.resource_id} has status {state.status}"
         return WaitEnded.by(goal.verdict(state), status=state.status, facts=dict(state.facts) or None)
+
+    def wanted(self) -> str:
+        """Return which statuses end the wait."""
+        return " or ".join(sorted(self.goal.targets))
+
+    def result(self, ended: WaitEnded) -> dict[str, Any]:
+        """Return the object's id and status, and what was read beside the status."""
+        facts = {name.replace("-", "_"): (ended.facts or {}).get(name) for name in self.lifecycle.facts}
+        return {"id": self.resource_id, "status": ended.status, **facts}
+
+    def failure(self, ended: WaitEnded) -> str:
+        """Say which status ended the wait."""
+        return f"{self.resource} {self.resource_id} {self.goal.reason(ended.status)}"

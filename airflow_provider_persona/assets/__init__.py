@@ -1,0 +1,1 @@
+"""Assets of Persona: what their addresses mean to Airflow and to OpenLineage."""

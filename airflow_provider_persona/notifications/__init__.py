@@ -1,0 +1,1 @@
+"""Notifiers for Dags. Public classes and nothing else."""

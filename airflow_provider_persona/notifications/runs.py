@@ -1,0 +1,201 @@
+"""Tells people about runs through any notifier of Airflow: the first failure, the recovery, what is unusual.
+
+It keeps the last runs of each task in `notices/…` below the state path, so a task that fails every hour sends one
+notice and not twenty-four. A notice holds counts, reasons, and ids as far as the task's XCom has them; never a value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_persona.tasks.identity import TaskIdentity
+from airflow_provider_persona.tasks.run_history import (
+    PastRun,
+    RunHistory,
+    RunState,
+    deviations,
+    is_worth_a_notice,
+)
+from airflow_provider_persona.version_compat import AirflowFailException, BaseNotifier, context_merge
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+CONTEXT_KEY = "persona_notice"
+"""Name of the notice in the templates of the notifier that sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaNotice:
+    """What is told about a run.
+
+    :param title: one line: which task, and what about it.
+    :param text: all of it in plain text, the title first.
+    :param state: `failed`, `recovered`, `unusual` or `deadline`.
+    """
+
+    title: str
+    text: str
+    state: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class PersonaRunNotifier(BaseNotifier):
+    """Tells about a task's runs by another notifier, once for each change: first failure, recovery, unusual run.
+
+    Give the same notifier to `on_failure_callback` and `on_success_callback` of a task, or through `default_args` to
+    all of a Dag. It also takes a `DeadlineAlert` (Airflow 3.1 and later):
+    `AsyncCallback(PersonaRunNotifier, kwargs={"notifier": "alerts.to_slack"})`.
+
+    A bulk task is told with its report: counts, the most frequent reasons, and where plan and ledger are.
+
+    :param notifier: who sends: a notifier that names the notice in its templates, like
+        `SlackNotifier(text="{{ persona_notice }}")` (`persona_notice.title`, `.text` and `.state` are there too); a
+        function that takes the notice and returns a notifier, which is used as it is, without rendering its templates;
+        or the import path of either, which a `DeadlineAlert` needs.
+    :param max_deviation: how many times more than usual is told, above 1: changes, failures or seconds; and how many
+        times fewer changes. The median of the successful ones among the last 30 runs is what is usual, once there are
+        three. None: runs that succeed are not weighed.
+    :param state_path: folder for the file with the last runs; by default the task's `state_path`, or `[persona]
+        state_path`.
+    :param context: Airflow's context, which a `DeadlineAlert` gives.
+    :raises ValueError: when `max_deviation` is not above 1.
+    """
+
+    def __init__(
+        self,
+        notifier: BaseNotifier | Callable[[PersonaNotice], BaseNotifier] | str,
+        *,
+        max_deviation: float | None = 3.0,
+        state_path: str | None = None,
+        context: Context | None = None,
+    ) -> None:
+        super().__init__()
+        if max_deviation is not None and max_deviation <= 1:
+            raise ValueError(f"max_deviation is how many times the usual is too much, above 1, not {max_deviation}")
+        self.notifier = notifier
+        self.max_deviation = max_deviation
+        self.state_path = state_path
+        self.context = context or {}
+
+    def notify(self, context: Context) -> None:
+        """Send a notice, if there is something new to tell.
+
+        :raises Exception: what the other notifier raises; the same is then told after the next run.
+        """
+        if "deadline" in context:
+            self._send(_missed(context), context)
+            return
+        ti: Any = context["ti"]
+        history = self._history(context)
+        earlier = self._earlier(history)
+        run, unusual = self._weighed(context, earlier)
+        before = earlier[-1].state if earlier else None
+        if is_worth_a_notice(run.state, before):
+            self._send(_notice(context, ti, run.state, before, unusual), context)
+        try:
+            history.add(earlier, run)
+        except Exception as error:  # noqa: BLE001 - a store that cannot be reached must not fail a callback that sent
+            self.log.warning("The run is not kept for later notices (%s)", type(error).__name__)
+
+    async def async_notify(self, context: Context) -> None:
+        """Send a notice from the triggerer, where deadlines are watched; as `notify`."""
+        await asyncio.to_thread(self.notify, context)
+
+    def _send(self, notice: PersonaNotice, context: Context) -> None:
+        found: Any = self.notifier
+        if isinstance(found, str):
+            found = _imported(found)
+        if isinstance(found, BaseNotifier):
+            # The notice goes in as a value, so nothing that stands in it is rendered. A notifier puts what it renders
+            # in the place of its templates, so each notice takes a copy. Else the next one would render this text.
+            context_merge(context, {CONTEXT_KEY: notice})
+            copy(found)(context)
+        else:
+            found(notice).notify(context)
+        self.log.info("Sent: %s", notice.title)
+
+    def _history(self, context: Context) -> RunHistory:
+        from airflow_provider_persona.storage.run_folders import run_folder
+        from airflow_provider_persona.tasks.arguments import is_given
+        from airflow_provider_persona.tasks.state_path import state_root
+
+        of_task = getattr(context.get("task"), "state_path", None)
+        root = state_root(self.state_path or (of_task if is_given(of_task) else None))
+        return RunHistory(run_folder(root, ["notices", *TaskIdentity.of(context["ti"]).task_parts]) / "runs.json")
+
+    def _earlier(self, history: RunHistory) -> list[PastRun]:
+        try:
+            return history.read()
+        except Exception as error:  # noqa: BLE001 - what fsspec's stores raise
+            self.log.warning("The last runs are not known (%s), so this one is told as the first", type(error).__name__)
+            return []
+
+    def _weighed(self, context: Context, earlier: list[PastRun]) -> tuple[PastRun, list[str]]:
+        ti: Any = context["ti"]
+        report = getattr(context.get("task"), "report", None)
+        numbers: dict[str, Any] = {}
+        if report is not None:
+            numbers = {"changes": report.changes, "failures": report.failures, "seconds": report.seconds}
+        if _has_failed(context):
+            return PastRun(ti.run_id, RunState.FAILED, **numbers), []
+        run = PastRun(ti.run_id, RunState.OK, **numbers)
+        unusual = deviations(run, earlier, self.max_deviation) if self.max_deviation is not None else []
+        return (PastRun(ti.run_id, RunState.UNUSUAL, **numbers) if unusual else run), unusual
+
+
+def _has_failed(context: Context) -> bool:
+    """Whether a callback is one after a failure; one of a task that was killed has a state and no exception."""
+    state = getattr(context["ti"], "state", None)
+    return context.get("exception") is not None or str(getattr(state, "value", state)) in ("failed", "up_for_retry")
+
+
+def _notice(context: Context, ti: Any, state: RunState, before: RunState | None, unusual: list[str]) -> PersonaNotice:
+    about = str(TaskIdentity(ti.dag_id, ti.run_id, ti.task_id)).split("/")
+    name = f"{about[0]}.{ti.task_id}"
+    shown = "recovered" if state is RunState.OK else state.value
+    title = f"Persona: {name} {'is unusual' if shown == 'unusual' else shown}"
+    lines = [title, *(f"Unusual: {each}" for each in unusual)]
+    if before is RunState.FAILED and state is RunState.UNUSUAL:
+        lines.append("The run before had failed.")
+    report = getattr(context.get("task"), "report", None)
+    if report is not None:
+        lines += [str(report), *(f"- {reason}" for reason in report.reasons)]
+        lines += [f"Plan: {report.plan}", f"Ledger: {report.ledger}"]
+    elif (error := context.get("exception")) is not None:
+        lines.append(_told(error))
+    lines.append(f"Run {ti.run_id}, try {ti.try_number}")
+    if url := getattr(ti, "log_url", None):
+        lines.append(f"Log: {url}")
+    return PersonaNotice(title, "\n".join(lines), shown)
+
+
+def _told(error: Any) -> str:
+    """Return what an error says if it is ours; the text of another one may hold values."""
+    from airflow_provider_persona.api.errors import ProviderError
+
+    origin = error.__cause__ or error.__context__ if isinstance(error, AirflowFailException) else error
+    return str(error) if isinstance(origin, ProviderError) else f"{type(error).__name__}; the log has more"
+
+
+def _missed(context: Any) -> PersonaNotice:
+    """Return the notice of a missed deadline; Airflow gives its callback plain data and no task."""
+    run, deadline = (context.get(name) or {} for name in ("dag_run", "deadline"))
+    title = f"Persona: {run.get('dag_id', 'a Dag')} missed its deadline"
+    lines = [title, f"Run {run.get('dag_run_id') or run.get('run_id', '')} is {run.get('state', 'not over')}"]
+    if due := deadline.get("deadline_time"):
+        lines.append(f"It was due at {due}")
+    return PersonaNotice(title, "\n".join(lines), "deadline")
+
+
+def _imported(path: str) -> Any:
+    from importlib import import_module
+
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

@@ -1,0 +1,3 @@
+import { followTheme } from "./shared.js";
+
+followTheme();

@@ -1,0 +1,153 @@
+"""What the arguments of operators may be, and how each kind is read.
+
+A template renders to text, so every kind of argument may arrive as text. The readers turn it back into a value. Their
+errors name the argument and not its value, because the value may be personal data.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+from airflow_provider_persona.api.operations import BadCallError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
+# Types for declarations. Each allows what a Dag may give: a value, a template, or the output of another task.
+Text: TypeAlias = "str | XComArg"
+Number: TypeAlias = "int | float | str | XComArg"
+Flag: TypeAlias = "bool | str | XComArg"
+Names: TypeAlias = "Sequence[str] | XComArg"
+JsonObject: TypeAlias = "Mapping[str, Any] | str | XComArg"
+
+_NOTHING = ("", "none")
+
+
+def is_given(value: str | None) -> TypeGuard[str]:
+    """Return whether an argument is given: it is not None, and not the text that a template renders None to."""
+    return value is not None and value.strip().lower() not in _NOTHING
+
+
+def read_back(text: str) -> Any:
+    """Return the value that a template rendered to text, by itself or with `tojson`; None for any other text."""
+    for reader in (ast.literal_eval, json.loads):
+        try:
+            return reader(text.strip())
+        except (ValueError, SyntaxError, RecursionError):
+            continue
+    return None
+
+
+def as_seconds(value: float | timedelta) -> float:
+    """Return a number of seconds that is given as such, or as a timedelta."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def as_bool(value: Any, name: str, *, shown: bool = False) -> bool | None:
+    """Return a truth value; None when it is not given.
+
+    :param value: a bool, or text: `true`, `1`, `yes`, `false`, `0` or `no`.
+    :param name: the argument.
+    :param shown: whether the error may show the value. Only for arguments that never hold personal data.
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if not is_given(text):
+        return None
+    if text in ("true", "1", "yes"):
+        return True
+    if text in ("false", "0", "no"):
+        return False
+    raise BadCallError(f"{name} is true or false{f', not {value!r}' if shown else ''}")
+
+
+def as_number(value: Any, name: str, *, shown: bool = False) -> Any:
+    """Return a number; None when it is not given. A value that is no text is returned as it is.
+
+    :param value: a number, or the text of one.
+    :param name: the argument.
+    :param shown: whether the error may show the value, as for `as_bool`.
+    :raises BadCallError: when the text is no number.
+    """
+    if not isinstance(value, str):
+        return value
+    if not is_given(value):
+        return None
+    try:
+        return float(value) if "." in value else int(value)
+    except ValueError:
+        raise BadCallError(f"{name} is a number{f', not {value!r}' if shown else ''}") from None
+
+
+def as_strict_number(value: Any, name: str) -> int | float | Decimal | None:
+    """Return a number as `as_number` does, and refuse values of any other type.
+
+    :raises BadCallError: when it is something else.
+    """
+    found = as_number(value, name)
+    # A bool is an int in Python, and never the number that somebody meant.
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int | float | Decimal)):
+        raise BadCallError(f"{name} is a number, not a value of type {type(found).__name__}")
+    return found
+
+
+def as_text(value: Any, name: str) -> str | None:
+    """Return a text; None when there is none. A whole number becomes its digits.
+
+    Airflow turns text of digits into an int with `render_template_as_native_obj=True`, and Persona takes text only.
+
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise BadCallError(f"{name} is a text, not a value of type {type(value).__name__}")
+
+
+def as_mapping(value: Any, name: str) -> Mapping[str, Any] | None:
+    """Return a mapping; None when it is not given.
+
+    :raises BadCallError: when it is something else.
+    """
+    found = value
+    if isinstance(value, str):
+        if not is_given(value):
+            return None
+        found = read_back(value)
+        if found is None:
+            found = value
+    if found is not None and not isinstance(found, Mapping):
+        raise BadCallError(f"{name} is a mapping, or a template of a JSON object")
+    return found
+
+
+def as_names(value: Any, name: str) -> list[str] | None:
+    """Return a list of names, in the order given; None when it is not given.
+
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or (isinstance(value, str) and not is_given(value)):
+        return None
+    found = read_back(value) if isinstance(value, str) else value
+    is_list = isinstance(found, list | tuple | set | frozenset)
+    if not is_list or not all(isinstance(each, str) and each for each in found):
+        raise BadCallError(f"{name} is a list of names, or a template of a JSON list")
+    return list(found)
+
+
+def as_confirmation(value: Any, name: str) -> bool:
+    """Return True, which is the only value that confirms what cannot be undone.
+
+    :raises BadCallError: when it is anything else, also a text or a template.
+    """
+    if value is not True:
+        raise BadCallError(f"this erases personal data for ever; confirm it with {name}=True")
+    return True

@@ -1,0 +1,400 @@
+"""Airflow's side of a bulk run: connection, folder, state, log, XCom, and how the task ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare
+from airflow_provider_persona.tasks.arguments import is_given, read_back
+from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
+from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
+from airflow_provider_persona.tasks.lost_signals import heeding_signals
+from airflow_provider_persona.tasks.match_arguments import check_matching
+from airflow_provider_persona.version_compat import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_persona.bulk.apply.options import ApplyOptions
+    from airflow_provider_persona.bulk.approval import Approval
+    from airflow_provider_persona.bulk.job import BulkJob
+    from airflow_provider_persona.bulk.ledger.report import Report
+    from airflow_provider_persona.bulk.ledger.table import LedgerTable
+    from airflow_provider_persona.bulk.plan.file import Plan
+    from airflow_provider_persona.hooks.persona import PersonaHook
+    from airflow_provider_persona.storage.paths import StorePath
+    from airflow_provider_persona.tasks.event_loop import TaskLoop
+
+T = TypeVar("T")
+
+
+class BulkOperator(BaseOperator):
+    """Base of the operators that plan or apply changes: declared arguments, and how Airflow stops the task.
+
+    A subclass names its arguments in `arguments`, which must hold those of `KEEPING`.
+    """
+
+    arguments: ClassVar[ArgumentGroup]
+    ui_color = "#dce6ff"
+    _running: TaskLoop[Any] | None = None
+    deed: TaskDeed | None = None
+    report: Report | None = None
+    """What it did, once it has done it, for callbacks."""
+    _sql_file: str | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
+        super().__init_subclass__(**kwargs)
+        if "arguments" in vars(cls):
+            declare(cls, cls.arguments)
+
+    def check_arguments(self) -> None:
+        """Check what is no template, when the Dag is parsed.
+
+        :raises ValueError: when an argument makes no sense.
+        """
+        given = self.given()
+        self.arguments.check_choices(given)
+        check_matching(given)
+        sql, concurrency = given.get("sql"), given["concurrency"]
+        if isinstance(sql, str) and sql.endswith(".sql"):
+            self._sql_file = sql  # for errors: when the task runs, `sql` is what stands in the file
+        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+            raise ValueError(f"concurrency is a number of requests, 1 or more, not {concurrency!r}")
+
+    def given(self, group: ArgumentGroup | None = None) -> dict[str, Any]:
+        """Return the values of a group's arguments by name, as rendered; by default of all, and the query's file."""
+        return self.arguments.values_in(self) | {"sql_file": self._sql_file} if group is None else group.values_in(self)
+
+    def on_kill(self) -> None:
+        """Stop sending, and let the run close its ledger. Airflow calls this when the task must end."""
+        if self._running is not None:
+            self._running.stop()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
+        """Return what OpenLineage is told, after success and after failure."""
+        from airflow_provider_persona.tasks.openlineage import lineage_of
+
+        return lineage_of(self.deed, self.given())
+
+    def run_coroutine(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine off the main thread, so that Airflow's timeout and signals end it in time.
+
+        :raises RunStoppedError: when `on_kill` ended it.
+        """
+        from airflow_provider_persona.tasks.event_loop import TaskLoop
+
+        self._running = loop = TaskLoop(main)
+        try:
+            return loop.run()
+        finally:
+            self._running = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """Where one try of a task works.
+
+    :param task: the operator.
+    :param context: Airflow's context of the try.
+    :param hook: the hook of its connection.
+    :param folder: folder of the task's run.
+    :param identity: what makes the task's run the same run in each try.
+    """
+
+    task: BulkOperator
+    context: Context
+    hook: PersonaHook
+    folder: StorePath
+    identity: str
+
+    @classmethod
+    def of(cls, task: BulkOperator, context: Context) -> TaskRun:
+        """Return where a try of a task works."""
+        from airflow_provider_persona.hooks.persona import PersonaHook
+        from airflow_provider_persona.storage.run_folders import run_folder
+        from airflow_provider_persona.tasks.state_path import state_root
+
+        given = task.given()
+        ti: Any = context["ti"]
+        parts = TaskIdentity.of(ti).run_parts
+        root = state_root(given["state_path"])
+        hook = PersonaHook(given["persona_conn_id"], reserve=given["reserve"])
+        # A clear changes `max_tries`, so a cleared task gets other idempotency keys, also where its folder is lost.
+        # Under the old keys Persona would answer with what it did then, for an hour.
+        return cls(task, context, hook, run_folder(root, parts), f"{'/'.join(parts)}@{ti.max_tries}")
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether an earlier try of this task did not succeed; one that was cleared begins its tries anew."""
+        return Tries.begin(self.context, self.task.retries or 0).is_retry
+
+    def header(self, job: BulkJob, environment: str | None = None) -> Any:
+        """Return the header of a job's plan.
+
+        :param environment: the environment that it is for; by default the one that the connection expects.
+        """
+        expected = environment or self.hook.settings.expected_environment_id
+        return job.header(self.identity, expected, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def log_plan(self, plan: Plan) -> None:
+        """Log what is planned, and note it for lineage and assets."""
+        header = plan.header
+        self.task.deed = TaskDeed.planned(header)
+        if not header.rows:
+            self.task.log.info("No rows, so nothing to do")
+            return
+        planned = ", ".join(f"{count} {name}" for name, count in header.planned.items())
+        repeats = f"; {header.repeats} repeats collapsed" if header.repeats else ""
+        self.task.log.info("Planned %d rows: %s%s", header.rows, planned, repeats)
+        details = [f"{count} rows go {name}" for name, count in header.transitions.items()]
+        details += [f"{count} of them cannot be taken back: {reason}" for reason, count in header.irreversible.items()]
+        self.log_group("The plan", [*details, f"Plan: {plan.uri}", f"Hash: {header.hash}"])
+        for label in header.unknown_labels:
+            self.task.log.warning(
+                "No object and no template in Persona has the status %s. Check how guards and rows spell it", label
+            )
+
+    def log_group(self, title: str, lines: Sequence[str]) -> None:
+        """Log lines that Airflow's page folds up under a title."""
+        self.task.log.info("::group::%s", title)
+        for line in lines:
+            self.task.log.info("%s", line)
+        self.task.log.info("::endgroup::")
+
+    def ledger_table(self) -> LedgerTable | None:
+        """Return the table to copy the ledger to, made ready, or None when there is none.
+
+        :raises BulkError: when its database cannot be used; before the first write to Persona.
+        """
+        given = self.task.given()
+        if not is_given(given["ledger_table"]):
+            return None
+        from airflow_provider_persona.bulk.errors import BulkError
+        from airflow_provider_persona.bulk.ledger.table import LedgerTable
+        from airflow_provider_persona.tasks.sql_hook import sql_hook_of
+
+        if not is_given(given["ledger_conn_id"]):
+            raise BulkError("ledger_table needs ledger_conn_id, the connection of its database")
+        table = LedgerTable(sql_hook_of(given["ledger_conn_id"]), given["ledger_table"])
+        table.prepare()
+        return table
+
+    def conclude(self, report: Report, options: ApplyOptions, table: LedgerTable | None) -> dict[str, Any]:
+        """Copy the ledger, log the report, and fail the task if need be.
+
+        :returns: the report for XCom.
+        :raises BulkError: when the run stopped or too many rows failed; the report is then pushed under `report`.
+        """
+        from airflow_provider_persona.bulk.job import judge
+        from airflow_provider_persona.tasks.ledger_reading import read_once
+
+        log = self.task.log
+        if self.task.deed is not None:
+            self.task.deed = self.task.deed.applied(report)
+            tell_assets(self.task, self.context, self.task.deed)
+        for line in report.lines():
+            log.info("%s", line)
+        self.log_group("The files", [f"Plan: {report.plan}", f"Ledger: {report.ledger}"])
+        if report.differences:
+            log.warning("%d changed objects are not as wanted any more; see differences.jsonl", report.differences)
+        try:
+            reasons, copied = read_once(report, table)
+            self.task.report = report = replace(report, reasons=reasons)
+            for reason in report.reasons:
+                log.warning("%s", reason)
+            if isinstance(copied, int):
+                log.info("%d rows of the ledger are in %s", copied, self.task.given()["ledger_table"])
+            elif copied is not None:
+                raise copied  # noqa: TRY301 - the report goes to XCom first, below
+            judge(report, options)
+        except Exception:
+            self.context["ti"].xcom_push(key="report", value=report.to_xcom())
+            raise
+        return report.to_xcom()
+
+
+def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[str, Any]:
+    """Plan or resume, apply, and report, in one task.
+
+    :returns: the report for XCom.
+    :raises PersonaError: when Persona failed before a row could.
+    :raises BulkError: when it stopped or too many rows failed.
+    """
+    from airflow_provider_persona.bulk.job import begin, run
+    from airflow_provider_persona.bulk.plan.draft import Draft
+    from airflow_provider_persona.tasks.state import checkpoints_of
+
+    at = TaskRun.of(task, context)
+    table = at.ledger_table()
+    checkpoints = checkpoints_of(context)
+    carried = checkpoints.load() if checkpoints is not None else None
+    with heeding_signals():
+        begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
+
+    async def main() -> Report:
+        async with at.hook.async_client(connections=job.applying.concurrency) as client:
+            return await run(
+                job,
+                begun,
+                client,
+                on_plan=at.log_plan,
+                on_progress=lambda progress: task.log.info("%s", progress),
+                checkpoints=checkpoints,
+                carried=carried,
+            )
+
+    try:
+        report = task.run_coroutine(main)
+    finally:
+        if isinstance(begun, Draft):
+            begun.close()
+    return at.conclude(report, job.applying, table)
+
+
+def run_planning_task(
+    task: BulkOperator, job: BulkJob, context: Context, environment: str | None = None
+) -> dict[str, Any]:
+    """Write the plan of a job, and return what goes to XCom; nothing is applied.
+
+    :param environment: the environment that the plan is for; None for the one that the connection expects.
+    :raises ThresholdError: when the plan exceeds a threshold.
+    :raises RunFailedError: when all rows are invalid.
+    :raises PersonaError: when the live objects could not be read.
+    """
+    from airflow_provider_persona.bulk.errors import RunFailedError
+    from airflow_provider_persona.bulk.job import begin_anew
+    from airflow_provider_persona.bulk.plan.draft import complete
+    from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
+
+    at = TaskRun.of(task, context)
+    with heeding_signals():
+        draft = begin_anew(job, at.folder, at.header(job, environment))
+
+    async def main() -> tuple[Plan, Estimate]:
+        async with at.hook.async_client(connections=job.applying.concurrency) as client:
+            # The cheapest question there is; its answer tells the limit, and in which environment the plan is made.
+            window = tightest_limit((await client.call("list-all-rate-limits")).json())
+            plan = await complete(draft, client, job.planning)
+            reads = plan.header.guards.needs_read() or job.planning.record_states
+            return plan, estimate(plan.header.changes * (2 if reads else 1), window, client.budget.reserve)
+
+    try:
+        plan, expected = task.run_coroutine(main)
+    finally:
+        draft.close()
+    at.log_plan(plan)
+    tell_assets(task, context, TaskDeed.planned(plan.header))
+    if plan.header.rows and plan.header.invalid == plan.header.rows and job.applying.fail_in_vain:
+        raise RunFailedError(
+            f"all {plan.header.rows} rows are invalid, so there is nothing to apply; each with its reason in the plan, "
+            f"{plan.uri}. Check query and mapping; fail_in_vain=False lets such a plan pass"
+        )
+    if expected.seconds is not None:
+        task.log.info("Applying it takes about %d requests and %.0f s", expected.requests, expected.seconds)
+    return {
+        "plan": plan.uri,
+        "hash": plan.header.hash,
+        "created_at": plan.header.created_at,
+        "environment": plan.header.environment,
+        "rows": plan.header.rows,
+        "repeats": plan.header.repeats,
+        "outcomes": plan.header.planned,
+        "transitions": plan.header.transitions,
+        "unknown_statuses": plan.header.unknown_labels,
+        "irreversible": plan.header.irreversible,
+        "thresholds": job.planning.thresholds.reached(plan.header),
+        "estimate": expected.to_xcom(),
+    }
+
+
+def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, context: Context) -> dict[str, Any]:
+    """Apply a plan that another task made.
+
+    :returns: the report for XCom.
+    :raises PlanError: when the plan is for another environment than the connection.
+    :raises PersonaError: when Persona failed before a row could.
+    :raises BulkError: when it stopped or too many rows failed.
+    """
+    from airflow_provider_persona.bulk.apply.run import apply_plan
+    from airflow_provider_persona.bulk.plan.draft import check_environment
+    from airflow_provider_persona.tasks.state import checkpoints_of
+
+    at = TaskRun.of(task, context)
+    check_environment(plan, at.hook.settings.expected_environment_id)
+    at.log_plan(plan)
+    table = at.ledger_table()
+    checkpoints = checkpoints_of(context)
+
+    async def main() -> Report:
+        async with at.hook.async_client(connections=applying.concurrency) as client:
+            return await apply_plan(
+                plan,
+                client,
+                applying,
+                on_progress=lambda progress: task.log.info("%s", progress),
+                checkpoints=checkpoints,
+            )
+
+    return at.conclude(task.run_coroutine(main), applying, table)
+
+
+def approval_of(given: Mapping[str, Any] | str) -> Approval | None:
+    """Return the approval that a task before named beside the plan, or None."""
+    from airflow_provider_persona.bulk.approval import Approval
+
+    named = read_back(given) if isinstance(given, str) else given
+    return Approval.of(named.get("approval")) if isinstance(named, Mapping) else None
+
+
+def approved_plan(
+    given: Mapping[str, Any] | str, places: Sequence[str], max_age: timedelta | None, now: datetime
+) -> Plan:
+    """Return the plan that a task before named, when it is still that one and not too old.
+
+    :param given: what that task returned: the plan's address under `plan`, its hash under `hash` or `plan_hash`; from
+        an approval `approved` too.
+    :param places: folders, or addresses in object stores, that plans may come from.
+    :param max_age: how old it may be, or None.
+    :param now: UTC time.
+    :raises PlanError: when it is gone, edited, another one, too old, or was rejected.
+    """
+    from airflow_provider_persona.bulk.approval import Approval
+    from airflow_provider_persona.bulk.errors import PlanError
+    from airflow_provider_persona.bulk.plan.file import read_plan
+    from airflow_provider_persona.tasks.state_path import is_within, store_path
+
+    named = read_back(given) if isinstance(given, str) else given
+    if not isinstance(named, Mapping):
+        raise PlanError(f"plan is what the task before returned to XCom, a mapping, not {type(given).__name__}")
+    if named.get("approved") is False:
+        by = (Approval.of(named.get("approval")) or Approval(None, None, None)).by
+        raise PlanError(f"the plan was rejected by {by or 'nobody in time'}; it is not applied")
+    uri, wanted = named.get("plan"), named.get("hash") or named.get("plan_hash")
+    if not uri or not wanted:
+        raise PlanError("a plan is given by its address under `plan` and its hash under `hash`; one of them is missing")
+    if not isinstance(uri, str) or not isinstance(wanted, str):
+        raise PlanError(
+            f"a plan's address and hash are texts, not {type(uri).__name__} and {type(wanted).__name__}; give what the "
+            "planning task returned"
+        )
+    if not any(is_within(uri, place) for place in places):
+        raise PlanError(
+            f"the plan at {uri} is neither below the state path nor in its object store, so it is not read. Give this "
+            "task the state_path of the planning task, or name the folder in trusted_paths"
+        )
+    plan = read_plan(store_path(uri).parent)
+    if plan is None:
+        raise PlanError(
+            f"there is no plan at {uri}; where tasks run on several machines, state_path must be an object store or a "
+            "folder that all of them see"
+        )
+    if plan.header.hash != wanted:
+        raise PlanError(f"the plan at {uri} has hash {plan.header.hash}, and {wanted} was asked for; it is not applied")
+    age = now - datetime.fromisoformat(plan.header.created_at)
+    if max_age is not None and age > max_age:
+        raise PlanError(f"the plan at {uri} is {age} old, and max_age is {max_age}; plan anew")
+    return plan

@@ -1,0 +1,36 @@
+"""How errors end a task: at once where a retry cannot help, else as the task's `retries` say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow_provider_persona.version_compat import AirflowFailException, AirflowNotFoundException
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def fail_without_retry() -> Iterator[None]:
+    """Turn errors that every retry would meet again (401, 403, 404, 422, bad arguments) into `AirflowFailException`.
+
+    The others pass as they are, so that the task's `retries` decide.
+    """
+    # Imported here: Airflow parses every file that uses one of our operators again and again.
+    from pydantic import ValidationError
+
+    from airflow_provider_persona.api.errors import ProviderError, faults_of
+
+    try:
+        yield
+    except ProviderError as error:
+        if error.retryable:
+            raise
+        # Without the chain: the message says all that a user can act on, and the log shows it first and not last.
+        log.debug("The error in full", exc_info=True)
+        raise AirflowFailException(str(error)) from None
+    except AirflowNotFoundException as error:
+        raise AirflowFailException(f"{error}; add the connection, or correct its id") from None
+    except ValidationError as error:
+        raise AirflowFailException(f"the arguments cannot be used: {faults_of(error)}") from None

@@ -1,0 +1,212 @@
+"""The base of the transfers out of Persona: their shared arguments, and Airflow's side of a read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
+from airflow_provider_persona.tasks.identity import TaskIdentity
+from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
+from airflow_provider_persona.version_compat import AirflowOptionalProviderFeatureException, BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_persona.export.job import ReadJob, ReadTarget
+
+READING: Final = ArgumentGroup.of(
+    Argument("operation_id", "str", "a list or search, like `list-all-cases` or `search-accounts`.", is_template=False),
+    Argument(
+        "path",
+        "Mapping[str, str] | None",
+        'values of the path\'s parameters, like `{"account-id": "act_…"}`.',
+        default=None,
+        is_private=True,
+    ),
+    Argument(
+        "query",
+        "Mapping[str, Any] | None",
+        'query parameters, like `{"filter[status]": "Open"}`. Airflow does not keep what templates in `path`, `query` '
+        "and `body` render to, since filters and searches may hold personal data.",
+        default=None,
+        is_private=True,
+    ),
+    Argument(
+        "body", "Mapping[str, Any] | None", 'body of a search, like `{"query": {...}}`.', default=None, is_private=True
+    ),
+    Argument(
+        "fields",
+        "Sequence[str] | Mapping[str, Sequence[str]] | None",
+        'attributes to ask for, like `["status", "fields.risk_score"]`, or a mapping from type to attributes; by '
+        "default those that `columns` names, where the list can be asked for some, else all, which holds personal "
+        "data.",
+        default=None,
+        is_template=False,
+    ),
+    Argument(
+        "columns",
+        "Mapping[str, str] | None",
+        'from columns to attributes, dotted: `{"status": "status", "score": "fields.risk_score"}`; '
+        "`relationships.accounts` gives the ids of related objects. The columns `id` and `type` are there in any case.",
+        default=None,
+        is_template=False,
+    ),
+    Argument(
+        "incremental",
+        "bool",
+        "read only what is new since the last read. Lists can be followed by creation only: such a read sees objects "
+        "made since, never changes of older ones. Searches (cases, accounts, inquiries) are followed by the time of "
+        "change. An object may appear late, in the index of a search by more than a minute, so each read goes back "
+        "`lookback` seconds before the mark and may bring an object again. The mark is kept on the first outlet that "
+        "is an asset where Airflow can do so (3.3), else in a file below `[persona] state_path`; each task, query and "
+        "connection has its own.",
+        default=False,
+        is_template=False,
+    ),
+    Argument(
+        "lookback",
+        "float | None",
+        "seconds that an incremental read goes back before its mark: by default 900 for a search and 120 for a list. "
+        "What appears later than that is missed; with 0 a list ends at the newest object of the read before.",
+        default=None,
+        is_template=False,
+    ),
+    Argument(
+        "reserve",
+        "float | None",
+        "share of the request limit left to others; by default the connection's, or 0.2.",
+        default=None,
+        is_template=False,
+    ),
+    Argument(
+        "state_path",
+        "str | None",
+        "folder for the mark, where no asset keeps it; by default `[persona] state_path`.",
+        default=None,
+    ),
+    Argument("persona_conn_id", "str", "connection of type `persona`.", default=DEFAULT_CONN_ID),
+)
+"""The arguments of every read."""
+
+
+class PersonaReadOperator(BaseOperator):
+    """Reads any list or search of Persona page by page, 100 objects a request. A subclass says where to.
+
+    A search is begun again when its order changes while it is read, three times at most, and may bring objects again.
+    """
+
+    arguments: ClassVar[ArgumentGroup]
+    ui_color = "#dce6ff"
+    deed: TaskDeed | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
+        super().__init_subclass__(**kwargs)
+        declare(cls, cls.arguments)
+
+    def given(self) -> dict[str, Any]:
+        """Return the values of the arguments by name, as rendered."""
+        return self.arguments.values_in(self)
+
+    def check_arguments(self) -> None:
+        """Check the call, as far as it is known when the Dag is parsed.
+
+        :raises BadCallError: when there is no such list, or a parameter or key is missing.
+        """
+        from airflow_provider_persona.export.listing import check_fields, list_operation
+
+        given = self.given()
+        check_fields(given["fields"])
+        found = list_operation(given["operation_id"], bounded=given["incremental"])
+        path, query, body = given["path"], given["query"], given["body"]
+        if not all(value is None or isinstance(value, Mapping) for value in (path, query, body)):
+            return  # templates or results of other tasks; they are checked when the task runs
+        if given["incremental"] and found.method == "POST":
+            body = {"query": {"added": "when it runs"}, **(body or {})}
+        found.check(path or (), query or (), body)
+
+    def job(self, context: Context) -> ReadJob:
+        """Return what is read, checked.
+
+        :raises ProviderError: when the arguments cannot be used.
+        """
+        job = _read_job(self.given(), context)
+        job.check()
+        return job
+
+    def read(self, job: ReadJob, target: ReadTarget, context: Context) -> dict[str, Any]:
+        """Read into a target, and keep the mark for the next read.
+
+        :returns: for XCom: the report's counts, and `requests`.
+        :raises PersonaError: typed.
+        :raises StoreError: when it cannot be written.
+        """
+        from airflow_provider_persona.hooks.persona import PersonaHook
+        from airflow_provider_persona.tasks.read_marks import mark_store
+        from airflow_provider_persona.tasks.state_path import state_root
+
+        given = self.given()
+        marks = None
+        if given["incremental"]:
+            marks = mark_store(self.outlets, context, job.source, state_root(given["state_path"]))
+        with PersonaHook(given["persona_conn_id"], reserve=given["reserve"]) as hook:
+            report = target.fill(job, hook.client, marks.read() if marks else None)
+            requests, environment = hook.client.usage.requests, hook.client.environment.seen
+        self.deed = TaskDeed(kind_of_operation(given["operation_id"]), environment, rows=report.rows)
+        tell_assets(self, context, self.deed)
+        if marks and report.newest:
+            marks.write(report.newest)
+        if report.rows and report.unseen:
+            unseen = ", ".join(report.unseen)
+            self.log.warning("No object had the attribute of these columns, which stay empty: %s", unseen)
+        return {**report.counts, "requests": requests}
+
+
+def _read_job(given: Mapping[str, Any], context: Context) -> ReadJob:
+    from airflow_provider_persona.api.messages import canonical_json
+    from airflow_provider_persona.export.columns import Columns
+    from airflow_provider_persona.export.job import ReadJob
+    from airflow_provider_persona.export.listing import Listing
+    from airflow_provider_persona.storage.run_folders import fingerprint
+
+    listing = Listing(
+        given["operation_id"],
+        path=_mapping(given["path"], "path"),
+        query=_mapping(given["query"], "query"),
+        body=_mapping(given["body"], "body"),
+        fields=given["fields"],
+        bounded=given["incremental"],
+        lookback=given["lookback"],
+    )
+    # How a fingerprint is made must not change: marks and unfinished exports are found by it.
+    parts = (canonical_json(part).decode() for part in (listing.path, listing.query, listing.body))
+    source = fingerprint(given["operation_id"], given["persona_conn_id"], given["incremental"], *parts)
+    columns: Sequence[str] | None = Columns(given["columns"]).attributes
+    if listing.is_sparse and not listing.fields:
+        listing = replace(listing, fields=columns)
+    return ReadJob(listing, given["columns"], source, str(TaskIdentity.of(context["ti"])))
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any] | None:
+    from airflow_provider_persona.api.operations import BadCallError
+
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise BadCallError(f"{name} is a mapping, not a {type(value).__name__}")
+
+
+def require_parquet_library() -> None:
+    """Check that Parquet can be written, before anything is read.
+
+    :raises AirflowOptionalProviderFeatureException: when pyarrow is missing.
+    """
+    from airflow_provider_persona.export.errors import MissingLibraryError
+    from airflow_provider_persona.export.parts import FileFormat, need_library
+
+    try:
+        need_library(FileFormat.PARQUET)
+    except MissingLibraryError as error:
+        raise AirflowOptionalProviderFeatureException(str(error)) from error

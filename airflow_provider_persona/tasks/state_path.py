@@ -1,0 +1,76 @@
+"""Turns addresses into paths, and finds the folder for the provider's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_persona.tasks.arguments import is_given
+from airflow_provider_persona.version_compat import conf
+
+if TYPE_CHECKING:
+    from airflow_provider_persona.storage.paths import StorePath
+
+
+def store_path(address: str) -> StorePath:
+    """Return the path that an address means: local, or in an object store when it has a scheme.
+
+    :param address: like `/data/persona` or `s3://aws_default@bucket/persona`.
+    :raises StoreError: when the package for such a store is not installed, or the address is malformed.
+    """
+    if "://" not in address:
+        return Path(address).expanduser()
+    from airflow_provider_persona.version_compat import ObjectStoragePath
+
+    try:
+        path: Any = ObjectStoragePath(address)  # a UPath; on some versions of Airflow its type does not say so
+        _ = path.fs  # makes a missing package show here, and not with the first file
+    except (ImportError, ValueError) as error:
+        from airflow_provider_persona.storage.errors import StoreError
+
+        raise StoreError(
+            f"{address} cannot be used here ({error}); check the address, and that its store's package is installed"
+        ) from error
+    return cast("StorePath", path)
+
+
+def is_within(address: str, place: str) -> bool:
+    """Whether an address is below a local folder, or in the same object store as another address.
+
+    :param address: the address. Links and `..` in a local one are followed first.
+    :param place: the folder, or an address in the store, like `s3://aws_default@bucket/persona`.
+    """
+    (store, path), (other_store, folder) = _parts(address), _parts(place)
+    if store != other_store:
+        return False
+    return store is not None or Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve())
+
+
+def _parts(address: str) -> tuple[tuple[str, str] | None, str]:
+    """Return the store of an address, None for the local disk, and its path.
+
+    The id of a connection before the name of the bucket says who asks, and not where.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme in ("file", "local"):
+        return None, rest or address
+    bucket, _, path = rest.partition("/")
+    return (scheme, bucket.rpartition("@")[2]), path
+
+
+def state_root(given: str | None) -> StorePath:
+    """Return the folder for the provider's own files; parameter as for `state_address`."""
+    return store_path(state_address(given))
+
+
+def state_address(given: str | None) -> str:
+    """Return the address of the folder for the provider's own files.
+
+    :param given: its address; by default what `[persona] state_path` says, or the folder `persona` below AIRFLOW_HOME.
+    """
+    address = given if is_given(given) else conf.get("persona", "state_path", fallback="")
+    if address:
+        return str(address)
+    import os
+
+    return f"{os.environ.get('AIRFLOW_HOME', '~/airflow')}/persona"
