@@ -15,6 +15,7 @@ from benchmarks.contest import Measurement, hold
 from benchmarks.printing import goals, heading, machine, notes, table
 from benchmarks.scenarios import MEMORY, MILLION, SCENARIOS, Contestant, Scenario
 
+_USUAL = [name for name, scenario in SCENARIOS.items() if not scenario.on_request]
 _SHORT = {contestant.name.lower(): contestant for contestant in Contestant}
 
 
@@ -22,8 +23,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--list", action="store_true", help="list the scenarios and end")
-    add("--scenario", action="append", choices=list(SCENARIOS), help="run only this one (repeatable)")
-    add("--contestant", action="append", choices=list(_SHORT), help="let only this one run (repeatable)")
+    add("--scenario", action="append", choices=list(SCENARIOS), help="run only this scenario (repeatable)")
+    add("--contestant", action="append", choices=list(_SHORT), help="run only this contestant (repeatable)")
     add("--quick", action="store_true", help="small and fast: shows that it works, measures nothing worth quoting")
     add("--million", action="store_true", help="also plan 1,000,000 rows in `memory`")
     add("--output", type=Path, default=None, metavar="FILE.json", help="write all figures to this file too")
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the scenarios and print a table for each; 1 when a contestant did not come to its end."""
+    """Run the scenarios and print a table for each; return 1 when a contestant did not finish."""
     options = _parser().parse_args(arguments)
     if options.list:
         for scenario in SCENARIOS.values():
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Scenario]:
-    """Return the scenarios to run, with those contestants who are to run."""
-    chosen = {name: SCENARIOS[name] for name in options.scenario or SCENARIOS}
+    """Return the scenarios to run, each with the contestants to run."""
+    chosen = {name: SCENARIOS[name] for name in options.scenario or _USUAL}
     if options.quick:
         chosen = {name: scenario.quickly() for name, scenario in chosen.items()}
     if options.million and MEMORY.name in chosen:

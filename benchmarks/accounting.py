@@ -1,4 +1,4 @@
-"""What really became of each row, counted from the simulator's journal and never from a contestant's own word."""
+"""The fate of each row, counted from the simulator's journal. What a contestant says of itself is not used."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from airflow_provider_persona.simulator import Effect
-from airflow_provider_persona.simulator.journal import HUMAN
+from persona_simulator import Effect
+from persona_simulator.journal import HUMAN
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Rows by what became of them. The first five add up to the rows.
+    """Rows by their fate. The first five numbers add up to the rows.
 
-    :param once: the case is as wished, and was changed by one write.
-    :param lost: the case is not as wished at the end.
-    :param twice: the case is as wished, and was changed by more than one write.
-    :param spared: the case was as wished already, and nothing was written.
-    :param needless: the case was as wished already, and was written to all the same.
-    :param untold: of the lost, those that the contestant did not report as failed.
-    :param again: rows whose case got, besides the write that changed it, one that found it changed already. It alters
-        nothing about a status, but Persona takes it as a write of its own.
-    :param strays: effects on cases that no row names, or to a status that no row wishes.
+    :param once: the case has the wanted status, and was changed by one write.
+    :param lost: the case does not have the wanted status at the end.
+    :param twice: the case has the wanted status, and was changed by more than one write.
+    :param spared: the case had the wanted status already, and nothing was written.
+    :param needless: the case had the wanted status already, and was written to all the same.
+    :param untold: lost rows that the contestant did not report as failed.
+    :param again: rows with a second write that found the case changed already. It does not alter the status, but for
+        Persona it is a write of its own.
+    :param strays: effects on a case that no row names, or to a status that its row does not ask for.
     """
 
     once: int = 0
@@ -41,9 +41,9 @@ def account(
     effects: Iterable[Effect],
     reported_failed: Collection[str] = (),
 ) -> Accounting:
-    """Count what became of each row.
+    """Count the fate of each row.
 
-    :param wishes: the wished status by case, one row a case.
+    :param wishes: the wanted status by case, one row for each case.
     :param after: the status of each case at the end.
     :param effects: the journal.
     :param reported_failed: cases that the contestant named as failed.

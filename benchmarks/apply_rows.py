@@ -1,11 +1,11 @@
 """Apply the rows of a SQLite table through the real operator, in this process, without a scheduler.
 
-The table is `case_updates(id, case_id, new_status)`. Plan and ledger stay in the state folder; started again after it
-was killed, it goes on where the ledger ends. The report names the cases whose rows did not come to be as wished.
+The table is `case_updates(id, case_id, new_status)`. Plan and ledger stay in the state folder. After a kill, start it
+again with the same folder: it resumes where the ledger ends. The report names the cases of the rows that were not done.
 
     python benchmarks/apply_rows.py --base-url URL --database FILE --api-key KEY --report FILE --state DIR
 
-`--usage FILE` also writes what the operator's `execute` cost, apart from starting and importing.
+`--usage FILE` also writes the CPU time and memory of the operator's `execute`, without starting and importing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ WANTED = "SELECT case_id, new_status AS status FROM case_updates ORDER BY id"
 
 USED_ON_THE_WAY = (
     "airflow.providers.sqlite.hooks.sqlite",
-    "airflow_provider_persona.bulk.apply",
-    "airflow_provider_persona.bulk.run",
+    "airflow_provider_persona.bulk.apply.run",
+    "airflow_provider_persona.bulk.job",
     "airflow_provider_persona.hooks.persona",
-    "airflow_provider_persona.transfers.sql_rows",
+    "airflow_provider_persona.bulk.source.query",
     "aiohttp",
     "requests",
     "urllib.request",
@@ -43,19 +43,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--report", required=True, type=Path, help='where {"failed": [case ids]} goes')
     parser.add_argument("--state", required=True, type=Path, help="folder for plan and ledger")
     parser.add_argument("--reserve", type=float, default=None, help="share of the limit left to others")
+    parser.add_argument("--read-timeout", type=float, default=None, help="seconds until an answer must have arrived")
     parser.add_argument("--compare", default="never")
     parser.add_argument("--concurrency", type=int, default=24)
     parser.add_argument("--only-from", action="append", help="change only cases in this status (repeatable)")
-    parser.add_argument("--dry-run", action="store_true", help="plan and look, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="plan and read, write nothing")
     parser.add_argument("--usage", type=Path, default=None, help="where CPU seconds and memory go")
     return parser.parse_args()
 
 
 def _environment(arguments: argparse.Namespace) -> None:
-    """Give Airflow a home and the two connections, before it is imported."""
+    """Set Airflow's home and the two connections. This must come before Airflow is imported."""
     home = arguments.state.resolve() / "airflow"
     home.mkdir(parents=True, exist_ok=True)
-    persona = {"conn_type": "persona", "host": arguments.base_url, "password": arguments.api_key}
+    persona: dict[str, Any] = {"conn_type": "persona", "host": arguments.base_url, "password": arguments.api_key}
+    if arguments.read_timeout is not None:
+        persona["extra"] = {"read_timeout": arguments.read_timeout}
     warehouse = {"conn_type": "sqlite", "host": str(arguments.database.resolve())}
     os.environ.update(
         {
@@ -68,7 +71,7 @@ def _environment(arguments: argparse.Namespace) -> None:
 
 
 def _measured(usage: Path | None) -> AbstractContextManager[None]:
-    """Measure what comes in the block, with everything imported before that the operator imports on its way."""
+    """Measure the block. What the operator would import on its way is imported before, so that it does not count."""
     if usage is None:
         return nullcontext()
     from resource_usage import measured  # beside this script, where Python looks first
@@ -78,7 +81,7 @@ def _measured(usage: Path | None) -> AbstractContextManager[None]:
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
     from airflow.providers.common.compat.sdk import BaseHook
 
-    # What Airflow loads at the first connection and the first lineage, a task's process has loaded by then.
+    # The process of a real task has loaded by then what Airflow loads at the first connection and the first lineage.
     BaseHook.get_connection("persona_default")
     get_hook_lineage_collector()
     return measured(usage)
@@ -104,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         run_id="apply_rows",
         task_id="apply_rows",
         map_index=-1,
-        try_number=2,  # whatever stands in the state folder is taken up again, as in a retry
+        try_number=2,  # a retry: it resumes what is in the state folder
         max_tries=0,
         xcom_push=_push,
     )
@@ -117,7 +120,7 @@ def _push(key: str, value: Any) -> None:
 
 
 def _not_as_wished(report: dict[str, Any]) -> list[str]:
-    from airflow_provider_persona.bulk.ledger import read_results
+    from airflow_provider_persona.bulk.ledger.ledger import read_results
 
     outcomes = {
         result.row: (result.object_id, result.outcome)

@@ -1,4 +1,4 @@
-"""One contestant's run: a fresh simulator, a fresh process, and what the simulator says of it afterwards."""
+"""One contestant's run: a fresh simulator, a fresh process, and figures from the simulator afterwards."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from airflow_provider_persona.simulator import (
+from benchmarks.accounting import Accounting, account
+from benchmarks.foreign_client import KIND_OF_KEY, ForeignClient
+from benchmarks.optimum import least_seconds, rounding_seconds
+from benchmarks.resource_usage import ResourceUsage, read_usage
+from benchmarks.scenarios import CONCURRENCY, Contestant, Entry, Scenario
+from persona_simulator import (
     SANDBOX_KEY,
     LoggedRequest,
     SimulatorConfig,
     SimulatorProcess,
     usual_rates,
 )
-from benchmarks.accounting import Accounting, account
-from benchmarks.foreign_client import KIND_OF_KEY, ForeignClient
-from benchmarks.optimum import least_seconds, rounding_seconds
-from benchmarks.resource_usage import ResourceUsage, read_usage
-from benchmarks.scenarios import CONCURRENCY, Contestant, Entry, Scenario
+from persona_simulator.loopback import without_proxy
 
 REPOSITORY = Path(__file__).parent.parent
 NO_LIMIT = 1_000_000_000
-LONGEST_RUN = 600.0
+LONGEST_RUN = 1800.0
 """Seconds after which a contestant is stopped."""
 
 _MODULES = {
@@ -45,9 +46,9 @@ _WISHES = {"ctmpl_kyc": ("Declined", "Approved"), "ctmpl_monitoring": ("resolved
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one run showed.
+    """The figures of one run.
 
-    :param label: whose it is.
+    :param label: name of the contestant in the table.
     :param rows: rows it was given.
     :param seconds: between its first and its last request, by the simulator's log.
     :param requests: requests that the simulator received from it.
@@ -79,12 +80,12 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """The measured seconds, in optima."""
+        """The measured seconds divided by the optimum."""
         return self.seconds / self.optimum if self.optimum > 0 and self.seconds > 0 else None
 
     @property
     def beyond_rounding(self) -> float | None:
-        """The measured seconds, in optima of a client that sees whole seconds only."""
+        """The measured seconds divided by the optimum of a client that sees whole seconds only."""
         least = self.optimum + self.rounding
         return self.seconds / least if least > 0 and self.seconds > 0 else None
 
@@ -95,24 +96,24 @@ class Measurement:
 
     @property
     def grown_mib(self) -> float | None:
-        """By how much memory grew beyond what starting and importing took."""
+        """Peak memory minus the memory after starting and importing."""
         return self.usage.peak_rss_mib - self.usage.rss_before_mib if self.usage else None
 
     @property
     def cpu_per_1000(self) -> float | None:
-        """CPU seconds per 1,000 rows beyond starting and importing."""
+        """CPU seconds per 1,000 rows, without starting and importing."""
         return 1000 * self.usage.cpu_seconds / self.rows if self.usage and self.rows else None
 
 
 def hold(scenario: Scenario, entry: Entry) -> Measurement:
-    """Let one contestant run against a simulator of its own, and return what the simulator says of it."""
+    """Run one contestant against a simulator of its own, and return the figures."""
     rows = entry.rows or scenario.rows
     config = SimulatorConfig(
         cases=scenario.cases,
         limit=scenario.limit or NO_LIMIT,
         window_seconds=scenario.window,
         latency_ms=scenario.latency_ms,
-        fault_rates=usual_rates(scenario.faults),
+        fault_rates=usual_rates(scenario.faults, with_hangs=scenario.hangs),
         log_size=max(200_000, 3 * scenario.cases),
     )
     with SimulatorProcess(config) as persona, tempfile.TemporaryDirectory(prefix="persona-benchmark-") as name:
@@ -125,9 +126,9 @@ def hold(scenario: Scenario, entry: Entry) -> Measurement:
 
 
 def wishes_for(cases: Iterable[Mapping[str, Any]], rows: int, scenario: Scenario) -> dict[str, str]:
-    """Return the wished status by case: another than it has, but for the share that is to be right already.
+    """Return the wanted status by case. It differs from the present one, except for the share that is right already.
 
-    Where there are fewer cases than rows (a dry run needs none) the others are made up.
+    If there are fewer cases than rows (a dry run needs none), the others are invented.
     """
     wishes: dict[str, str] = {}
     for case in cases:
@@ -173,9 +174,10 @@ def _command(scenario: Scenario, entry: Entry, url: str, folder: Path) -> list[s
 
 
 def _run(command: list[str]) -> str | None:
-    """Run a contestant to its end; return what went wrong, or None."""
+    """Run a contestant to its end; return the problem, or None."""
     own = ("AIRFLOW", "PYTEST")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    environment = inherited | without_proxy(inherited)
     try:
         done = subprocess.run(  # noqa: S603 - our own programs
             command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN, check=False
@@ -199,9 +201,10 @@ def _measurement(
     received = persona.requests()
     own = [request for request in received if request.key != KIND_OF_KEY]
     report = folder / "report.json"
-    # Who breaks off has said that its rows are not done.
+    # A contestant that stopped with an error has reported all rows as failed by that.
     failed = json.loads(report.read_text())["failed"] if report.exists() else tuple(wishes)
     is_dry = "--dry-run" in entry.options
+    usage = read_usage(folder / "usage.json")
     needed = 0 if is_dry else len(wishes) * scenario.requests_per_row
     limits: dict[str, Any] = {
         "limit": scenario.limit_for_us if entry.contestant is Contestant.OURS else scenario.limit,
@@ -218,10 +221,14 @@ def _measurement(
         optimum=least_seconds(needed, **limits),
         rounding=rounding_seconds(needed, **limits),
         accounting=Accounting() if is_dry else account(wishes, persona.statuses(), persona.journal(), failed),
-        usage=read_usage(folder / "usage.json"),
+        usage=usage,
         trouble=trouble,
-        extras=_extras(scenario, own, received),
+        extras=_extras(scenario, own, received) | _of_planning(usage, is_dry=is_dry),
     )
+
+
+def _of_planning(usage: ResourceUsage | None, *, is_dry: bool) -> dict[str, float]:
+    return {"whole_seconds": usage.wall_seconds} if is_dry and usage is not None else {}
 
 
 def _extras(scenario: Scenario, own: list[LoggedRequest], received: list[LoggedRequest]) -> dict[str, float]:
@@ -230,7 +237,7 @@ def _extras(scenario: Scenario, own: list[LoggedRequest], received: list[LoggedR
         marks = quantiles(gaps, n=20, method="inclusive")
         extras |= {"gap_p50_ms": marks[9] * 1000, "gap_p95_ms": marks[18] * 1000, "gap_max_ms": max(gaps) * 1000}
     if scenario.foreign_per_window and own:
-        # Only while the run lasted: before and after it nobody stands in the other's way.
+        # Only during the run: before and after it the other client is alone.
         others = Counter(
             request.status
             for request in received

@@ -1,4 +1,4 @@
-"""Somebody else who uses the same environment: a slow and steady reader with a key of its own."""
+"""Another client of the same environment: a slow and steady reader with a key of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from airflow_provider_persona.simulator import READ_ONLY_KEY
+from persona_simulator import READ_ONLY_KEY
 
 KIND_OF_KEY = "read-only"
 """What the simulator's request log calls its key."""
@@ -18,7 +18,7 @@ KIND_OF_KEY = "read-only"
 class ForeignClient:
     """Reads a case at a steady rate until it is stopped; use it in a `with` statement.
 
-    It does not heed the limit: what it is refused is what somebody would miss who is no part of the run.
+    It ignores the limit, so its refused requests are those that a client beside the run would lose.
 
     :param url: address of Persona.
     :param case_id: the case to read.

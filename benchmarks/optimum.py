@@ -1,4 +1,4 @@
-"""The shortest time in which anybody could have sent so many requests: what the measured time is compared with."""
+"""The shortest time in which a client could send so many requests. The measured time is compared with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def least_seconds(requests: int, *, limit: int | None, window: float, latency: f
 
         (ceil(requests / concurrency) - 1) * latency
 
-    The larger of the two is a lower bound for every client. It says nothing of CPU: a client and a server that take no
+    The larger of the two is a lower bound for every client. CPU time is left out: a client and a server that take no
     time of their own would reach it.
 
     :param requests: how many must be sent.
@@ -45,14 +45,15 @@ def full_windows(requests: int, limit: int) -> int:
 def rounding_seconds(requests: int, *, limit: int | None, window: float, latency: float, concurrency: int) -> float:
     """Return the seconds that a client must lose because `RateLimit-Reset` comes in whole seconds, rounded up.
 
-    An answer that leaves the server `age` seconds after the window opened says `ceil(window - age)`, so all that it
-    tells is that the window ends by `age + ceil(window - age)`. The best of the answers of one burst, whose ages are
-    the multiples of `latency` up to `ceil(limit / concurrency) * latency`, is what a client can know without risking a
-    429; it loses the difference to `window` at the end of every window. The parameters are those of `least_seconds`.
+    An answer that leaves the server `age` seconds after the window opened says `ceil(window - age)`. From it a client
+    knows only that the window ends by `age + ceil(window - age)`. The ages of the answers of one burst are the
+    multiples of `latency` up to `ceil(limit / concurrency) * latency`. The best of them is all that a client can know
+    without risking a 429, and it loses the difference to `window` at the end of every window. The parameters are those
+    of `least_seconds`.
     """
     if limit is None or latency <= 0:
         return 0.0
     ages = [latency * (number + 1) for number in range(math.ceil(limit / concurrency)) if latency * number < window]
-    # Rounded, because 5 - 4.000000000000001 seconds are not less than a second to anybody.
+    # Rounded, so that 5 - 4.000000000000001 seconds count as one second.
     known = min(age + math.ceil(round(window - age, 6)) for age in ages)
     return full_windows(requests, limit) * max(0.0, known - window)

@@ -36,13 +36,13 @@ _COMPARED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 
 
 def machine() -> str:
-    """Return what the figures were measured on, in a line."""
+    """Return a line about the machine and the versions."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("apache-airflow", "aiohttp", "requests"))
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
 def heading(scenario: Scenario) -> str:
-    """Return what a scenario is about."""
+    """Return the lines above a scenario's table."""
     limit = "no limit"
     if scenario.limit is not None:
         limit = f"{scenario.limit} requests per {scenario.window:g} s, reserve {scenario.reserve:g}"
@@ -68,28 +68,28 @@ def table(found: Sequence[Measurement]) -> str:
 
 
 def notes(scenario: Scenario, found: Iterable[Measurement]) -> list[str]:
-    """Return what must be said of single measurements."""
+    """Return the notes about single measurements."""
     said = []
     for one in found:
         if one.trouble is not None:
             said.append(f"{one.label}: {one.trouble}")
         if one.accounting.strays:
-            said.append(f"{one.label}: {one.accounting.strays} effects that no row wished for")
+            said.append(f"{one.label}: {one.accounting.strays} effects that no row asked for")
         if one.extras:
             said.append(f"{one.label}: " + ", ".join(f"{name} {value:.1f}" for name, value in one.extras.items()))
         if one.label == Contestant.EXPAND and one.seconds:
             whole = one.seconds / one.rows * scenario.rows
             said.append(
                 f"{one.label}: EXTRAPOLATED PER ROW from {one.rows} mapped tasks, one after the other in dag.test(); "
-                f"{scenario.rows:,} rows would take about {whole:,.0f} s so"
+                f"{scenario.rows:,} rows would take about {whole:,.0f} s at that rate"
             )
-        elif one.rows < scenario.rows and scenario.name != "memory":
-            said.append(f"{one.label}: given fewer rows, being slow")
+        elif one.rows < scenario.rows and scenario.name not in ("memory", "compared"):
+            said.append(f"{one.label}: given fewer rows, because it is slow")
     return [f"  note  {line}" for line in said]
 
 
 def goals(scenario: Scenario, found: Mapping[str, Measurement]) -> list[str]:
-    """Return how our own figures stand to what we want of them."""
+    """Return for each goal whether our figures meet it."""
     return [f"  goal  {_verdict(goal, goal.figure(dict(found)))}" for goal in scenario.goals]
 
 

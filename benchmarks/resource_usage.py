@@ -1,6 +1,6 @@
-"""What the part of a process that does the work costs: CPU and memory, apart from starting and importing.
+"""CPU time and memory of the part of a process that does the work, without starting and importing.
 
-Imported by the contestants and by `apply_rows.py`, so it stands on the standard library alone.
+The contestants and `apply_rows.py` import it, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PROCESS = Path("/proc/self/status")
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """What the measured part took.
+    """CPU time and memory of the measured part.
 
     :param cpu_seconds: user and system time of this process and of children that it waited for.
     :param wall_seconds: time by the clock.
-    :param rss_before_mib: resident memory when it began, which is what starting and importing took.
+    :param rss_before_mib: resident memory when it began: what starting and importing took.
     :param peak_rss_mib: the most resident memory of this process so far.
     """
 
@@ -36,7 +36,7 @@ class ResourceUsage:
 
 @contextmanager
 def measured(report: Path | None) -> Iterator[None]:
-    """Measure what the block takes and write it to a file as JSON, also when the block fails.
+    """Measure the block and write the figures to a file as JSON, also when the block fails.
 
     :param report: the file; None measures nothing.
     """
@@ -52,7 +52,7 @@ def measured(report: Path | None) -> Iterator[None]:
 
 
 def read_usage(report: Path) -> ResourceUsage | None:
-    """Return what `measured` wrote, or None when it never came to that."""
+    """Return what `measured` wrote, or None when it wrote nothing."""
     return ResourceUsage(**json.loads(report.read_text())) if report.exists() else None
 
 
@@ -64,7 +64,7 @@ def _cpu_seconds() -> float:
 def _resident(name: str) -> float:
     """Return a figure of `/proc/self/status` in MiB, or the peak that `getrusage` knows where there is no such file.
 
-    `ru_maxrss` is second choice: on Linux it survives `exec`, so a child begins with the size of who started it.
+    `ru_maxrss` is second choice: on Linux it survives `exec`, so a child begins with the size of its parent.
     """
     if _PROCESS.exists():
         for line in _PROCESS.read_text().splitlines():

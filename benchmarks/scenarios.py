@@ -1,4 +1,4 @@
-"""The scenarios: what is simulated, how many rows there are, who runs, and what we want of ourselves."""
+"""The scenarios: what is simulated, how many rows there are, who runs, and the goals for our figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONCURRENCY = 24
 
 
 class Contestant(StrEnum):
-    """Who runs."""
+    """The programs that are compared."""
 
     OURS = "ours"
     LOOP = "requests loop"
@@ -30,9 +30,9 @@ class Contestant(StrEnum):
 class Entry:
     """One contestant's part in a scenario.
 
-    :param contestant: who.
-    :param label: what the table calls it, where that is more than the contestant's name.
-    :param rows: how many rows it gets, where it is too slow for all of them.
+    :param contestant: the program.
+    :param label: its name in the table, where that is more than the contestant's name.
+    :param rows: how many rows it gets, where it is too slow for all rows.
     :param options: further options of its command line.
     """
 
@@ -43,16 +43,16 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         return self.label or self.contestant.value
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What we want of our own figures.
+    """A goal for one of our own figures.
 
     :param what: what is measured, with its unit.
-    :param label: the entry that it is asked of.
+    :param label: the entry that it applies to.
     :param figure: reads it from the measurements by label; None where it was not measured.
     :param bound: at most this much, or at least.
     :param at_least: whether the bound is a lower one.
@@ -71,9 +71,9 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is run, and against what.
+    """The contestants that run, and the simulated Persona that they run against.
 
-    :param name: how it is asked for on the command line.
+    :param name: its name on the command line.
     :param about: what it shows, in a sentence.
     :param rows: rows in the table.
     :param cases: cases of the simulated environment.
@@ -83,12 +83,14 @@ class Scenario:
     :param latency_ms: milliseconds that every answer takes.
     :param reserve: share of the limit that ours leaves to others.
     :param faults: share of requests that meet one of the simulator's usual faults.
-    :param already_right: share of rows whose case is as wished before the run.
+    :param hangs: whether some of these faults are requests that are never answered.
+    :param already_right: share of rows that are right before the run.
     :param only_open: whether rows name only cases that are open.
     :param requests_per_row: the least requests that a row needs: two where a guard reads before the write.
     :param foreign_per_window: requests per window of a second client.
-    :param goals: what we want of ourselves.
-    :param quick: what is different in a quick run; without entries it is left out there.
+    :param goals: the goals for our figures.
+    :param quick: the differences in a quick run; a scenario without entries is left out there.
+    :param on_request: whether it runs only when it is named.
     """
 
     name: str
@@ -101,12 +103,14 @@ class Scenario:
     latency_ms: float = 0.0
     reserve: float = 0.0
     faults: float = 0.0
+    hangs: bool = False
     already_right: float = 0.0
     only_open: bool = False
     requests_per_row: int = 1
     foreign_per_window: int = 0
     goals: tuple[Goal, ...] = ()
     quick: dict[str, object] = field(default_factory=dict)
+    on_request: bool = False
 
     @property
     def time_factor(self) -> float:
@@ -119,7 +123,7 @@ class Scenario:
         return None if self.limit is None else int(self.limit * (1 - self.reserve))
 
     def quickly(self) -> Scenario:
-        """Return it as it is in a quick run, which shows that it works and measures nothing worth quoting."""
+        """Return the scenario of a quick run, which shows that it works and measures nothing worth quoting."""
         return replace(self, goals=(), **self.quick)  # type: ignore[arg-type]
 
 
@@ -193,7 +197,7 @@ _LIMITED_ENTRIES = (
 
 LIMITED = Scenario(
     name="limited",
-    about="ten windows of 300 requests: how well the limit is used, and how often it is run into",
+    about="ten windows of 300 requests: how well the limit is used, and how many requests it refuses",
     rows=3000,
     cases=3000,
     limit=300,
@@ -222,6 +226,30 @@ FAULTS = replace(
     quick={**_QUICK_LIMIT, "rows": 50, "entries": (_OURS,)},
 )
 
+TAIL = Scenario(
+    name="tail",
+    about="ten windows of 300 requests in 2 s, and 3 % faults with hangs among them: what the slowest rows cost",
+    rows=3000,
+    cases=3000,
+    limit=300,
+    window=2,
+    latency_ms=80,
+    faults=0.03,
+    hangs=True,
+    # The other contestants give a request up after 30 s too.
+    entries=(
+        Entry(Contestant.OURS, options=("--read-timeout", "30")),
+        Entry(Contestant.POOL),
+        Entry(Contestant.AIOHTTP),
+    ),
+    goals=(
+        _goal("times the optimum, beyond rounding", 1.5, lambda one: one.beyond_rounding),
+        _NOTHING_LOST,
+        _NOTHING_TWICE,
+    ),
+    quick={"entries": ()},  # a hang takes as long in a small run
+)
+
 SMALL = Scenario(
     name="small",
     about="250 rows under Persona's own limit of 300 per minute: a run that fits into one window",
@@ -248,7 +276,7 @@ _COMPARED = (
 
 MOSTLY_RIGHT = Scenario(
     name="mostly_right",
-    about="90 % of the rows are right already: comparing first beside writing blindly (the optimum is that of writing)",
+    about="90 % of the rows are right already: comparing first or not (the optimum is that of not comparing)",
     rows=3000,
     cases=6000,
     already_right=0.9,
@@ -258,7 +286,7 @@ MOSTLY_RIGHT = Scenario(
     entries=(*_COMPARED, Entry(Contestant.AIOHTTP)),
     goals=(
         Goal(
-            "share of the blind time",
+            "share of the time without comparing",
             _AUTO,
             lambda found: (
                 found[_AUTO].seconds / found[_NEVER].seconds
@@ -293,13 +321,30 @@ MEMORY = Scenario(
 )
 
 MILLION = Entry(Contestant.OURS, "dry, 1,000,000 rows", rows=1_000_000, options=("--dry-run",))
-"""Joins `memory` when asked for. A dry run without a guard asks Persona nothing, so its rows need no cases."""
+"""Added to `memory` by `--million`. A dry run without a guard sends no request, so its rows need no cases."""
+
+COMPARED = Scenario(
+    name="compared",
+    about="rows planned and compared with 200,000 live cases, where latency and not the limit is what takes time",
+    rows=1_000_000,
+    cases=200_000,
+    latency_ms=200,
+    already_right=0.5,
+    entries=tuple(
+        Entry(Contestant.OURS, f"dry, {rows:,} rows", rows=rows, options=("--dry-run", "--compare", "list"))
+        for rows in (200_000, 1_000_000)
+    ),
+    goals=(Goal("MiB more at the peak, fewest to most planned rows", "dry", _growth, 100),),
+    quick={"entries": ()},
+    on_request=True,
+)
+"""Rows beyond the 200,000 name cases that do not exist, so the list shows only those that do."""
 
 _GUARDED = Entry(Contestant.OURS, options=("--only-from", "Open", "--only-from", "open"))
 
 READ_WRITE_GAP = Scenario(
     name="read_write_gap",
-    about="how old the guard's read is when the write arrives: the time in which a human's decision could be missed",
+    about="how old the guard's read is when the write arrives: in that time a human's decision could be overwritten",
     rows=500,
     cases=3000,
     only_open=True,
@@ -317,7 +362,7 @@ READ_WRITE_GAP = Scenario(
 
 FAIRNESS = Scenario(
     name="fairness",
-    about="somebody else sends 60 requests a minute beside the run: how many of them are refused",
+    about="another client sends 60 requests a minute beside the run: how many of them are refused",
     rows=1500,
     cases=3000,
     limit=300,
@@ -331,5 +376,6 @@ FAIRNESS = Scenario(
 )
 
 SCENARIOS = {
-    one.name: one for one in (UNLIMITED, LIMITED, FAULTS, SMALL, MOSTLY_RIGHT, MEMORY, READ_WRITE_GAP, FAIRNESS)
+    one.name: one
+    for one in (UNLIMITED, LIMITED, FAULTS, TAIL, SMALL, MOSTLY_RIGHT, MEMORY, COMPARED, READ_WRITE_GAP, FAIRNESS)
 }

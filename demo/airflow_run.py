@@ -1,4 +1,4 @@
-"""Airflow as a person runs it: its own command line, in a home of its own, with two connections in the environment."""
+"""Run Airflow's own command line, in an Airflow home of its own, with two connections in the environment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from persona_simulator.loopback import without_proxy
+
 DAG_ID = "persona_bulk_update"
 _DAGS = Path(__file__).parent.parent / "dags"
+_SECONDS_TO_END = 10
 
 
 @dataclass(frozen=True, slots=True)
 class AirflowRun:
     """One run of the main Dag.
 
-    :param folder: where Airflow's home, the log and the state go.
+    :param folder: folder for Airflow's home, the log and the state.
     :param persona: address of Persona.
     :param key: its API key.
     :param warehouse: file of the SQLite warehouse.
@@ -40,11 +44,11 @@ class AirflowRun:
         return self.folder / "state"
 
     def lines(self) -> Iterator[str]:
-        """Make the metadata database and run the Dag; yield what it prints, line by line.
+        """Make the metadata database and run the Dag; yield each line that it prints.
 
         :raises subprocess.CalledProcessError: when a command failed.
         """
-        for command in (["db", "migrate"], ["dags", "test", DAG_ID]):
+        for command in (["db", "migrate"], ["dags", "test", DAG_ID, "--conf", '{"dry_run": false}']):
             yield from self._airflow(*command)
 
     def _airflow(self, *command: str) -> Iterator[str]:
@@ -54,6 +58,7 @@ class AirflowRun:
             subprocess.Popen(
                 arguments, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             ) as airflow,
+            _ended_with_us(airflow),
         ):
             assert airflow.stdout is not None
             for line in airflow.stdout:
@@ -66,8 +71,10 @@ class AirflowRun:
         home = self.folder / "airflow"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         return inherited | {
+            **without_proxy(inherited),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "2",  # Airflow's 300 s would look as if it hung
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__PERSONA__STATE_PATH": str(self.state),
@@ -77,3 +84,17 @@ class AirflowRun:
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.warehouse)}),
             "PYTHONUNBUFFERED": "1",
         }
+
+
+@contextmanager
+def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End the process when this one is stopped; `Popen` itself would wait until it has finished."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise

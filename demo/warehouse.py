@@ -1,4 +1,4 @@
-"""A small warehouse: what a company decided about Persona's cases, with the flaws that real tables have."""
+"""A small warehouse: a company's decisions about Persona's cases, with the flaws of real tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DECIDED = 1200
 
 
 def fill(path: Path, statuses: Mapping[str, str]) -> dict[str, str]:
-    """Write the table `case_decisions` and return the changes that ought to come of it, by case.
+    """Write the table `case_decisions`, and return the status that each changed case must have at the end.
 
-    Besides good rows it holds some that Persona's reviewers overtook, repeats, a contradiction, nulls, a malformed id
-    and a status that no template has.
+    Besides good rows the table has cases that reviewers have decided already, repeats, a contradiction, NULLs, a
+    malformed id and a status that no template has.
 
     :param path: file of the SQLite database.
     :param statuses: the cases' statuses as the warehouse last saw them.

@@ -1,8 +1,8 @@
 """aiohttp with aiolimiter: the fast version, written with care.
 
-As many workers as connections share one session and one leaky bucket of the account's limit. A 429 is waited out as
-`RateLimit-Reset` says and costs no try. Whoever wrote it has read that Persona keeps answers under their idempotency
-key, failures included: after a received failure the next try has a new key, after silence the same.
+As many workers as connections share one session and one leaky bucket with the account's limit. After a 429 a worker
+waits as `RateLimit-Reset` says, which costs no try. Its author knows that Persona keeps answers under their idempotency
+key, failures included: after an answer that is a failure the next try has a new key, without an answer the same key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every contestant is given and hands back. Not part of what is compared."""
+"""The command line and the report of every contestant. Not part of what is compared."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PERSONA_VERSION = "2025-12-08"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What there is to do, and what the user knows of the account.
+    """The rows to apply, and what the user knows about the account.
 
     :param url: address of Persona.
     :param key: the API key.
     :param rows: the rows.
     :param limit: requests per window that the account allows; 0 for none.
     :param window: seconds of a window.
-    :param concurrency: requests under way at once, for those who can.
+    :param concurrency: requests under way at once, for contestants that can have more than one.
     """
 
     url: str
@@ -39,11 +39,11 @@ class Task:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request carries."""
+        """The headers of every request."""
         return {"Authorization": f"Bearer {self.key}", "Persona-Version": PERSONA_VERSION}
 
     def address(self, case_id: str) -> str:
-        """Where the status of a case is set."""
+        """Return the address that sets the status of a case."""
         return f"{self.url}/api/v1/cases/{case_id}/set-status"
 
 

@@ -1,7 +1,7 @@
-"""`HttpOperator.partial(...).expand_kwargs(...)`: one mapped task a row, through a real Airflow.
+"""`HttpOperator.partial(...).expand_kwargs(...)`: one mapped task for each row, through a real Airflow.
 
 The Dag runs through `dag.test()`, which takes one task after the other in one process: no scheduler, no executor, no
-other process. A deployment runs several tasks at once, but pays more for each. `retries` is all the care there is.
+other process. A deployment runs several tasks at once, but pays more for each. Failures are left to `retries`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.contestants.command_line import PERSONA_VERSION, Task, body, run
 
 
 def build_dag(task: Task) -> Any:
-    """Return the Dag with one mapped task a row."""
+    """Return the Dag with one mapped task for each row."""
     from airflow.providers.common.compat.sdk import DAG
     from airflow.providers.http.operators.http import HttpOperator
 
@@ -41,7 +41,7 @@ def build_dag(task: Task) -> Any:
 
 
 def give_airflow_a_home(folder: Path) -> None:
-    """Make a metadata database, which is part of no figure."""
+    """Make a metadata database. This is not measured."""
     os.environ.update(
         {
             "AIRFLOW_HOME": str(folder),
@@ -83,7 +83,7 @@ def run_dag(dag: Any) -> Any:
 
 
 def put_into_database(dag: Any) -> None:
-    """From 3.1 on `dag.test()` wants the Dag in the metadata database."""
+    """Store the Dag in the metadata database, because `dag.test()` needs it there from 3.1 on."""
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.definitions.dag import SerializedDAG

@@ -1,7 +1,7 @@
 """A loop with one `requests.Session`: the script that does it by Friday.
 
-It heeds a 429 as the API says (`RateLimit-Reset` is seconds left), tries five times when the network or the server
-fails, and goes on with the next row when that does not help. It sends no idempotency key.
+After a 429 it waits as the API says (`RateLimit-Reset` is seconds left). It tries five times when the network or the
+server fails, and then continues with the next row. It sends no idempotency key.
 """
 
 from __future__ import annotations

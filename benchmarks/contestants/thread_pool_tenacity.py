@@ -1,7 +1,7 @@
 """A thread pool, `requests` and tenacity: the usual robust version.
 
 Each thread has a session. Network failures, 429 and 5xx are tried again after a random exponential wait, eight times
-at most, always under the row's idempotency key, which is what such keys are commonly understood to be for.
+at most. All tries of a row have the same idempotency key, as most people understand such keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- What the warehouse has decided about cases, and the status in which the decision found them.
+-- The warehouse's decisions about cases, with the status that each case had when it was decided.
 SELECT
     case_id,
     new_status AS status,
