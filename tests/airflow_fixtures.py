@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -22,19 +25,34 @@ def airflow_db() -> None:
     db.initdb()
 
 
-def _put_into_database(dag: Any) -> None:
-    """From 3.1 on `dag.test()` wants the Dag in the metadata database."""
+def put_into_database(dag: Any) -> None:
+    """From 3.1 on `dag.test()` wants the Dag in the metadata database, and 3.0 its assets."""
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.definitions.dag import SerializedDAG
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.session import create_session
+
+    from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_2_PLUS
+
+    if AIRFLOW_V_3_2_PLUS:
+        from airflow.serialization.definitions.dag import SerializedDAG
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        to_dict = DagSerialization.to_dict
+    else:
+        from airflow.serialization.serialized_objects import SerializedDAG
+
+        to_dict = SerializedDAG.to_dict
 
     with create_session() as session:
         if session.get(DagBundleModel, "testing") is None:
             session.add(DagBundleModel(name="testing"))
             session.flush()
-        lazy = LazyDeserializedDAG.from_dag(dag)
+        data = to_dict(dag)
+        if not AIRFLOW_V_3_1_PLUS:
+            SerializedDAG.bulk_write_to_db("testing", None, [SerializedDAG.from_dict(data)], session=session)
+            return
+        lazy = LazyDeserializedDAG(data=data)
         SerializedDAG.bulk_write_to_db("testing", None, [lazy], session=session)
         session.flush()
         SerializedDagModel.write_dag(lazy, bundle_name="testing", session=session)
@@ -47,7 +65,7 @@ def run_dag(airflow_db: None) -> Callable[..., Any]:
 
     def run(dag: Any, **conf: Any) -> Any:
         if AIRFLOW_V_3_0_PLUS:
-            _put_into_database(dag)
+            put_into_database(dag)
         return dag.test(run_conf=conf or None)
 
     return run
@@ -72,11 +90,17 @@ def load_dag() -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def state_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for plans and ledgers."""
+    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_path: Path) -> Callable[..., None]:
     """An empty SQLite warehouse behind the connection `warehouse`; call it with a table and rows to fill it."""
     path = tmp_path / "warehouse.sqlite"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
-    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
 
     def fill(table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
         with closing(sqlite3.connect(path)) as db, db:
@@ -85,3 +109,79 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
     return fill
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Any:
+    """Return a function that gives the log's lines so far, also those of an operator outside of a run."""
+    import logging
+
+    caplog.set_level(logging.INFO)
+    try:
+        from structlog.testing import capture_logs
+    except ImportError:  # Airflow 2 logs with Python's own logging
+        yield lambda: list(caplog.messages)
+        return
+    with capture_logs() as entries:
+        yield lambda: [*caplog.messages, *(_line_of(entry) for entry in entries)]
+
+
+def _line_of(entry: Any) -> str:
+    given = entry.get("positional_args", ())
+    return str(entry["event"]) % given if given else str(entry["event"])
+
+
+@pytest.fixture(scope="session")
+def rest_api(airflow_db: None) -> Iterator[Any]:
+    """Airflow's REST API in this process, as an admin."""
+    from airflow.api_fastapi.app import create_app, get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from fastapi.testclient import TestClient
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "0123456789abcdef" * 4)
+        client = TestClient(create_app(apps="core"), raise_server_exceptions=False)
+        token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="compliance", role="admin"))
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+@pytest.fixture
+def run_and_answer(run_dag: Callable[..., Any], rest_api: Any) -> Callable[..., Any]:
+    """Run a Dag and answer what it asks; returns the run and the question.
+
+    Where `meanwhile` is given, it is called once the question is there, before it is answered.
+    """
+
+    from airflow_provider_persona.version_compat import AIRFLOW_V_3_3_PLUS
+
+    waiting = "awaiting_input" if AIRFLOW_V_3_3_PLUS else "deferred"
+
+    def answer(dag_id: str, chosen: str, meanwhile: Any, reason: str | None, ended: Event) -> Any:
+        while not ended.is_set():
+            found = rest_api.get(f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", params={"state": waiting})
+            for asked in found.json()["hitl_details"]:
+                if meanwhile is not None:
+                    meanwhile()
+                ti = asked["task_instance"]
+                place = f"/api/v2/dags/{dag_id}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/-1/hitlDetails"
+                given = rest_api.patch(
+                    place,
+                    json={"chosen_options": [chosen], "params_input": {} if reason is None else {"reason": reason}},
+                )
+                assert given.status_code == 200, given.text
+                return asked
+            time.sleep(0.1)
+        raise AssertionError("nobody was asked")
+
+    def run(dag: Any, chosen: str, meanwhile: Any = None, reason: str | None = None, **conf: Any) -> Any:
+        ended = Event()
+        with ThreadPoolExecutor(1) as person:
+            answered = person.submit(answer, dag.dag_id, chosen, meanwhile, reason, ended)
+            try:
+                run = run_dag(dag, **conf)
+            finally:
+                ended.set()
+            return run, answered.result()
+
+    return run

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
-PACKAGE = "airflow_provider_persona"
 
 _FENCE = re.compile(r"^(?P<before>[ \t>*+-]*(?:\d+[.)][ \t]+)?)(?P<fence>`{3,}|~{3,})(?P<kind>[^`\n]*)$")
 _ASSIGNMENT = re.compile(r"^\w+=")
@@ -156,8 +155,8 @@ def _check_python(words: list[str]) -> None:
         assert (REPOSITORY / words[0]).is_file(), words[0]
         return
     assert module_exists(words[1]), words[1]
-    if words[1] == f"{PACKAGE}.simulator":
-        from airflow_provider_persona.simulator.__main__ import _parser
+    if words[1] == "persona_simulator":
+        from persona_simulator.__main__ import _parser
 
         _parser().parse_args(words[2:])
     if words[1] == "benchmarks":
@@ -196,9 +195,8 @@ def _check_export(words: list[str]) -> None:
 
 
 def _check_option(section: str, option: str) -> None:
-    from airflow.providers.common.compat.sdk import conf
-
     from airflow_provider_persona.get_provider_info import get_provider_info
+    from airflow_provider_persona.version_compat import conf
 
     ours = get_provider_info()["config"]
     known = ours[section]["options"] if section in ours else conf.getsection(section)

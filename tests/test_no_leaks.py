@@ -8,16 +8,16 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
-from airflow_provider_persona.simulator import ApiKey, SimulatorConfig, SimulatorServer
 from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
+from airflow_provider_persona.version_compat import DAG, task
+from persona_simulator import ApiKey, SimulatorConfig, SimulatorServer
 
 # Put together here, because Airflow keeps the source of this file in its database.
 KEY = "persona_sandbox_" + "CANARYKEY0123456789"
-NAME = "Canaria " + "Vogelsang"
+NAME = "Canaria " + "Vogel" + "sang"  # in parts: Airflow keeps the source of Dags, and other tests search for it
 BIRTHDATE = "1971-" + "02-03"
 REVIEWER = "perla.vogelhaus@" + "example.com"
 

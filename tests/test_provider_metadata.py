@@ -11,11 +11,11 @@ from importlib import metadata, resources
 
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_persona.get_provider_info import get_provider_info
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, BaseHook, BaseOperator
+from tests.airflow_process import run_program
 
 _SHARED = {"PersonaReadOperator", "PersonaWaitSensor", "PersonaWaitTrigger"}
 """Bases, which are of no use by themselves."""
@@ -61,28 +61,28 @@ def test_reading_the_metadata_imports_nothing_heavy():
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
 
 
+_COMMANDS = """
+import json, sys
+from airflow.__main__ import main
+
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["airflow", *command]
+    main()
+    print("\\n=== end of a command", flush=True)
+"""
+
+
 def test_airflow_shows_the_provider(airflow_db):
-    shown = subprocess.check_output(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "airflow",
-            "providers",
-            "get",
-            "airflow-provider-persona",
-            "--full",
-            "-o",
-            "json",
-        ],
-        text=True,
-    )
+    """Both commands in one process, since finding all providers takes most of their time."""
+    commands = [
+        ["providers", "get", "airflow-provider-persona", "--full", "-o", "json"],
+        ["providers", "hooks", "-o", "json"],
+    ]
+    done = run_program(_COMMANDS, [json.dumps(commands)])
+    assert done.returncode == 0, done.stderr
+    shown, hooks, _ = done.stdout.split("\n=== end of a command")
     for part in ("persona", "operators.cases", "operators.bulk", "sensors.cases", "triggers.cases", "sql_to_persona"):
         assert part in shown
-    hooks = subprocess.check_output(
-        [sys.executable, "-W", "ignore", "-m", "airflow", "providers", "hooks", "-o", "json"], text=True
-    )
     ours = [hook for hook in json.loads(hooks[hooks.index("[{") :]) if hook["connection_type"] == "persona"]
     assert ours[0]["class"].endswith("PersonaHook")
     assert ours[0]["conn_id_attribute_name"] == "persona_conn_id"

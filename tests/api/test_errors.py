@@ -126,9 +126,20 @@ def test_every_error_survives_an_event_and_a_pickle(cls):
         assert vars(again) == vars(error)
 
 
+@pytest.mark.parametrize(
+    "details",
+    ["API key does not have the permission case.write", "IP address is not permitted access", "It is not enabled"],
+)
+def test_a_403_that_speaks_of_the_key_is_an_error_of_its_own(details):
+    error = error_for(answered(403, {"title": "Forbidden", "details": details}), "retrieve-case")
+    assert type(error).__name__ == "PersonaKeyPermissionError"
+    assert details not in str(error)
+
+
 def test_there_are_as_many_errors_as_the_tree_has():
-    assert set(ALL_ERRORS) == {PersonaError, *PersonaError.__subclasses__()}
-    assert len(ALL_ERRORS) == 13
+    kinds = PersonaError.__subclasses__()
+    assert set(ALL_ERRORS) == {PersonaError, *kinds, *(finer for kind in kinds for finer in kind.__subclasses__())}
+    assert len(ALL_ERRORS) == 14
 
 
 def test_an_event_of_a_newer_version_is_still_an_error():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -21,9 +20,9 @@ from airflow_provider_persona.api.lifecycle import (
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import AnswerKind, BadCallError, operation
+from tests.specification import document
 
 REACHED, FAILED, WAITING = Verdict.REACHED, Verdict.FAILED, Verdict.WAITING
-SPECIFICATION = Path(__file__).parents[3] / "shared" / "api" / "persona-openapi-2025-12-08.json"
 
 
 @pytest.mark.parametrize("lifecycle", LIFECYCLES.values(), ids=lambda each: each.resource)
@@ -249,26 +248,19 @@ def test_statuses_that_lost_their_form_are_refused(given):
 # ------------------------------------------------------------------ against the published specification
 
 
-@pytest.fixture(scope="module")
-def specification():
-    if not SPECIFICATION.is_file():
-        pytest.skip("Persona's specification is not at hand")
-    return json.loads(SPECIFICATION.read_text("utf-8"))
-
-
-def _read_schemas(specification, lifecycle):
+def _read_schemas(lifecycle):
     """Return the schemas of the objects that the resource's read may answer with."""
 
     def resolved(node):
         while "$ref" in node:
-            found = specification
+            found = document()
             for key in node["$ref"].split("/")[1:]:
                 found = found[key]
             node = found
         return node
 
-    path = next(path for path in specification["paths"] if path.endswith(operation(lifecycle.operation_id).path))
-    answer = resolved(specification["paths"][path]["get"]["responses"]["200"])
+    path = next(path for path in document()["paths"] if path.endswith(operation(lifecycle.operation_id).path))
+    answer = resolved(document()["paths"][path]["get"]["responses"]["200"])
     data = resolved(resolved(next(iter(answer["content"].values()))["schema"])["properties"]["data"])
     for schema in map(resolved, data.get("oneOf") or data.get("anyOf") or [data]):
         attributes = resolved(schema["properties"]["attributes"])
@@ -277,9 +269,10 @@ def _read_schemas(specification, lifecycle):
         yield schema["properties"]["type"].get("const"), names
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("lifecycle", LIFECYCLES.values(), ids=lambda each: each.resource)
-def test_the_published_states_and_kinds_are_known(specification, lifecycle):
-    schemas = list(_read_schemas(specification, lifecycle))
+def test_the_published_states_and_kinds_are_known(lifecycle):
+    schemas = list(_read_schemas(lifecycle))
     assert schemas
     for _, attributes in schemas:
         assert {"status", *lifecycle.facts, *filter(None, [lifecycle.ended_at])} <= set(attributes)

@@ -8,14 +8,14 @@ from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib import resources
-from pathlib import Path
 
 import pytest
 
 from airflow_provider_persona.api import operations
 from airflow_provider_persona.api.operations import AnswerKind, BadCallError, catalogue, matching, operation
+from tests.specification import OPERATIONS
 
-_PUBLISHED = Path(__file__).parents[3] / "shared" / "api" / "operations.json"
+CLAIMING = {"Persona-Relay-Secret": "hush", "Authorization": "PrivateToken token=hush"}
 
 
 def set_status(an_id, **more):
@@ -103,7 +103,7 @@ def test_what_json_lacks_is_sent_as_the_bulk_path_sends_it():
     ],
 )
 def test_what_cannot_be_sent_is_refused_without_showing_it(value):
-    with pytest.raises(BadCallError, match="the body of create-an-account holds what cannot be sent") as told:
+    with pytest.raises(BadCallError, match="the body of create-an-account holds a value that cannot be sent") as told:
         operation("create-an-account").bind(body={"data": {"attributes": {"fields": {"x": value}}}})
     assert "Vogelsang" not in str(told.value)
     assert told.value.__cause__ is None
@@ -384,18 +384,60 @@ def test_names_can_be_checked_before_there_are_values():
     operation("accounts-list-all-relations").check(["account-id"], ["filter[key]"])
 
 
+def test_relays_have_a_prefix_of_their_own():
+    relay = operation("create-a-relay").bind(body={"claim-type": "age", "encryption-key-pem": None})
+    assert relay.path == "/api/privacy/v1/relays"
+    challenge = operation("request-a-relay-challenge").bind(body={"claim-type": "age"})
+    assert challenge.path == "/api/privacy/v1/relays/challenge"
+    privacy_pass = operation("create-a-privacy-pass").bind(body={"blinded-token": "x", "key-id": "x"})
+    assert privacy_pass.path == "/api/v1/privacy-passes"
+
+
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        ({"Authorization": "PrivateToken token=x"}, "needs Persona-Relay-Secret in its headers"),
+        ({**CLAIMING, "Persona-Relay-Secret": None}, "needs Persona-Relay-Secret in its headers"),
+        ({**CLAIMING, "X-Other": "x"}, "takes no header x-other"),
+        ({**CLAIMING, "Authorization": "Bearer hush"}, "needs a header Authorization that begins with 'PrivateToken"),
+        ({**CLAIMING, "Authorization": "PrivateToken token="}, "and then the token"),
+        ({**CLAIMING, "Persona-Relay-Secret": "hush\r\nX-Other: 1"}, "printable ASCII"),
+        ({**CLAIMING, "Persona-Relay-Secret": 7}, "printable ASCII"),
+    ],
+)
+def test_headers_of_a_call_are_checked_and_not_shown(headers, problem):
+    with pytest.raises(BadCallError) as told:
+        operation("generate-a-relay-claim").bind({"relay-token": "x"}, headers=headers)
+    assert problem in str(told.value)
+    assert "hush" not in str(told.value)
+
+
+def test_no_other_operation_takes_headers():
+    with pytest.raises(BadCallError, match="retrieve-case takes no header authorization"):
+        operation("retrieve-case").bind({"case-id": "case_1"}, headers={"Authorization": "Bearer other"})
+
+
+def test_headers_are_known_in_any_capitals_and_kept_out_of_the_requests_text():
+    given = {name.upper(): value for name, value in CLAIMING.items()}
+    request = operation("generate-a-relay-claim").bind({"relay-token": "x"}, headers=given)
+    assert request.headers("key") == {**CLAIMING, "Idempotency-Key": "key"}
+    assert "hush" not in repr(request)
+
+
 @pytest.fixture
 def published():
-    if not _PUBLISHED.exists():
+    if not OPERATIONS.exists():
         pytest.skip("the list of Persona's published operations is not beside the repository")
-    return json.loads(_PUBLISHED.read_text("utf-8"))
+    return json.loads(OPERATIONS.read_text("utf-8"))
 
 
+@pytest.mark.contract
 def test_the_catalogue_covers_what_persona_publishes_or_published(published):
     theirs = Counter((entry["method"], entry["path"]) for entry in published)
     assert Counter((entry.method, entry.path) for entry in catalogue().values()) == theirs
 
 
+@pytest.mark.contract
 def test_the_catalogue_agrees_with_what_persona_publishes(published):
     by_id = {entry["operation_id"]: entry for entry in published}
     plain = {entry.operation_id for entry in catalogue().values() if entry.answer is AnswerKind.PLAIN}

@@ -80,81 +80,79 @@ def page(link, items=()):
     return {"data": list(items), "links": {"next": link}}
 
 
-def test_a_relative_link_is_followed_and_what_it_leaves_out_is_asked_for_again():
-    following = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2"))
-    assert following is not None
-    assert following.path == "/api/v1/cases"
+def after(cursor, request=LIST, seen=None):
+    """Return the request of the page after one that names this cursor."""
+    link = f"/api/v1/cases?{urlencode({'page[after]': cursor})}"
+    return next_page(request, page(link), set() if seen is None else seen)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/api/v1/cases?page%5Bafter%5D=case_2",
+        "/api/v1/cases?page%5Bafter%5D=case_2&filter%5Bstatus%5D=Closed&page%5Bsize%5D=1",
+        "?page[after]=case_2",
+        "https://api.withpersona.com/api/v1/cases?page%5Bafter%5D=case_2",
+        "https://evil.example/api/v1/cases?page%5Bafter%5D=case_2",
+        "//evil.example/api/v1/cases?page%5Bafter%5D=case_2",
+        "/api/v1/cases/../accounts?page%5Bafter%5D=case_2",
+    ],
+)
+def test_only_the_cursor_is_taken_from_a_link(link):
+    following = next_page(LIST, page(link), set())
+    assert following == replace(LIST, query=following.query)
     assert dict(following.query) == {
         "page[after]": "case_2", "filter[status]": "Open", "fields[case]": "status", "page[size]": "2"
     }  # fmt: skip
 
 
-def test_what_the_link_says_wins_over_what_was_asked_for():
-    following = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2&filter%5Bstatus%5D=Closed&page%5Bsize%5D=1"))
-    assert following is not None
-    assert sorted(name for name, _ in following.query) == [
-        "fields[case]",
-        "filter[status]",
-        "page[after]",
-        "page[size]",
-    ]
-    assert ("filter[status]", "Closed") in following.query
+def test_a_cursor_arrives_as_it_was_given():
+    assert dict(after("a+b/c=?&d é").query)["page[after]"] == "a+b/c=?&d é"
 
 
 def test_a_second_page_does_not_carry_the_first_cursor_on():
-    first = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2"))
-    second = next_page(first, page("/api/v1/cases?page%5Bafter%5D=case_4"))
+    second = after("case_4", after("case_2"))
     assert [pair for pair in second.query if pair[0].startswith("page[a")] == [("page[after]", "case_4")]
 
 
 @pytest.mark.parametrize("link", [None, ""])
 @pytest.mark.parametrize("links", [True, False])
 def test_the_last_page_has_no_next(link, links):
-    assert next_page(LIST, page(link) if links else {"data": []}) is None
+    assert next_page(LIST, page(link) if links else {"data": []}, set()) is None
 
 
 @pytest.mark.parametrize(
     "link",
     [
-        "https://evil.example/api/v1/cases?page%5Bafter%5D=case_2",
-        "https://api.withpersona.com/api/v1/cases?page%5Bafter%5D=case_2",
-        "//evil.example/api/v1/cases?page%5Bafter%5D=case_2",
-        "/api/v1/accounts?page%5Bafter%5D=act_2",
-        "/api/v1/cases/../accounts?page%5Bafter%5D=act_2",
-        "?page%5Bafter%5D=case_2",
-        "javascript:alert(1)",
+        "/api/v1/cases",
+        "/api/v1/cases?page%5Bafter%5D=",
+        "/api/v1/api-keys?x=evil",
+        "javascript:evil",
+        "http://[evil",
         17,
     ],
 )
-def test_a_link_to_another_host_or_path_is_refused(link):
-    with pytest.raises(PersonaAnswerError, match="leads to another host or path") as caught:
-        next_page(LIST, page(link))
+def test_a_link_without_a_cursor_is_refused(link):
+    with pytest.raises(PersonaAnswerError, match="next link of list-all-cases has no cursor") as caught:
+        next_page(LIST, page(link), set())
     assert "evil" not in str(caught.value)
-
-
-def test_a_link_back_to_the_same_page_is_refused():
-    first = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=case_2"))
-    with pytest.raises(PersonaAnswerError, match="back to the same page"):
-        next_page(first, page("/api/v1/cases?page%5Bafter%5D=case_2"))
 
 
 def test_a_link_back_to_an_earlier_page_is_refused():
     seen = set()
     request = LIST
     for cursor in ("case_2", "case_4"):
-        request = next_page(request, page(f"/api/v1/cases?page%5Bafter%5D={cursor}"), seen)
-    with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
-        next_page(request, page("/api/v1/cases?page%5Bafter%5D=case_2"), seen)
-    first = "/api/v1/cases?" + urlencode(LIST.query)
-    with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
-        next_page(request, page(first), seen)
-    assert next_page(request, page("/api/v1/cases?page%5Bafter%5D=case_6"), seen) is not None
+        request = after(cursor, request, seen)
+    for cursor in ("case_2", "case_4"):
+        with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
+            after(cursor, request, seen)
+    assert after("case_6", request, seen) is not None
 
 
 def test_a_search_is_sent_again_with_its_body():
     body = {"query": {"attribute": "status", "operator": "eq", "value": "Open"}}
     search = operation("search-cases").bind(query={"page[size]": 2}, body=body)
-    following = next_page(search, page("/api/v1/cases/search?page%5Bafter%5D=case_2"))
+    following = next_page(search, page("/api/v1/cases/search?page%5Bafter%5D=case_2"), set())
     assert following is not None
     assert (following.method, following.body) == ("POST", body)
 

@@ -7,10 +7,11 @@ import pytest
 from airflow_provider_persona.api.environment import EnvironmentGuard
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
 from airflow_provider_persona.api.lifecycle import CaseGoal, CountGoal, Verdict
+from airflow_provider_persona.api.limits import WindowState, window_state
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.api.rate_limit import WindowBudget, WindowState, window_state
+from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
 
 KEY = "persona_sandbox_0123"
@@ -46,6 +47,7 @@ def test_a_host_becomes_an_origin(given, origin):
         "http://api.withpersona.com", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.evil.example",
         "ftp://localhost", "https://", "https://canary@host", "https://user:canary", "https://host:99999",
         "https://host/canary", "https://host/?canary", "https://host/#canary", "https://[canary", "https://host/api/v2",
+        "https://can ary", "https://host\\canary", "https://host\uff0ecanary", "host:", "::1",
     ],
 )  # fmt: skip
 def test_a_host_that_would_leak_or_mislead_is_refused_without_showing_it(host):
@@ -100,7 +102,7 @@ def test_null_and_empty_mean_unset_and_zero_and_false_do_not():
         ("version", "latest"), ("version", "2025-12-08; canary"),
         ("reserve", 1), ("reserve", -0.1), ("reserve", "canary"),
         ("connect_timeout", 0), ("read_timeout", -1), ("read_timeout", float("inf")), ("read_timeout", float("nan")),
-        ("proxies", "canary"), ("proxies", {"https": 7}),
+        ("proxies", "canary"), ("proxies", {"https": 7}), ("proxies", {"http://user:canary@proxy": 7}),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named_and_not_shown(name, value):
@@ -142,6 +144,22 @@ def test_a_case_tolerates_what_is_new():
     assert not case.is_resolved
     assert [pointer.id for pointer in case.related("accounts")] == ["act_1"]
     assert case.related("odd") == case.related("unheard-of") == []
+
+
+def test_null_and_odd_members_cost_nothing_else():
+    pointers = [None, {"type": "account", "id": 7}, {"id": {"x": 1}}, {"id": "act_1"}]
+    case = Case.from_resource(
+        {
+            "id": "case_1",
+            "attributes": {"status": "Open", "tags": [None, "vip"]},
+            "relationships": {"accounts": {"data": pointers}},
+        }
+    )
+    assert case.attributes.tags == ["vip"]
+    assert [pointer.id for pointer in case.related("accounts")] == ["7", "act_1"]
+    for odd in (None, []):
+        case = Case.from_resource({"id": "case_1", "attributes": odd, "relationships": odd})
+        assert (case.status, case.related("accounts")) == (None, [])
 
 
 def test_a_sparse_case_is_a_case():

@@ -6,7 +6,6 @@ Nothing here asks the engine what it wanted: the wanted changes are read from th
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,18 +14,18 @@ from typing import Any
 
 from bulk_runs import RETRIEVE, SET_STATUS
 
-from airflow_provider_persona.bulk.case_writer import SHOWN_LATER
-from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.ledger import read_results
-from airflow_provider_persona.bulk.outcomes import NOT_DONE, RowOutcome, RowResult
-from airflow_provider_persona.bulk.plan import Plan, PlanHeader
-from airflow_provider_persona.bulk.report import Report
-from airflow_provider_persona.bulk.run import PlanOptions
-from airflow_provider_persona.simulator import SimulatorControl
-from airflow_provider_persona.simulator.journal import HUMAN, Effect, LoggedRequest
+from airflow_provider_persona.bulk.apply.object_writer import SHOWN_LATER
+from airflow_provider_persona.bulk.apply.sample import sampled_rows
+from airflow_provider_persona.bulk.ledger.ledger import read_results
+from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.plan.draft import PlanOptions
+from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader
+from airflow_provider_persona.bulk.plan.guards import Guards
+from persona_simulator import SimulatorControl
+from persona_simulator.journal import HUMAN, Effect, LoggedRequest
 
 NOTE = "external-integration-id"
-_LATE = 0.03
 _LOOK_IS_GOOD_FOR = 1.5
 _OF_PART = {"status": SET_STATUS, "note": "update-a-case", "tag": "add-tag"}
 
@@ -95,21 +94,24 @@ class Journal:
         self.effects: list[Effect] = []
         self.requests: list[LoggedRequest] = []
         self.cases: dict[str, CaseState] = {}
-        self._accounted = 0
+        self._accounted = self._answered = 0
         self.catch_up()
         self.first = dict(self.cases)
 
     def catch_up(self) -> None:
-        new = self._sim.requests(since=len(self.requests))
-        if any(request.fault == "latency" for request in new):
-            time.sleep(_LATE)
-            new = self._sim.requests(since=len(self.requests))
-        self.requests += new
+        under_way = self._first_under_way()
+        self.requests[under_way:] = self._sim.requests(since=under_way)
         self.effects += self._sim.journal(since=len(self.effects))
         self.cases = {
             case["case_id"]: CaseState(case["status"], case["fields"].get(NOTE), frozenset(case["tags"]))
             for case in self._sim.cases()
         }
+
+    def _first_under_way(self) -> int:
+        """Return the number of the first request that was not answered yet when it was read, or of the next to come."""
+        is_under_way = (request.index for request in self.requests[self._answered :] if _may_be_answered(request))
+        self._answered = next(is_under_way, len(self.requests))
+        return self._answered
 
     def unaccounted(self) -> list[Effect]:
         """Return the effects that were not returned before."""
@@ -122,6 +124,10 @@ class Journal:
             if effect.case_id == case_id and effect.at <= at:
                 return effect.to_status
         return self.first[case_id].status
+
+
+def _may_be_answered(request: LoggedRequest) -> bool:
+    return request.status == 0 and request.fault in (None, "latency", "slow")
 
 
 def request_of(effect: Effect) -> int:
@@ -176,7 +182,7 @@ class Book:
     def plan(self, plan: Plan) -> None:
         self._plan = plan
         assert plan.header.rows == self.rows
-        assert {row.number: row.object_id for row in plan.rows() if row.wish is not None} == {
+        assert {row.number: row.object_id for row in plan.rows() if row.wanted is not None} == {
             number: case_id for number, (case_id, _) in self.valid.items()
         }
 
@@ -210,18 +216,35 @@ class Book:
         self._first_effect, self._first_request = len(journal.effects), len(journal.requests)
         self.snapshot(journal)
 
-    def end_attempt(self, journal: Journal, report: Report | None, *, dry_run: bool) -> None:
-        """Hold an attempt against the journal; `report` is None when it died."""
+    def end_attempt(
+        self, journal: Journal, report: Report | None, *, dry_run: bool, sample: int | None = None
+    ) -> list[RowResult]:
+        """Hold an attempt against the journal, and return its records; `report` is None when it died."""
         self.snapshot(journal)
         assert not dry_run or all(effect.actor == HUMAN for effect in journal.effects[self._first_effect :])
         self.account_for(journal)
-        for result in self._new_results():
-            self._check_result(result, journal, dry_run=dry_run)
+        leaves_rows = dry_run or sample is not None
+        may_be_sent = self._may_be_sent(sample)
+        results = self._new_results()
+        for result in results:
+            self._check_result(result, journal, leaves_rows=leaves_rows)
+            assert result.outcome is RowOutcome.PLANNED or result.row in may_be_sent, f"not in the sample: {result}"
         self._interrupted |= report is None or report.stopped is not None
         self._report = report
         if report is not None:
-            self._check_report(report)
-            self.is_complete |= report.stopped is None and not dry_run
+            self._check_report(report, leaves_rows=leaves_rows)
+            is_left = leaves_rows and report.counts[RowOutcome.PLANNED] > 0
+            self.is_complete |= report.stopped is None and not dry_run and not is_left
+        return results
+
+    def _may_be_sent(self, sample: int | None) -> set[int]:
+        """Return the rows that an attempt may settle: those of the sample, and those that send nothing."""
+        numbers = set(self.plan.numbers())
+        return (
+            numbers
+            if sample is None
+            else numbers - (dict(self.plan.changes()).keys() - sampled_rows(self.plan, sample))
+        )
 
     def account_for(self, journal: Journal) -> None:
         """Take in what was done since the last attempt at any plan began, by this one's requests."""
@@ -307,8 +330,8 @@ class Book:
         new, self._lines = results[self._lines :], len(results)
         return new
 
-    def _check_result(self, result: RowResult, journal: Journal, *, dry_run: bool) -> None:
-        assert (result.outcome is RowOutcome.PLANNED) <= dry_run, result
+    def _check_result(self, result: RowResult, journal: Journal, *, leaves_rows: bool) -> None:
+        assert (result.outcome is RowOutcome.PLANNED) <= leaves_rows, result
         assert (result.outcome is RowOutcome.INVALID) == (result.row not in self.valid), result
         if result.row not in self.valid:
             return
@@ -336,7 +359,8 @@ class Book:
         for part in wanted.parts:
             is_mine = any(own.operation == _OF_PART[part] for own in mine)
             assert is_mine or any(wanted.shows(part, state) for state in states), f"{part} is not so: {result}"
-        changed = [own for own in mine if "status" in own.parts]
+        # Whoever plans anew after a loss finds what an attempt before it did, and can know no status of before.
+        changed = [own for own in mine if "status" in own.parts and own.index >= self._planned_at]
         if result.from_status is not None and len(changed) == 1 and not self._foreign(journal, str(result.object_id)):
             assert result.from_status == changed[0].from_status, result
 
@@ -375,7 +399,7 @@ class Book:
 
     # ------------------------------------------------------------------ the balance
 
-    def _check_report(self, report: Report) -> None:
+    def _check_report(self, report: Report, *, leaves_rows: bool) -> None:
         assert report.rows == self.rows
         assert report.repeats == repeats_in(self.given) or not self.given
         if report.stopped is not None:
@@ -385,7 +409,10 @@ class Book:
         if not self.was_lost:
             last = {result.row: result for result in read_results(self.plan.folder, self.plan.header.hash)}
             assert len(last) == self.rows
-            assert Counter(result.outcome for result in last.values()) == +report.counts
+            # Rows that are left keep on the ledger that they failed or are unresolved, and are reported as planned.
+            open_still = {*NOT_DONE, RowOutcome.PLANNED} if leaves_rows else set()
+            told = Counter(one.outcome for one in last.values() if one.outcome not in open_still)
+            assert told == Counter({name: n for name, n in report.counts.items() if n and name not in open_still})
 
     def assert_over(self) -> None:
         """Make sure that nothing is left to do which another attempt could do."""
@@ -408,15 +435,15 @@ class Book:
         """Return the book of the plan that takes this one back, after a look at whether it does."""
         valid = {}
         for row in plan.rows():
-            if row.change is None:
+            if row.wanted is None:
                 continue
             assert row.object_id is not None
-            assert row.change.status is not None
+            assert row.to_status is not None
             mine = [own for own in self.own if own.case_id == row.object_id and "status" in own.parts]
             moves = {(own.from_status, own.to_status) for own in mine}
-            is_right = (row.change.status, row.expected_status) in moves
+            is_right = (row.to_status, row.expected_status) in moves
             assert is_right or self._foreign(journal, row.object_id), f"it did not happen: {row}"
-            valid[row.number] = row.object_id, Wanted(row.change.status, row.expected_status)
+            valid[row.number] = row.object_id, Wanted(row.to_status, row.expected_status)
         book = Book(plan.folder.parent, header, [], valid, Guards(), PlanOptions(), **options)
         book.rows = plan.header.rows
         book.plan = plan

@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,18 +22,22 @@ from object_shelf import shelf_path
 
 from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
-from airflow_provider_persona.bulk.calls import CallMapping, calls_of
-from airflow_provider_persona.bulk.checkpoint import Checkpoint
-from airflow_provider_persona.bulk.compare import CompareMode
-from airflow_provider_persona.bulk.plan import Plan, PlanHeader, read_plan
-from airflow_provider_persona.bulk.report import Report
-from airflow_provider_persona.bulk.rows import InvalidRow
-from airflow_provider_persona.bulk.run import Draft, PlanOptions, complete, judge, resume_or_draft, wishes_of
-from airflow_provider_persona.bulk.spool import Written
-from airflow_provider_persona.bulk.store import StorePath
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.job import BulkJob, begin, judge, run
+from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.plan.compare import CompareMode
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
+from airflow_provider_persona.bulk.plan.file import Plan, read_plan
+from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.source.columns import ObjectRows
+from airflow_provider_persona.bulk.source.rows import MappedRows
+from airflow_provider_persona.bulk.subjects import operation_subject
+from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.operation import OperationRows
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY
+from airflow_provider_persona.storage.paths import StorePath
+from persona_simulator import SANDBOX_KEY
 
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -49,7 +54,7 @@ class Job:
     :param compare: how rows are compared with the live cases.
     :param never_from: a guard.
     :param verify: whether the changed cases are read again at the end.
-    :param call: arguments of `CallMapping` for rows that are calls, else None.
+    :param call: arguments of `OperationRows` for rows that are calls, else None.
     :param heeds_drift: whether the plan holds the states of the cases and drift is heeded.
     :param planned: whether `folder` holds a plan that was made before, so that only applying is left.
     :param checkpoints: file for checkpoints, or None.
@@ -82,28 +87,39 @@ class Job:
         return shelf_path(self.folder) if self.folder.startswith("shelf:") else Path(self.folder)
 
     @property
-    def planning(self) -> PlanOptions:
-        return PlanOptions(CompareMode.of(self.compare), record_states=self.heeds_drift)
-
-    @property
-    def options(self) -> ApplyOptions:
-        reads_first = self.compare == "get" and not self.planning.looks_while_planning
-        return ApplyOptions(
+    def bulk_job(self) -> BulkJob:
+        planning = PlanOptions(CompareMode.of(self.compare), record_states=self.heeds_drift)
+        reads_first = self.compare == "get" and not planning.looks_while_planning
+        applying = ApplyOptions(
             read_first=reads_first, heed_drift=self.heeds_drift, concurrency=self.concurrency, verify=self.verify
         )
+        mapping = ObjectRows(CASE) if self.call is None else OperationRows(**self.call)
+        subject = CASE if self.call is None else operation_subject(self.call["operation_id"])
+        guards = Guards.of(None, self.never_from)
+        return BulkJob(MappedRows(GivenRows(self.rows), mapping), subject, guards, planning, applying)
+
+    def begin(self, checkpoint: Checkpoint | None = None) -> Plan | Draft:
+        job = self.bulk_job
+        header = job.header("run", None, MORNING.isoformat())
+        return begin(job, self.path, header, checkpoint=checkpoint, is_retry=self.is_retry)
 
     def client(self) -> AsyncPersonaClient:
         settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=self.url, reserve=0.0)
         return AsyncPersonaClient(settings, connections=self.concurrency, budget=WindowBudget(0.0))
 
-    def wishes(self) -> Iterator[Written | InvalidRow]:
-        if self.call is not None:
-            return calls_of(self.rows, CallMapping(**self.call))
-        return wishes_of(self.rows, None)
 
-    def header(self) -> PlanHeader:
-        operation_id = None if self.call is None else self.call["operation_id"]
-        return PlanHeader("run", "rows", None, MORNING.isoformat(), operation_id, never_from=sorted(self.never_from))
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows that the job brings along."""
+
+    given: Sequence[Mapping[str, Any]]
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[list[str] | None, Iterable[Mapping[str, Any]]]]:
+        yield None, self.given
+
+    def parts(self) -> tuple[Any, ...]:
+        return ("rows",)
 
 
 class CheckpointFile:
@@ -124,49 +140,30 @@ class CheckpointFile:
 def work(job: Job) -> None:
     """Make one attempt, and put down its report."""
     report = asyncio.run(_attempt(job))
-    judge(report, job.options)
+    judge(report, job.bulk_job.applying)
     Path(job.report).write_text(json.dumps(report.to_xcom()))
 
 
 def plan(job: Job) -> Plan:
     """Only plan."""
-    return asyncio.run(_plan(job))
+    return asyncio.run(planned(job, job.client()))
 
 
-async def _plan(job: Job) -> Plan:
-    draft = resume_or_draft(job.wishes, job.path, job.header(), one_wish_each=None if job.call else "case")
+async def planned(job: Job, client: AsyncPersonaClient) -> Plan:
+    """Plan with a client, and close it."""
+    draft = job.begin()
     assert isinstance(draft, Draft)
-    try:
-        async with job.client() as client:
-            return await complete(draft, client, job.planning)
-    finally:
-        draft.close()
+    async with client:
+        return await complete(draft, client, job.bulk_job.planning)
 
 
 async def _attempt(job: Job) -> Report:
     store = CheckpointFile(Path(job.checkpoints)) if job.checkpoints is not None else None
     kept = store.load() if store is not None else None
-    found: Plan | Draft
-    if job.planned:
-        approved = read_plan(job.path / "1")
-        assert approved is not None
-        found = approved
-    else:
-        found = resume_or_draft(
-            job.wishes,
-            job.path,
-            job.header(),
-            checkpoint=kept,
-            one_wish_each=None if job.call else "case",
-            is_retry=job.is_retry,
-        )
-    try:
-        async with job.client() as client:
-            ready = await complete(found, client, job.planning) if isinstance(found, Draft) else found
-            return await apply_plan(ready, client, job.options, checkpoints=store, carried=kept)
-    finally:
-        if isinstance(found, Draft):
-            found.close()
+    begun = read_plan(job.path / "1") if job.planned else job.begin(kept)
+    assert begun is not None
+    async with job.client() as client:
+        return await run(job.bulk_job, begun, client, checkpoints=store, carried=kept)
 
 
 def _nurse() -> None:

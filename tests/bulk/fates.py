@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_persona.bulk.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 
 
 class Killed(BaseException):
@@ -38,14 +38,14 @@ class Fate:
     def __init__(
         self, place: str = "", instant: int = 0, act: Callable[[], None] | None = None, *, tears: bool = False
     ) -> None:
-        self._place = place
+        self.place = place
         self._left = instant
         self._act = act
         self.tears = tears
 
     def passes(self, place: str) -> None:
         """Take in that the attempt passes a place."""
-        if place != self._place:
+        if place != self.place:
             return
         self._left -= 1
         if self._left == 0 and self._act is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from bulk_runs import attempt
 from object_shelf import shelf_path
 
-from airflow_provider_persona.bulk.plan import read_plan
-from airflow_provider_persona.simulator import SimulatorControl
+from airflow_provider_persona.bulk.plan.file import read_plan
+from persona_simulator import SimulatorControl
 
 if __name__ == "__main__":
     url, address = sys.argv[1:]

@@ -7,34 +7,32 @@ acts as a human in between, and takes changes back. After each attempt `books` a
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from books import NOTE, Book, Journal, expected_of, torn_line
-from bulk_runs import RETRIEVE, SET_STATUS
+from bulk_runs import RETRIEVE, SET_STATUS, case_rows
 from fates import Fate, KeptCheckpoints, until_death
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from lengths import SOAK, STEPS
-from skipping_loop import SkippingLoop, run_skipping
+from rare_ways import WaysGone
 
 from airflow_provider_persona.api.errors import PersonaError
-from airflow_provider_persona.api.rate_limit import WindowBudget
-from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
-from airflow_provider_persona.bulk.compare import CompareMode
-from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.ledger import ledger_of
-from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan, PlanHeader, read_plan
-from airflow_provider_persona.bulk.report import Report
-from airflow_provider_persona.bulk.revert import wishes_to_revert
-from airflow_provider_persona.bulk.run import Draft, PlanOptions, complete, new_draft, resume_or_draft, wishes_of
-from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorServer, usual_rates
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
+from airflow_provider_persona.bulk.ledger.ledger import ledger_of
+from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.plan.compare import CompareMode
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, new_draft, resume_or_draft
+from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader, read_plan
+from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.plan.revert import RowsToRevert
+from persona_simulator import FaultKind, SimulatorConfig, usual_rates
+from tests.virtual_time import VirtualPersona
 
 STEPS_A_RUN = 40
 CASES = 12
@@ -51,6 +49,7 @@ class Steps:
     """How many steps were taken, over all runs of the machine."""
 
     taken = 0
+    ways = WaysGone()
 
 
 ROWS = st.lists(
@@ -70,13 +69,14 @@ ROWS = st.lists(
 class Accounting(RuleBasedStateMachine):
     """One environment, up to three plans in it, and everything that can happen to them."""
 
-    def __init__(self, sim: SimulatorServer, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        sim.reset()
-        self.sim = sim
-        self.journal = Journal(sim)
+        self.sim = VirtualPersona(
+            SimulatorConfig(cases=CASES, limit=NO_LIMIT, search_lag_seconds=0, idempotency_ttl_seconds=3600.0)
+        )
+        self.journal = Journal(self.sim)
         self.folder = folder
-        self.ahead = 0.0
+        self.turned = 0.0
         self.made = 0
         self.books: list[Book] = []
         self.stores: dict[int, KeptCheckpoints] = {}
@@ -113,7 +113,7 @@ class Accounting(RuleBasedStateMachine):
         root = self.folder / f"run {self.made}"
         only_from = None if guards.only_from is None else sorted(guards.only_from)
         header = PlanHeader(
-            f"run {self.made}", "rows", None, self._utc(0.0).isoformat(), None, only_from, sorted(guards.never_from)
+            f"run {self.made}", "rows", None, self._utc().isoformat(), None, only_from, sorted(guards.never_from)
         )
         book = Book(
             root,
@@ -131,7 +131,7 @@ class Accounting(RuleBasedStateMachine):
         self._catch_up()
         book.watch(self.journal)
         found = resume_or_draft(
-            lambda: wishes_of(book.given, None), book.root, book.header, checkpoint=store.load(), is_retry=True
+            lambda: case_rows(book.given, None), book.root, book.header, checkpoint=store.load(), is_retry=True
         )
         assert isinstance(found, Draft)
         plan = self._completed(found, book.planning)
@@ -144,15 +144,15 @@ class Accounting(RuleBasedStateMachine):
         return plan is not None
 
     def _completed(self, draft: Draft, planning: PlanOptions) -> Plan | None:
-        async def go(loop: SkippingLoop) -> Plan | None:
-            async with self._client(loop) as client:
+        async def go() -> Plan | None:
+            async with self.sim.client() as client:
                 try:
                     return await complete(draft, client, planning)
                 except PersonaError:
                     return None
 
         try:
-            return self._run(go)
+            return self.sim.run(go())
         finally:
             draft.close()
 
@@ -188,13 +188,13 @@ class Accounting(RuleBasedStateMachine):
         Steps.taken += 1
         old = done[which % len(done)]
         self.made += 1
-        header = PlanHeader(f"run {self.made}", "revert", None, self._utc(0.0).isoformat())
+        header = PlanHeader(f"run {self.made}", "revert", None, self._utc().isoformat())
         options = PlanOptions(CompareMode.AUTO if keeps_states else CompareMode.NEVER, record_states=keeps_states)
         root = self.folder / f"run {self.made}"
         self._make_room()
         self._catch_up()
         before = dict(self.journal.cases)
-        plan = self._completed(new_draft(wishes_to_revert(old.plan), root, header), options)
+        plan = self._completed(new_draft(RowsToRevert(old.plan).read(), root, header), options)
         if plan is None:
             return
         book = old.takes_back(header, plan, self.journal, heeds_drift=keeps_states)
@@ -203,6 +203,7 @@ class Accounting(RuleBasedStateMachine):
         book.planned(self.journal)
         self.books.append(book)
         self.stores[id(book)] = KeptCheckpoints()
+        Steps.ways.went("taken back")
 
     # ------------------------------------------------------------------ applying
 
@@ -211,6 +212,17 @@ class Accounting(RuleBasedStateMachine):
         """Make an attempt, or resume, and let it come to its end."""
         Steps.taken += 1
         self._attempt(self._book(which), concurrency)
+
+    @rule(
+        which=st.integers(0, 2),
+        sample=st.integers(1, 4),
+        instant=st.none() | st.integers(1, 40),
+        at=st.sampled_from(["clock", "record", "checkpoint"]),
+    )
+    def apply_sample(self, which: int, sample: int, instant: int | None, at: str) -> None:
+        """Make an attempt at a sample of the rows, or resume it; it may die amid it."""
+        Steps.taken += 1
+        self._attempt(self._book(which), 3, fate=None if instant is None else Fate(at, instant), sample=sample)
 
     @rule(which=st.integers(0, 2))
     def look_only(self, which: int) -> None:
@@ -228,7 +240,9 @@ class Accounting(RuleBasedStateMachine):
         """Make an attempt that dies at some look at its clock, while it notes an outcome, or keeps a checkpoint."""
         Steps.taken += 1
         place = at.removeprefix("torn ")
-        fate = Fate(place, instant if place == "clock" else 1 + instant // 4, tears=at.startswith("torn"))
+        # An attempt at ten rows looks at its clock often, notes some outcomes, and keeps two or three checkpoints.
+        every = {"clock": 1, "record": 4, "checkpoint": 20}[place]
+        fate = Fate(place, 1 + instant // every, tears=at.startswith("torn"))
         self._attempt(self._book(which), concurrency, fate=fate)
 
     @rule(
@@ -268,10 +282,12 @@ class Accounting(RuleBasedStateMachine):
         shutil.rmtree(book.root)
         self.books.remove(book)
         book.lost()
+        Steps.ways.went("lost its disk")
         store = self.stores.pop(id(book))
         if not self._draw_up(book, store):
             self._mend()
             assert self._draw_up(book, store)
+            Steps.ways.went("planned anew after a fault")
 
     def _may_lose(self, book: Book) -> bool:
         return bool(book.given) and not book.heeds_drift and not book.is_complete
@@ -309,6 +325,7 @@ class Accounting(RuleBasedStateMachine):
         *,
         fate: Fate | None = None,
         dry_run: bool = False,
+        sample: int | None = None,
     ) -> bool:
         """Make an attempt at a plan as a task would that finds it, and hold what it did against the journal.
 
@@ -319,38 +336,53 @@ class Accounting(RuleBasedStateMachine):
         assert plan.header.hash == book.plan.header.hash
         if plan.header.values_hash is not None and not (plan.folder / VALUES_FILE).exists():
             book.assert_over()  # or its values would be needed
+            Steps.ways.went("nothing was left to do")
             return False
         store, fate = self.stores[id(book)], fate or Fate()
         options = ApplyOptions(
-            read_first=book.reads_first, heed_drift=book.heeds_drift, concurrency=concurrency, dry_run=dry_run
+            read_first=book.reads_first,
+            heed_drift=book.heeds_drift,
+            concurrency=concurrency,
+            dry_run=dry_run,
+            sample=sample,
         )
         store.fate = fate
         self._catch_up()
         self.last = book
         book.begin_attempt(self.journal)
 
-        async def go(loop: SkippingLoop) -> Report | None:
-            def clock() -> float:
-                fate.passes("clock")
-                return loop.time()
+        def clock() -> float:
+            fate.passes("clock")
+            return self.sim.time.now()
 
-            def utc() -> datetime:
-                fate.passes("record")
-                return self._utc(loop.skipped)
+        def utc() -> datetime:
+            fate.passes("record")
+            return self._utc()
 
-            async with self._client(loop, clock) as client:
+        async def go() -> Report | None:
+            async with self.sim.client(clock=clock) as client:
                 with until_death():
                     return await apply_plan(plan, client, options, utc=utc, checkpoints=store, carried=store.load())
             return None
 
-        report = self._run(go)
+        report = self.sim.run(go())
         if report is None and fate.tears:
             self._tear(plan)
+        self._count_ways(report, fate, dry_run=dry_run)
         self.journal.catch_up()
         self.is_sound = False
-        book.end_attempt(self.journal, report, dry_run=dry_run)
+        Steps.ways.saw_records(book.end_attempt(self.journal, report, dry_run=dry_run, sample=sample))
         self.is_sound = True
         return True
+
+    def _count_ways(self, report: Report | None, fate: Fate, *, dry_run: bool) -> None:
+        ways = Steps.ways
+        if report is None:
+            ways.went(f"died at {fate.place}{', torn' if fate.tears else ''}")
+        else:
+            ways.saw_report(report)
+        if dry_run:
+            ways.went("a dry run")
 
     def _tear(self, plan: Plan) -> None:
         """Leave half a line at the end of the ledger."""
@@ -359,17 +391,8 @@ class Accounting(RuleBasedStateMachine):
             with (plan.folder / segments[-1]).open("ab") as file:
                 file.write(torn_line(plan))
 
-    def _client(self, loop: SkippingLoop, clock: Any = None) -> AsyncPersonaClient:
-        settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=self.sim.url, reserve=0.0, read_timeout=20.0)
-        return AsyncPersonaClient(settings, budget=WindowBudget(0.0), clock=clock or loop.time)
-
-    def _run(self, main: Any) -> Any:
-        result, skipped = run_skipping(self.sim, main)
-        self.ahead += skipped
-        return result
-
-    def _utc(self, skipped: float) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.ahead + skipped)
+    def _utc(self) -> datetime:
+        return self.sim.utc() + timedelta(seconds=self.turned)
 
     # ------------------------------------------------------------------ what happens to Persona
 
@@ -467,7 +490,7 @@ class Accounting(RuleBasedStateMachine):
 
     def _turn(self, seconds: float) -> None:
         self.sim.advance_clock(seconds)
-        self.ahead += seconds
+        self.turned += seconds
 
     def _limit(self, limit: int) -> None:
         self.sim.configure(limit=limit, window_seconds=5.0)
@@ -478,20 +501,14 @@ class Accounting(RuleBasedStateMachine):
         for book in self.books if self.is_sound else ():
             if self._attempt(book, 4):
                 book.assert_settled()
-
-
-@pytest.fixture(scope="module")
-def small_persona() -> Iterator[SimulatorServer]:
-    config = SimulatorConfig(cases=CASES, limit=NO_LIMIT, search_lag_seconds=0, idempotency_ttl_seconds=3600.0)
-    with SimulatorServer(config) as sim:
-        yield sim
+        Steps.ways.saw_requests(self.journal.requests)
 
 
 @pytest.mark.timeout(3600 if SOAK else 600)
-def test_every_effect_is_accounted_for_whatever_happens(small_persona: SimulatorServer, tmp_path: Path) -> None:
-    Steps.taken = 0
+def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path) -> None:
+    Steps.taken, Steps.ways = 0, WaysGone()
     run_state_machine_as_test(
-        lambda: Accounting(small_persona, tmp_path / "state"),
+        lambda: Accounting(tmp_path / "state"),
         settings=settings(
             max_examples=2 * STEPS // STEPS_A_RUN,
             stateful_step_count=STEPS_A_RUN,
@@ -504,3 +521,6 @@ def test_every_effect_is_accounted_for_whatever_happens(small_persona: Simulator
         ),
     )
     assert Steps.taken >= STEPS
+    print(f"rare ways: {dict(Steps.ways.counts.most_common())}")
+    if STEPS >= 2_000:
+        assert not Steps.ways.never_gone(at_length=SOAK), Steps.ways.counts

@@ -19,18 +19,19 @@ from bulk_runs import (
     plan_of,
 )
 
-from airflow_provider_persona.bulk.apply import ApplyOptions
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, RunStoppedError
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.plan import VALUES_FILE
-from airflow_provider_persona.bulk.run import judge
-from airflow_provider_persona.simulator import READ_ONLY_KEY, SimulatorServer
+from airflow_provider_persona.bulk.job import judge
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan.file import VALUES_FILE
+from persona_simulator import READ_ONLY_KEY, SimulatorControl, SimulatorServer
+from tests.virtual_time import VirtualPersona
 
 CANARY = "Noor-Grimaldi-9052"
 NOTE = {"fields": {"decision-note": "note"}}
 
 
-def cases_in(sim: SimulatorServer, *statuses: str) -> list[str]:
+def cases_in(sim: SimulatorControl, *statuses: str) -> list[str]:
     return [case_id for case_id, status in sim.statuses().items() if status in statuses]
 
 
@@ -38,7 +39,7 @@ def to_approved(case_ids: list[str], **more: Any) -> list[dict[str, Any]]:
     return [{"case_id": case_id, "status": "Approved", **more} for case_id in case_ids]
 
 
-def test_exactly_the_planned_cases_change_and_each_once(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_exactly_the_planned_cases_change_and_each_once(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = decisions(persona, 200)
     before = persona.statuses()
     report = attempt(persona, plan_of(rows, tmp_path))
@@ -51,7 +52,7 @@ def test_exactly_the_planned_cases_change_and_each_once(persona: SimulatorServer
     assert report.environment == "env_simulator"
 
 
-def test_the_ledger_tells_what_the_api_log_tells(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_the_ledger_tells_what_the_api_log_tells(persona: VirtualPersona, tmp_path: Path) -> None:
     plan = plan_of(decisions(persona, 60), tmp_path)
     attempt(persona, plan)
     effects = {effect.case_id: effect for effect in persona.journal()}
@@ -64,16 +65,16 @@ def test_the_ledger_tells_what_the_api_log_tells(persona: SimulatorServer, tmp_p
 
 
 def test_one_request_at_a_time_is_possible_and_all_go_over_one_connection(
-    persona: SimulatorServer, tmp_path: Path
+    served_persona: SimulatorServer, tmp_path: Path
 ) -> None:
-    rows = decisions(persona, 30)
-    before = persona.connections()["seen_by_api"]
-    assert attempt(persona, plan_of(rows, tmp_path), concurrency=1).is_balanced
-    assert_each_changed_once(persona, rows)
-    assert persona.connections()["seen_by_api"] == before + 1
+    rows = decisions(served_persona, 30)
+    before = served_persona.connections()["seen_by_api"]
+    assert attempt(served_persona, plan_of(rows, tmp_path), concurrency=1).is_balanced
+    assert_each_changed_once(served_persona, rows)
+    assert served_persona.connections()["seen_by_api"] == before + 1
 
 
-def test_compare_reads_first_and_leaves_out_what_is_so_already(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_compare_reads_first_and_leaves_out_what_is_so_already(persona: VirtualPersona, tmp_path: Path) -> None:
     approved, opened = cases_in(persona, "Approved"), cases_in(persona, "Open")[:10]
     plan = plan_of(to_approved([*approved, *opened]), tmp_path)
     report = attempt(persona, plan, read_first=True)
@@ -84,7 +85,7 @@ def test_compare_reads_first_and_leaves_out_what_is_so_already(persona: Simulato
     assert {last.reason for last in last_results(plan).values()} == {""}
 
 
-def test_compare_leaves_out_the_parts_that_are_so_already(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_compare_leaves_out_the_parts_that_are_so_already(persona: VirtualPersona, tmp_path: Path) -> None:
     case_id = cases_in(persona, "Open")[0]
     persona.act_as_human(case_id, fields={"decision-note": "seen"})
     row = {"case_id": case_id, "status": "Approved", "note": "seen", "add_tags": "batch"}
@@ -94,7 +95,7 @@ def test_compare_leaves_out_the_parts_that_are_so_already(persona: SimulatorServ
     assert called == ["add-tag", SET_STATUS]
 
 
-def test_all_parts_of_a_change_are_written_and_the_status_last(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_all_parts_of_a_change_are_written_and_the_status_last(persona: VirtualPersona, tmp_path: Path) -> None:
     case_id = cases_in(persona, "Open")[0]
     row = {
         "case_id": case_id,
@@ -114,7 +115,7 @@ def test_all_parts_of_a_change_are_written_and_the_status_last(persona: Simulato
     assert len(last_results(plan)[1].request_ids) == 4
 
 
-def test_guards_leave_out_the_cases_that_a_human_has_decided(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_guards_leave_out_the_cases_that_a_human_has_decided(persona: VirtualPersona, tmp_path: Path) -> None:
     opened = cases_in(persona, "Open")[:30]
     plan = plan_of(to_approved(opened, expected_status="Open"), tmp_path)
     for case_id in opened[:10]:
@@ -142,9 +143,9 @@ def test_guards_leave_out_the_cases_that_a_human_has_decided(persona: SimulatorS
     ],
 )
 def test_only_from_and_never_from_hold_for_all_rows(
-    persona: SimulatorServer, tmp_path: Path, guards: dict[str, Any], changed: tuple[str, ...], reason: str
+    persona: VirtualPersona, tmp_path: Path, guards: dict[str, Any], changed: tuple[str, ...], reason: str
 ) -> None:
-    from airflow_provider_persona.bulk.guards import Guards
+    from airflow_provider_persona.bulk.plan.guards import Guards
 
     chosen = cases_in(persona, "Open", "Pending", "In Review", "Declined")
     may = set(cases_in(persona, *changed))
@@ -156,7 +157,7 @@ def test_only_from_and_never_from_hold_for_all_rows(
     assert any(result.reason.startswith(reason) for result in last_results(plan).values())
 
 
-def test_invalid_rows_are_never_sent_and_are_on_the_ledger(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_invalid_rows_are_never_sent_and_are_on_the_ledger(persona: VirtualPersona, tmp_path: Path) -> None:
     good, twice = cases_in(persona, "Open")[:2]
     rows = [
         *to_approved([good]),
@@ -171,7 +172,7 @@ def test_invalid_rows_are_never_sent_and_are_on_the_ledger(persona: SimulatorSer
     assert [last_results(plan)[number].object_id for number in (2, 3, 4)] == [None, twice, twice]
 
 
-def test_a_refused_value_fails_its_row_and_says_where(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_refused_value_fails_its_row_and_says_where(persona: VirtualPersona, tmp_path: Path) -> None:
     opened = cases_in(persona, "Open")[:3]
     rows = [{"case_id": opened[0], "status": "Aproved"}, {"case_id": "case_missing", "status": "Open"}]
     plan = plan_of([*rows, *to_approved(opened[1:])], tmp_path)
@@ -186,7 +187,7 @@ def test_a_refused_value_fails_its_row_and_says_where(persona: SimulatorServer, 
     assert changes(persona) == Counter(dict.fromkeys(opened[1:], 1))
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would_do(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing_and_says_what_it_would_do(persona: VirtualPersona, tmp_path: Path) -> None:
     approved, opened = cases_in(persona, "Approved")[:4], cases_in(persona, "Open")[:6]
     plan = plan_of(to_approved([*approved, *opened]), tmp_path)
     report = attempt(persona, plan, dry_run=True, read_first=True)
@@ -196,7 +197,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(persona: SimulatorSe
     assert {request.method for request in persona.requests()} == {"GET"}
 
 
-def test_a_plan_that_was_tried_dry_can_then_be_applied(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_that_was_tried_dry_can_then_be_applied(persona: VirtualPersona, tmp_path: Path) -> None:
     opened = cases_in(persona, "Open")[:6]
     plan = plan_of([row | {"note": "x"} for row in to_approved(opened)], tmp_path, NOTE)
     assert attempt(persona, plan, dry_run=True).counts == {RowOutcome.PLANNED: 6}
@@ -205,7 +206,7 @@ def test_a_plan_that_was_tried_dry_can_then_be_applied(persona: SimulatorServer,
     assert set(changes(persona)) == set(opened)
 
 
-def test_an_empty_plan_is_done_without_a_request(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_an_empty_plan_is_done_without_a_request(persona: VirtualPersona, tmp_path: Path) -> None:
     report = attempt(persona, plan_of([], tmp_path))
     assert (report.is_balanced, report.settled, persona.requests()) == (True, 0, [])
 
@@ -215,7 +216,7 @@ def test_an_empty_plan_is_done_without_a_request(persona: SimulatorServer, tmp_p
     [(READ_ONLY_KEY, 403, "check the key's permissions"), ("persona_sandbox_wrong", 401, "check the API key")],
 )
 def test_a_refused_key_stops_at_once_and_loses_nothing(
-    persona: SimulatorServer, tmp_path: Path, key: str, status: int, advice: str
+    persona: VirtualPersona, tmp_path: Path, key: str, status: int, advice: str
 ) -> None:
     rows = decisions(persona)
     plan = plan_of(rows, tmp_path)
@@ -235,7 +236,7 @@ def test_a_refused_key_stops_at_once_and_loses_nothing(
     assert_each_changed_once(persona, rows)
 
 
-def test_a_key_that_is_refused_at_a_guards_read_settles_no_row(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_key_that_is_refused_at_a_guards_read_settles_no_row(persona: VirtualPersona, tmp_path: Path) -> None:
     plan = plan_of(decisions(persona), tmp_path)
     report = attempt(persona, plan, key="persona_sandbox_wrong", read_first=True)
     assert report.stopped is not None
@@ -243,7 +244,7 @@ def test_a_key_that_is_refused_at_a_guards_read_settles_no_row(persona: Simulato
     assert last_results(plan) == {}
 
 
-def test_a_row_that_fails_for_itself_does_not_stop_the_run(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_row_that_fails_for_itself_does_not_stop_the_run(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = decisions(persona)
     plan = plan_of(rows, tmp_path)
     persona.script_fault("redirect", case_id=rows[100]["case_id"])
@@ -255,7 +256,7 @@ def test_a_row_that_fails_for_itself_does_not_stop_the_run(persona: SimulatorSer
     assert_each_changed_once(persona, rows)
 
 
-def test_another_environment_stops_the_run_before_its_first_write(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_another_environment_stops_the_run_before_its_first_write(persona: VirtualPersona, tmp_path: Path) -> None:
     report = attempt(persona, plan_of(decisions(persona), tmp_path), expected_environment_id="env_production")
     assert "belongs to environment env_simulator, but the connection expects env_production" in str(report.stopped)
     assert persona.journal() == []
@@ -263,7 +264,7 @@ def test_another_environment_stops_the_run_before_its_first_write(persona: Simul
 
 
 def test_personal_values_are_in_no_record_and_are_deleted_when_the_run_is_done(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     opened = cases_in(persona, "Open")[:4]
     rows = [row | {"note": CANARY, "assignee": f"{CANARY}@example.com"} for row in to_approved(opened)]
@@ -282,7 +283,7 @@ def test_personal_values_are_in_no_record_and_are_deleted_when_the_run_is_done(
     assert not (tmp_path / "done" / VALUES_FILE).exists()
 
 
-def test_the_ledger_ends_with_the_balance(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_the_ledger_ends_with_the_balance(persona: VirtualPersona, tmp_path: Path) -> None:
     plan = plan_of(decisions(persona, 5), tmp_path)
     attempt(persona, plan)
     lines = lines_of(tmp_path / "ledger-00001.jsonl")
@@ -297,7 +298,7 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
         ApplyOptions(**options)
 
 
-def test_what_a_failed_row_had_changed_before_is_on_the_ledger(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_what_a_failed_row_had_changed_before_is_on_the_ledger(persona: VirtualPersona, tmp_path: Path) -> None:
     opened = cases_in(persona, "Open")[0]
     plan = plan_of([{"case_id": opened, "status": "Nope", "add_tags": "vip"}], tmp_path)
     assert attempt(persona, plan).failures == 1

@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from bulk_runs import FAST, RETRIEVE, SET_STATUS, attempt, changes, decisions, header_of, other_decision
+from bulk_runs import RETRIEVE, SET_STATUS, attempt, case_rows, changes, decisions, header_of, other_decision
 
 from airflow_provider_persona.api.errors import PersonaAuthenticationError, PersonaError
-from airflow_provider_persona.api.rate_limit import WindowBudget
-from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.compare import CompareMode, Comparer, Comparison
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.plan import Plan
-from airflow_provider_persona.bulk.run import PlanOptions, complete, new_draft, wishes_of
-from airflow_provider_persona.bulk.segments import SegmentedLog
-from airflow_provider_persona.bulk.spool import Spool
-from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer, Comparison
+from airflow_provider_persona.bulk.plan.draft import PlanOptions, complete, new_draft
+from airflow_provider_persona.bulk.plan.file import Plan
+from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.storage.segments import SegmentedLog
+from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig
+from tests.virtual_time import VirtualPersona
 
 LIST = "list-all-cases"
 
 
-@pytest.fixture(scope="module")
-def _thousand() -> Iterator[SimulatorServer]:
-    with SimulatorServer(SimulatorConfig(cases=1000, limit=1_000_000)) as server:
-        yield server
-
-
 @pytest.fixture
-def thousand(_thousand: SimulatorServer) -> SimulatorServer:
-    """A thousand cases, begun anew for each test."""
-    _thousand.reset()
-    return _thousand
+def thousand() -> VirtualPersona:
+    """A thousand cases."""
+    return VirtualPersona(SimulatorConfig(cases=1000, limit=1_000_000))
 
 
-def wanted(sim: SimulatorServer, count: int, right: float, seed: int = 1) -> list[dict[str, Any]]:
+def wanted(sim: VirtualPersona, count: int, right: float, seed: int = 1) -> list[dict[str, Any]]:
     """Rows about `count` of the cases, of which a share is right already."""
     chance = random.Random(seed)
     chosen = chance.sample(sorted(sim.statuses().items()), count)
@@ -53,13 +43,8 @@ def wanted(sim: SimulatorServer, count: int, right: float, seed: int = 1) -> lis
     ]
 
 
-def client_of(sim: SimulatorServer, key: str = SANDBOX_KEY) -> AsyncPersonaClient:
-    settings = PersonaSettings.checked(api_key=key, host=sim.url, reserve=0.0)
-    return AsyncPersonaClient(settings, policy=FAST, budget=WindowBudget(0.0))
-
-
 def compared(
-    sim: SimulatorServer,
+    sim: VirtualPersona,
     spool: Spool,
     mode: str,
     *,
@@ -70,44 +55,46 @@ def compared(
     now: datetime | None = None,
 ) -> Comparison:
     async def go() -> Comparison:
-        async with client_of(sim, key) as client:
+        async with sim.client(key) as client:
             blind = spool.valid_rows() if cost is None else cost
-            comparer = Comparer(spool, client, CompareMode.of(mode), needs_states=needs_states, cost_of_blind=blind)
-            return await comparer.run(notes, now=now)
+            comparer = Comparer(
+                spool, CASE, client, CompareMode.of(mode), needs_states=needs_states, cost_of_blind=blind
+            )
+            return await comparer.run(notes, now=now or sim.utc())
 
-    return asyncio.run(go())
+    return sim.run(go())
 
 
 def spooled(rows: list[dict[str, Any]]) -> Spool:
-    spool = Spool()
-    spool.fill(wishes_of(rows, None))
+    spool = Spool(only_row_per="case")
+    spool.fill(case_rows(rows, None))
     return spool
 
 
-def planned(sim: SimulatorServer, rows: list[dict[str, Any]], folder: Path, mode: str, **options: Any) -> Plan:
+def planned(sim: VirtualPersona, rows: list[dict[str, Any]], folder: Path, mode: str, **options: Any) -> Plan:
     async def go() -> Plan:
-        async with client_of(sim) as client:
+        async with sim.client() as client:
             return await complete(draft, client, PlanOptions(CompareMode.of(mode), **options))
 
-    draft = new_draft(wishes_of(rows, None), folder, header_of())
+    draft = new_draft(case_rows(rows, None), folder, header_of())
     try:
-        return asyncio.run(go())
+        return sim.run(go())
     finally:
         draft.close()
 
 
-def truly_right(sim: SimulatorServer, rows: list[dict[str, Any]]) -> set[str]:
+def truly_right(sim: VirtualPersona, rows: list[dict[str, Any]]) -> set[str]:
     statuses = sim.statuses()
     return {row["case_id"] for row in rows if statuses.get(row["case_id"]) == row["status"]}
 
 
 def seen_right(spool: Spool) -> set[str]:
-    return {str(row.object_id) for row in spool.rows() if row.seen is not None and row.seen.is_so}
+    return {str(row.object_id) for row in spool.rows() if row.seen is not None and row.seen.is_right}
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("count", [20, 300, 1000])
-def test_a_list_read_by_several_walks_misses_no_case(thousand: SimulatorServer, count: int, seed: int) -> None:
+def test_a_list_read_by_several_walks_misses_no_case(thousand: VirtualPersona, count: int, seed: int) -> None:
     rows = wanted(thousand, count, 0.9, seed)
     with spooled(rows) as spool:
         found = compared(thousand, spool, "list")
@@ -119,7 +106,7 @@ def test_a_list_read_by_several_walks_misses_no_case(thousand: SimulatorServer, 
         )  # each walk may end on a page seen in part
 
 
-def test_pages_are_large_and_ask_for_little(thousand: SimulatorServer) -> None:
+def test_pages_are_large_and_ask_for_little(thousand: VirtualPersona) -> None:
     with spooled(wanted(thousand, 50, 0.5)) as spool:
         compared(thousand, spool, "list")
     asked = [dict(parse_qsl(request.query)) for request in thousand.requests(operation=LIST)]
@@ -129,7 +116,7 @@ def test_pages_are_large_and_ask_for_little(thousand: SimulatorServer) -> None:
         assert query["fields[case]"] == "status,updated-at"
 
 
-def test_rows_already_right_are_unchanged_and_cost_no_write(thousand: SimulatorServer, tmp_path: Path) -> None:
+def test_rows_already_right_are_unchanged_and_cost_no_write(thousand: VirtualPersona, tmp_path: Path) -> None:
     rows = wanted(thousand, 600, 0.9)
     plan = planned(thousand, rows, tmp_path, "auto")
     assert plan.header.planned == {"change": 60, "unchanged": 540}
@@ -140,16 +127,16 @@ def test_rows_already_right_are_unchanged_and_cost_no_write(thousand: SimulatorS
 
 
 def test_nine_of_ten_right_takes_less_than_a_quarter_of_the_requests(tmp_path: Path) -> None:
-    with SimulatorServer(SimulatorConfig(cases=6000, limit=1_000_000)) as sim:
-        rows = wanted(sim, 3000, 0.9)
-        attempt(sim, planned(sim, rows, tmp_path, "auto"))
-        assert len(sim.requests()) < 3000 / 4
-        assert not truly_right(sim, rows) ^ {row["case_id"] for row in rows}
+    sim = VirtualPersona(SimulatorConfig(cases=6000, limit=1_000_000))
+    rows = wanted(sim, 3000, 0.9)
+    attempt(sim, planned(sim, rows, tmp_path, "auto"))
+    assert len(sim.requests()) < 3000 / 4
+    assert not truly_right(sim, rows) ^ {row["case_id"] for row in rows}
 
 
 @pytest.mark.parametrize("count", [30, 200, 900])
 def test_auto_gives_up_within_a_tenth_of_the_requests_of_writing_blindly(
-    thousand: SimulatorServer, tmp_path: Path, count: int
+    thousand: VirtualPersona, tmp_path: Path, count: int
 ) -> None:
     """None of the rows is right already, so all reading is for nothing."""
     rows = wanted(thousand, count, 0.0)
@@ -160,23 +147,21 @@ def test_auto_gives_up_within_a_tenth_of_the_requests_of_writing_blindly(
 
 
 def test_auto_gives_up_early_where_few_of_the_cases_are_meant(tmp_path: Path) -> None:
-    with (
-        SimulatorServer(SimulatorConfig(cases=20_000, limit=1_000_000)) as sim,
-        spooled(wanted(sim, 600, 0.1)) as spool,
-    ):
+    sim = VirtualPersona(SimulatorConfig(cases=20_000, limit=1_000_000))
+    with spooled(wanted(sim, 600, 0.1)) as spool:
         found = compared(sim, spool, "auto")
         assert found.gave_up
         assert found.pages <= 20
 
 
-def test_auto_does_not_list_for_a_handful_of_rows(thousand: SimulatorServer) -> None:
+def test_auto_does_not_list_for_a_handful_of_rows(thousand: VirtualPersona) -> None:
     with spooled(wanted(thousand, 9, 1.0)) as spool:
         found = compared(thousand, spool, "auto")
     assert (found.pages, found.gave_up) == (0, "so few rows are written sooner than a page is read")
 
 
 @pytest.mark.parametrize("mode", ["auto", "list", "get"])
-def test_where_states_are_needed_all_of_them_are_read(thousand: SimulatorServer, mode: str) -> None:
+def test_where_states_are_needed_all_of_them_are_read(thousand: VirtualPersona, mode: str) -> None:
     rows = wanted(thousand, 120, 0.2)
     statuses = thousand.statuses()
     with spooled([*rows, {"case_id": "case_nowhere", "status": "Approved"}]) as spool:
@@ -186,13 +171,13 @@ def test_where_states_are_needed_all_of_them_are_read(thousand: SimulatorServer,
         assert found.pages + found.reads <= 121 * 1.1 + 1
 
 
-def test_never_asks_nothing(thousand: SimulatorServer) -> None:
+def test_never_asks_nothing(thousand: VirtualPersona) -> None:
     with spooled(wanted(thousand, 50, 1.0)) as spool:
         assert compared(thousand, spool, "never") == Comparison()
     assert thousand.requests() == []
 
 
-def test_a_row_with_more_than_a_status_is_right_only_when_all_of_it_is(thousand: SimulatorServer) -> None:
+def test_a_row_with_more_than_a_status_is_right_only_when_all_of_it_is(thousand: VirtualPersona) -> None:
     case_id, status = next(iter(thousand.statuses().items()))
     other_id, other_status = list(thousand.statuses().items())[1]
     rows = [
@@ -210,7 +195,7 @@ def test_an_unknown_mode_is_refused() -> None:
         CompareMode.of("always")
 
 
-def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: SimulatorServer) -> None:
+def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: VirtualPersona) -> None:
     thousand.script_fault(FaultKind.HTTP_500, operation=LIST, times=1000)
     with spooled(wanted(thousand, 200, 0.9)) as spool:
         assert "could not be read" in compared(thousand, spool, "auto").gave_up
@@ -218,13 +203,13 @@ def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: Simu
         compared(thousand, spool, "list")
 
 
-def test_a_refused_key_fails_it_in_every_mode(thousand: SimulatorServer) -> None:
+def test_a_refused_key_fails_it_in_every_mode(thousand: VirtualPersona) -> None:
     for mode in ("auto", "list"):
         with spooled(wanted(thousand, 200, 0.9)) as spool, pytest.raises(PersonaAuthenticationError):
             compared(thousand, spool, mode, key="persona_sandbox_wrong")
 
 
-def test_faults_on_the_way_are_ridden_out(thousand: SimulatorServer) -> None:
+def test_faults_on_the_way_are_ridden_out(thousand: VirtualPersona) -> None:
     for kind in (FaultKind.HTTP_503, FaultKind.RESET_BEFORE, FaultKind.TRUNCATED, FaultKind.MALFORMED):
         thousand.script_fault(kind, operation=LIST, times=2)
     rows = wanted(thousand, 300, 0.9)
@@ -240,7 +225,7 @@ class KilledError(BaseException):
 @pytest.mark.parametrize("mode", ["list", "get"])
 @pytest.mark.parametrize("after", [1, 4, 9])
 def test_what_was_seen_before_a_kill_is_not_asked_again(
-    thousand: SimulatorServer, tmp_path: Path, mode: str, after: int
+    thousand: VirtualPersona, tmp_path: Path, mode: str, after: int
 ) -> None:
     rows = wanted(thousand, 60 if mode == "get" else 900, 0.9)
     notes = SegmentedLog(tmp_path, "seen")
@@ -256,9 +241,9 @@ def test_what_was_seen_before_a_kill_is_not_asked_again(
     assert asked - first <= least + 8 - after + 8
 
 
-def _killed_after(sim: SimulatorServer, spool: Spool, mode: str, answers: int, notes: SegmentedLog) -> None:
+def _killed_after(sim: VirtualPersona, spool: Spool, mode: str, answers: int, notes: SegmentedLog) -> None:
     async def go() -> None:
-        async with client_of(sim) as client:
+        async with sim.client() as client:
             left = answers
             send = client.send
 
@@ -270,16 +255,16 @@ def _killed_after(sim: SimulatorServer, spool: Spool, mode: str, answers: int, n
                 return await send(*arguments)
 
             client.send = dying  # type: ignore[method-assign]
-            comparer = Comparer(spool, client, CompareMode.of(mode), needs_states=False, cost_of_blind=1000)
-            await comparer.run(notes)
+            comparer = Comparer(spool, CASE, client, CompareMode.of(mode), needs_states=False, cost_of_blind=1000)
+            await comparer.run(notes, now=sim.utc())
 
     try:
-        asyncio.run(go())
+        sim.run(go())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 
-def test_notes_of_other_rows_or_of_long_ago_are_not_believed(thousand: SimulatorServer, tmp_path: Path) -> None:
+def test_notes_of_other_rows_or_of_long_ago_are_not_believed(thousand: VirtualPersona, tmp_path: Path) -> None:
     rows = wanted(thousand, 300, 0.9)
     notes = SegmentedLog(tmp_path, "seen")
     with spooled(rows) as spool:
@@ -287,14 +272,14 @@ def test_notes_of_other_rows_or_of_long_ago_are_not_believed(thousand: Simulator
     for case in rows[:5]:
         thousand.act_as_human(case["case_id"], other_decision(case["status"]))
     with spooled(rows) as spool:
-        compared(thousand, spool, "list", notes=notes, now=datetime.now(UTC) + timedelta(hours=1))
+        compared(thousand, spool, "list", notes=notes, now=thousand.utc() + timedelta(hours=1))
         assert seen_right(spool) == truly_right(thousand, rows)
     with spooled(rows[:-1]) as spool:
         compared(thousand, spool, "list", notes=notes)
         assert seen_right(spool) == truly_right(thousand, rows[:-1])
 
 
-def test_a_row_seen_to_be_guarded_is_skipped_by_the_plan(thousand: SimulatorServer, tmp_path: Path) -> None:
+def test_a_row_seen_to_be_guarded_is_skipped_by_the_plan(thousand: VirtualPersona, tmp_path: Path) -> None:
     rows = [dict(row, expected_status="Open") for row in decisions(thousand, 100)]
     statuses = thousand.statuses()
     plan = planned(thousand, rows, tmp_path, "list")

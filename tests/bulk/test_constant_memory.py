@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ def test_planning_and_reading_a_large_plan_needs_little_memory() -> None:
     program = Path(__file__).with_name("planning_memory.py")
     done = subprocess.run(
         [sys.executable, str(program), str(ROWS)],
-        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

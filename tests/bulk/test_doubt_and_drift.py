@@ -3,57 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import crash_worker
 from bulk_runs import (
     CREATED,
     SET_STATUS,
     assert_each_changed_once,
     attempt,
+    case_rows,
     changes,
     decisions,
     last_results,
     plan_of,
 )
-from crash_worker import CheckpointFile, Job
+from crash_worker import MORNING, CheckpointFile, Job, planned
 
-from airflow_provider_persona.bulk.checkpoint import Checkpoint
-from airflow_provider_persona.bulk.compare import CompareMode, Comparer
-from airflow_provider_persona.bulk.guards import Guards
-from airflow_provider_persona.bulk.ledger import LedgerState, LedgerWriter
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.plan import Plan
-from airflow_provider_persona.bulk.revert import wishes_to_revert
-from airflow_provider_persona.bulk.rows import InvalidRow
-from airflow_provider_persona.bulk.run import wishes_of
-from airflow_provider_persona.bulk.segments import SegmentedLog, SegmentWriter
-from airflow_provider_persona.bulk.spool import Spool
-from airflow_provider_persona.simulator import SimulatorServer
+from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.ledger import LedgerState
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
+from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
+from airflow_provider_persona.bulk.plan.file import Plan
+from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.plan.revert import RowsToRevert
+from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
+from tests.virtual_time import VirtualPersona
 
 NOTE = "external-integration-id"
 
 
-def with_states(sim: SimulatorServer, rows: list[dict[str, Any]], folder: Path) -> Plan:
+def with_states(sim: VirtualPersona, rows: list[dict[str, Any]], folder: Path) -> Plan:
     """Plan with the states of the cases in the plan."""
-    return crash_worker.plan(Job(sim.url, str(folder), rows, "", compare="list", heeds_drift=True))
+    job = Job(sim.url, str(folder), rows, "", compare="list", heeds_drift=True)
+    return sim.run(planned(job, sim.client()))
 
 
 def broken_off(plan: Plan) -> None:
-    """Leave the ledger of an attempt that broke off before its first row was noted."""
+    """Leave the ledger of an attempt that broke off with all rows under way."""
 
     async def go() -> None:
         ledger = LedgerWriter(plan.folder, plan.header.hash, 1, 24, CREATED)
         await ledger.open()
+        for number in plan.numbers():
+            await ledger.begin(number, datetime.now(UTC).isoformat())
         ledger.release()
 
     asyncio.run(go())
 
 
+def without_outcomes(ledger: Path) -> None:
+    """Leave a segment as if its attempt had been killed with all rows under way."""
+    first, *lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join([first, *(line for line in lines if b'"begun"' in line)]))
+
+
+def killed_after(plan: Plan, row: int) -> None:
+    """Leave the first segment as if its attempt, which had one row under way at a time, was killed after a row."""
+    ledger = plan.folder / "ledger-00001.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[: 1 + 2 * row]))  # its opening, then two lines a row
+
+
 def test_a_row_in_doubt_does_not_hide_that_somebody_else_changed_the_case(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     rows = decisions(persona, 2)
     plan = with_states(persona, rows, tmp_path)
@@ -65,7 +84,7 @@ def test_a_row_in_doubt_does_not_hide_that_somebody_else_changed_the_case(
     assert set(changes(persona)) == {rows[1]["case_id"]}
 
 
-def test_a_part_that_this_run_made_is_no_drift_to_its_next_attempt(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_part_that_this_run_made_is_no_drift_to_its_next_attempt(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = [row | {"fields": {NOTE: "decided"}} for row in decisions(persona, 1)]
     plan = with_states(persona, rows, tmp_path)
     persona.script_fault("http_500", operation=SET_STATUS, times=6)
@@ -75,7 +94,7 @@ def test_a_part_that_this_run_made_is_no_drift_to_its_next_attempt(persona: Simu
     assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UPDATED: 1}
 
 
-def test_a_guarded_case_that_lacks_a_part_is_not_called_unchanged(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_guarded_case_that_lacks_a_part_is_not_called_unchanged(persona: VirtualPersona, tmp_path: Path) -> None:
     case_id = next(case_id for case_id, status in persona.statuses().items() if status == "Approved")
     row = {"case_id": case_id, "status": "Approved", "add_tags": ["chargeback"]}
     plan = plan_of([row], tmp_path, guards=Guards.of(None, ["Approved"]))
@@ -85,21 +104,19 @@ def test_a_guarded_case_that_lacks_a_part_is_not_called_unchanged(persona: Simul
 
 
 def test_rows_of_several_calls_that_are_in_doubt_are_read_and_not_called_anew(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     rows = [row | {"fields": {NOTE: "decided"}, "tags": ["done"]} for row in decisions(persona, 20)]
     plan = plan_of(rows, tmp_path)
+    values = (tmp_path / "values.jsonl").read_bytes()
     assert attempt(persona, plan).requests == 60
-    ledger = plan.folder / "ledger-00001.jsonl"
-    ledger.write_bytes(ledger.read_bytes().splitlines(keepends=True)[0])  # as if killed with all of them under way
-    again = plan_of(rows, tmp_path)
-    assert again.header.hash == plan.header.hash
-    assert attempt(persona, again).requests == 20
+    without_outcomes(tmp_path / "ledger-00001.jsonl")
+    (tmp_path / "values.jsonl").write_bytes(values)  # a run that was killed would not have deleted them
+    assert attempt(persona, plan).requests == 21  # the first asks for Persona's time
 
 
-def test_what_two_walks_through_the_list_have_both_seen_counts_once(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_what_two_walks_through_the_list_have_both_seen_counts_once(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = [{"case_id": case_id, "status": status} for case_id, status in list(persona.statuses().items())[:3]]
-    job = Job(persona.url, str(tmp_path), rows, "")
     seen = {row["case_id"]: [row["status"], None, True] for row in rows[:2]}
 
     async def go(spool: Spool) -> int:
@@ -109,17 +126,17 @@ def test_what_two_walks_through_the_list_have_both_seen_counts_once(persona: Sim
         for walk in ("", rows[0]["case_id"]):
             await writer.put({"seen": seen, "walk": walk, "after": None})
         writer.release()
-        async with job.client() as client:
-            comparer = Comparer(spool, client, CompareMode.LIST, needs_states=False, cost_of_blind=3)
-            return (await comparer.run(notes, now=crash_worker.MORNING)).right
+        async with persona.client() as client:
+            comparer = Comparer(spool, CASE, client, CompareMode.LIST, needs_states=False, cost_of_blind=3)
+            return (await comparer.run(notes, now=MORNING)).right
 
-    with Spool() as spool:
-        spool.fill(wishes_of(rows, None))
-        assert asyncio.run(go(spool)) == 3
+    with Spool(only_row_per="case") as spool:
+        spool.fill(case_rows(rows, None))
+        assert persona.run(go(spool)) == 3
 
 
 def test_a_call_in_doubt_that_meets_a_dead_network_is_not_taken_for_undone(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     """It was made before the kill; called failed, it would be made once more under the next key."""
     call = {
@@ -127,10 +144,11 @@ def test_a_call_in_doubt_that_meets_a_dead_network_is_not_taken_for_undone(
         "body": {f"data.attributes.fields.{NOTE}": "number"},
         "constants": {"data.attributes.case-template-id": "ctmpl_kyc"},
     }
-    plan = crash_worker.plan(Job(persona.url, str(tmp_path), [{"number": "row 1"}], "", call=call))
+    job = Job(persona.url, str(tmp_path), [{"number": "row 1"}], "", call=call)
+    plan = persona.run(planned(job, persona.client()))
     attempt(persona, plan)
     ledger = plan.folder / "ledger-00001.jsonl"
-    ledger.write_bytes(ledger.read_bytes().splitlines(keepends=True)[0])
+    without_outcomes(ledger)
     values = plan.folder / "values.jsonl"
     values.write_text(
         '{"body":{"data":{"attributes":{"case-template-id":"ctmpl_kyc","fields":{"NOTE":"row 1"}}}}}\n'.replace(
@@ -139,6 +157,64 @@ def test_a_call_in_doubt_that_meets_a_dead_network_is_not_taken_for_undone(
     )
     assert attempt(persona, plan, url="http://127.0.0.1:9").counts == {RowOutcome.UNRESOLVED: 1}
     assert len(persona.journal()) == 1
+
+
+def test_a_dry_run_does_not_let_an_unresolved_call_be_made_once_more(persona: VirtualPersona, tmp_path: Path) -> None:
+    call = {
+        "operation_id": "create-a-case",
+        "body": {f"data.attributes.fields.{NOTE}": "number"},
+        "constants": {"data.attributes.case-template-id": "ctmpl_kyc"},
+    }
+    job = Job(persona.url, str(tmp_path), [{"number": "row 1"}, {"number": "row 2"}], "", call=call)
+    plan = persona.run(planned(job, persona.client()))
+    values = (plan.folder / "values.jsonl").read_bytes()
+    persona.script_fault("reset_after", operation="create-a-case", times=6)
+    assert attempt(persona, plan, concurrency=1).counts[RowOutcome.UNRESOLVED] == 1
+    killed_after(plan, row=1)
+    (plan.folder / "values.jsonl").write_bytes(values)  # a run that was killed would not have deleted them
+    made = len(persona.journal())
+    assert attempt(persona, plan, dry_run=True).counts == {RowOutcome.PLANNED: 2}
+    assert attempt(persona, plan).counts == {RowOutcome.UNRESOLVED: 1, RowOutcome.UPDATED: 1}
+    assert len(persona.journal()) == made
+
+
+def test_a_dry_run_hides_from_nobody_what_failed_or_is_unresolved(persona: VirtualPersona, tmp_path: Path) -> None:
+    rows = decisions(persona, 2)
+    plan = plan_of(rows, tmp_path)
+    persona.script_fault("proxy_503", operation=SET_STATUS, case_id=rows[0]["case_id"], times=6)
+    persona.script_fault("proxy_503", operation="retrieve-case", case_id=rows[0]["case_id"], times=20)
+    persona.script_fault("http_500", operation=SET_STATUS, case_id=rows[1]["case_id"], times=6)
+    known = {RowOutcome.UNRESOLVED: 1, RowOutcome.FAILED: 1}
+    assert attempt(persona, plan).counts == known
+    persona.clear_faults()
+    assert attempt(persona, plan, dry_run=True).counts == {RowOutcome.PLANNED: 2}
+    assert Counter(result.outcome for result in last_results(plan).values()) == known
+    (back,) = [row for row in RowsToRevert(plan).read() if isinstance(row, InvalidRow)]
+    assert back.reason == "whether it was changed is unknown: the run left it unresolved"
+
+
+def test_a_row_in_doubt_that_cannot_be_looked_at_is_not_called_failed(persona: VirtualPersona, tmp_path: Path) -> None:
+    rows = decisions(persona, 2)
+    plan = plan_of(rows, tmp_path, guards=Guards.of(None, ["nothing"]))
+    broken_off(plan)
+    persona.act_as_human(rows[0]["case_id"], status=rows[0]["status"])  # as the attempt may have done
+    persona.script_fault("http_500", operation="retrieve-case", case_id=rows[0]["case_id"], times=6)
+    assert attempt(persona, plan).counts == {RowOutcome.UNRESOLVED: 1, RowOutcome.UPDATED: 1}
+    assert attempt(persona, plan).counts == {RowOutcome.UNCHANGED: 1, RowOutcome.UPDATED: 1}
+
+
+def test_a_dry_run_leaves_in_doubt_what_was_in_doubt(persona: VirtualPersona, tmp_path: Path) -> None:
+    """An attempt broke off after it had written one of two parts; that is no drift to the attempt after a dry run."""
+    rows = [row | {"fields": {NOTE: "decided"}} for row in decisions(persona, 2)]
+    plan = with_states(persona, rows, tmp_path)
+    persona.script_fault("proxy_503", operation=SET_STATUS, times=100)
+    attempt(persona, plan, heed_drift=True)
+    without_outcomes(plan.folder / "ledger-00001.jsonl")
+    persona.clear_faults()
+    assert attempt(persona, plan, heed_drift=True, dry_run=True).counts == {RowOutcome.PLANNED: 2}
+    assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UPDATED: 2}
+    assert {effect.operation: 0 for effect in persona.journal()} == {"update-a-case": 0, SET_STATUS: 0}
+    assert len(persona.journal()) == 4
 
 
 class AllCheckpoints(CheckpointFile):
@@ -153,19 +229,20 @@ class AllCheckpoints(CheckpointFile):
 
 
 def test_a_checkpoint_says_that_rows_may_be_under_way_before_the_first_is(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
-    from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
+    from airflow_provider_persona.bulk.apply.options import ApplyOptions
+    from airflow_provider_persona.bulk.apply.run import apply_plan
 
     rows = decisions(persona, 3)
     plan = plan_of(rows, tmp_path)
     store = AllCheckpoints(tmp_path / "checkpoint.json")
 
     async def go() -> None:
-        async with Job(persona.url, "", [], "").client() as client:
+        async with persona.client() as client:
             await apply_plan(plan, client, ApplyOptions(concurrency=7), checkpoints=store)
 
-    asyncio.run(go())
+    persona.run(go())
     assert (store.kept[0].settled, store.kept[0].concurrency, store.kept[0].end) == ([], 7, None)
     assert_each_changed_once(persona, rows)
 
@@ -181,7 +258,7 @@ def test_what_a_lost_ledger_left_in_doubt_is_as_old_as_its_last_checkpoint() -> 
     assert _doubt(state, [(1, 3)]) == (24, "2026-01-05T00:10:00.000+00:00")
 
 
-def test_a_plan_to_take_back_names_what_may_have_been_changed_too(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_to_take_back_names_what_may_have_been_changed_too(persona: VirtualPersona, tmp_path: Path) -> None:
     """An attempt broke off after it had changed a guarded case; a later one finds it as wished."""
     rows = decisions(persona, 3)
     plan = plan_of(rows, tmp_path, guards=Guards.of(None, ["nothing"]))
@@ -192,7 +269,7 @@ def test_a_plan_to_take_back_names_what_may_have_been_changed_too(persona: Simul
     report = attempt(persona, plan, verify=True)
     assert report.counts == {RowOutcome.UNCHANGED: 1, RowOutcome.UNRESOLVED: 1, RowOutcome.UPDATED: 1}
     assert (report.verified, report.differences) == (2, 0)
-    back = {wish.object_id: wish for wish in wishes_to_revert(plan)}
+    back = {wish.object_id: wish for wish in RowsToRevert(plan).read()}
     reasons = [wish.reason for wish in back.values() if isinstance(wish, InvalidRow)]
     assert len(back) == 3
     assert reasons == [
@@ -202,18 +279,18 @@ def test_a_plan_to_take_back_names_what_may_have_been_changed_too(persona: Simul
 
 
 def test_a_case_that_is_not_there_fails_also_when_it_was_looked_at_for_the_plan(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     rows = [*decisions(persona, 1), {"case_id": "case_missing", "status": "Declined"}]
     job = Job(persona.url, str(tmp_path), rows, "", compare="get", heeds_drift=True, never_from=["nothing"])
-    plan = crash_worker.plan(job)
+    plan = persona.run(planned(job, persona.client()))
     assert plan.header.transitions["(none) -> Declined"] == 1
     report = attempt(persona, plan, heed_drift=True)
     assert report.counts == {RowOutcome.UPDATED: 1, RowOutcome.FAILED: 1}
     assert last_results(plan)[2].http_status == 404 or "404" in last_results(plan)[2].reason
 
 
-def test_what_was_right_when_it_was_planned_says_so(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_what_was_right_when_it_was_planned_says_so(persona: VirtualPersona, tmp_path: Path) -> None:
     case_id, status = next(iter(persona.statuses().items()))
     plan = with_states(persona, [{"case_id": case_id, "status": status}], tmp_path)
     assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UNCHANGED: 1}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.bulk.breaker import CircuitBreaker
+from airflow_provider_persona.bulk.apply.breaker import CircuitBreaker
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.guards import Guards
+from airflow_provider_persona.bulk.plan.guards import Guards
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,13 @@ def test_the_breaker_opens_when_retries_exceed_half_of_the_successes_and_three_m
     for mark in seen:
         (breaker.retried if mark == "x" else breaker.succeeded)()
     assert breaker.is_open is is_open
+
+
+def test_the_breaker_says_how_often_it_went_well_and_not() -> None:
+    breaker = CircuitBreaker(max_retry_share=0.5, allowance=1)
+    for mark in "..x.xxx":
+        (breaker.retried if mark == "x" else breaker.succeeded)()
+    assert "more than 0.5 retries for every success (4 and 3 in all)" in str(breaker)
 
 
 @pytest.mark.parametrize("share", [0, -1.0, float("nan")])

@@ -15,21 +15,23 @@ from object_shelf import Shelf, shelf_path
 
 from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
-from airflow_provider_persona.bulk.errors import PlanError, StoreError
-from airflow_provider_persona.bulk.ledger import (
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
+from airflow_provider_persona.bulk.errors import PlanError
+from airflow_provider_persona.bulk.ledger.ledger import (
     AttemptEnd,
     LedgerState,
-    LedgerWriter,
     ledger_of,
     read_ledger,
     read_results,
 )
-from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
-from airflow_provider_persona.bulk.plan import Plan
-from airflow_provider_persona.bulk.store import StorePath, as_local, prepare_folder
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
+from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.paths import StorePath, as_local, prepare_folder
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 FULL = RowResult(
     row=3,
@@ -82,7 +84,7 @@ def test_the_state_keeps_the_last_word_on_each_row_and_the_next_key(tmp_path: Pa
     write(tmp_path, [updated(1), FULL])
     write(tmp_path, [updated(9)], end=AttemptEnd.STOPPED, first=2)
     state = read_ledger(tmp_path, "hash")
-    assert (state.last_segment, state.complete, state.in_doubt, state.last_at) == (2, False, 24, CREATED)
+    assert (state.last_segment, state.complete, state.in_doubt, state.last_at) == (2, False, 0, CREATED)
     assert state.counts() == {RowOutcome.UPDATED: 2, RowOutcome.FAILED: 1}
     assert [state.is_settled(row) for row in (1, 2, 3, 9, 99)] == [True, False, False, True, False]
     assert [state.next_generation(row) for row in (1, 3, 99)] == [0, 3, 0]
@@ -119,6 +121,7 @@ def test_a_line_that_is_cut_within_a_letter_is_passed_over(tmp_path: Path) -> No
 def test_the_ledger_of_another_plan_is_refused_before_any_request(persona: SimulatorServer, tmp_path: Path) -> None:
     attempt(persona, plan_of(decisions(persona, 2), tmp_path))
     sent = len(persona.requests())
+    (tmp_path / PLAN_FILE).unlink()
     other = plan_of(decisions(persona, 3), tmp_path)
     with pytest.raises(PlanError, match=r"ledger-00001\.jsonl is the ledger of another plan"):
         attempt(persona, other)
@@ -183,9 +186,11 @@ def test_a_record_in_an_object_store_is_durable_when_its_writer_goes_on(shelf: S
     async def go() -> None:
         ledger = LedgerWriter(shelf, "hash", 1, 24, CREATED)
         await ledger.open()
-        assert read_ledger(shelf, "hash").in_doubt == 24
         for row in (1, 2, 3):
+            await ledger.begin(row, CREATED)
+            assert read_ledger(shelf, "hash").begun_at(row) == CREATED
             await ledger.record(updated(row))
+            assert read_ledger(shelf, "hash").begun_at(row) is None
             assert [result.row for result in read_results(shelf, "hash")] == list(range(1, row + 1))
 
     asyncio.run(go())
@@ -241,15 +246,16 @@ def test_an_object_store_that_refuses_fails_the_run_before_its_first_request(
 def test_a_folder_that_refuses_fails_the_run_before_its_first_request(persona: SimulatorServer, tmp_path: Path) -> None:
     plan = plan_of(decisions(persona, 5), tmp_path)
     with pytest.raises(StoreError, match=r"cannot be written to"):
-        attempt(persona, Plan(tmp_path / "gone", plan.header))
+        attempt(persona, replace(plan, folder=tmp_path / "gone"))
     assert persona.requests() == []
 
 
 def test_a_run_that_meets_no_trouble_leaves_whole_lines_only(persona: SimulatorServer, tmp_path: Path) -> None:
     attempt(persona, plan_of(decisions(persona, 50), tmp_path))
     lines = lines_of(tmp_path / "ledger-00001.jsonl")
-    assert [line["row"] for line in lines[1:-1]] != []
-    assert sorted(line["row"] for line in lines[1:-1]) == list(range(1, 51))
+    assert sorted(line["row"] for line in lines if "row" in line) == list(range(1, 51))
+    assert sorted(line["begun"] for line in lines if "begun" in line) == list(range(1, 51))
+    assert len(lines) == 102
 
 
 def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) -> None:

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_runs import CREATED, attempt, header_of, lines_of, plan_of
+from bulk_runs import CREATED, attempt, case_rows, header_of, lines_of, plan_of, write_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_persona.bulk.errors import PlanError, StoreError
-from airflow_provider_persona.bulk.plan import PLAN_FILE, VALUES_FILE, Plan, read_plan, write_plan
-from airflow_provider_persona.bulk.rows import InvalidRow, Wish
-from airflow_provider_persona.bulk.run import wishes_of
-from airflow_provider_persona.bulk.spool import Spool
-from airflow_provider_persona.bulk.store import prepare_folder, write_whole
-from airflow_provider_persona.simulator import SimulatorServer
+from airflow_provider_persona.bulk.errors import PlanError
+from airflow_provider_persona.bulk.plan.file import PLAN_FILE, VALUES_FILE, Plan, read_plan
+from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.paths import prepare_folder
+from airflow_provider_persona.storage.whole_files import write_whole
+from persona_simulator import SimulatorServer
 
 CANARY = "Farida-Castellano-4417"
 NOTE = {"fields": {"decision-note": "note"}}
@@ -55,7 +57,7 @@ def test_rows_that_contradict_one_another_are_all_invalid_and_say_which_was_firs
 ) -> None:
     base = row("case_1", note="x", assignee="a@b.c", expected_status="Pending")
     plan = plan_of([base | {"case_id": "case_9"}, base, base | others, base], tmp_path, NOTE)
-    said = "another row wishes something else for the same case (first in row 2)"
+    said = "another row wants something else for the same case (first in row 2)"
     assert problems(plan) == {1: None, 2: said, 3: said, 4: said}
     assert plan.header.planned == {"change": 1, "invalid": 3}
 
@@ -91,16 +93,16 @@ def test_the_hash_tells_runs_and_rows_apart_and_nothing_else(tmp_path: Path) -> 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["case_1", "case_2", "case_3", None]), st.sampled_from(["A", "B", ""]))))
 def test_the_spool_agrees_with_a_plain_reading_of_its_rules(given_rows: list[tuple[str | None, str]]) -> None:
-    wishes = list(wishes_of([row(case_id, status) for case_id, status in given_rows], None))
+    wishes = list(case_rows([row(case_id, status) for case_id, status in given_rows], None))
     by_case: dict[str, list[tuple[int, str]]] = {}
     for number, found in enumerate(wishes, 1):
-        if isinstance(found, Wish):
-            by_case.setdefault(found.case_id, []).append((number, str(found.change.status)))
+        if isinstance(found, ObjectUpdate):
+            by_case.setdefault(found.object_id, []).append((number, str(found.change.status)))
     expected: dict[int, bool] = {n: False for n, found in enumerate(wishes, 1) if isinstance(found, InvalidRow)}
     for group in by_case.values():
         contradict = len({status for _, status in group}) > 1
         expected.update({n: not contradict for n, _ in (group if contradict else group[:1])})
-    with Spool() as spool:
+    with Spool(only_row_per="case") as spool:
         spool.fill(wishes)
         found_rows = [(spooled.number, spooled.problem is None) for spooled in spool.rows()]
         assert found_rows == sorted(expected.items())
@@ -185,7 +187,7 @@ def test_fields_and_assignees_stand_apart_and_never_in_the_plan(tmp_path: Path) 
     plan = plan_of([columns | given_row for given_row in rows], tmp_path, NOTE)
     assert CANARY not in (tmp_path / PLAN_FILE).read_text()
     assert (tmp_path / VALUES_FILE).read_text().count(CANARY) == 2
-    changes = [found.change for found in plan.rows() if found.change is not None]
+    changes = [found.wanted.change for found in plan.rows() if isinstance(found.wanted, ObjectUpdate)]
     assert [change.fields for change in changes] == [{"decision-note": CANARY}, {}, {}]
     assert [change.assignee for change in changes] == [None, None, f"{CANARY}@example.com"]
 
@@ -212,8 +214,8 @@ def test_a_run_without_its_values_ends_before_any_request(persona: SimulatorServ
     assert persona.requests() == []
 
 
-def _breaking_off(rows: int) -> Iterator[Wish | InvalidRow]:
-    yield from wishes_of([row(f"case_{number}", note=CANARY) for number in range(rows)], NOTE)
+def _breaking_off(rows: int) -> Iterator[ObjectUpdate | InvalidRow]:
+    yield from case_rows([row(f"case_{number}", note=CANARY) for number in range(rows)], NOTE)
     raise ConnectionError("the database went away")
 
 

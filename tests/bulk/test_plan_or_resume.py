@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,37 +15,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_runs import CREATED, assert_each_changed_once, attempt, changes, decisions
+from bulk_runs import CREATED, assert_each_changed_once, attempt, case_rows, changes, decisions
 
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.apply import ApplyOptions
-from airflow_provider_persona.bulk.checkpoint import Checkpoint
-from airflow_provider_persona.bulk.errors import (
-    BulkError,
-    PlanError,
-    RunFailedError,
-    RunStoppedError,
-    StoreError,
-    ThresholdError,
-)
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.plan import VALUES_FILE, Plan, PlanHeader
-from airflow_provider_persona.bulk.report import FailureLimit, Report
-from airflow_provider_persona.bulk.rows import InvalidRow, Wish
-from airflow_provider_persona.bulk.run import (
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, ThresholdError
+from airflow_provider_persona.bulk.job import judge
+from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.report import FailureLimit, Report
+from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
     check_thresholds_anew,
     complete,
-    fingerprint,
-    judge,
     resume_or_draft,
-    run_folder,
-    wishes_of,
 )
-from airflow_provider_persona.bulk.thresholds import Thresholds
+from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader
+from airflow_provider_persona.bulk.plan.thresholds import Thresholds
+from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.run_folders import fingerprint, run_folder
+from persona_simulator import SANDBOX_KEY
+from tests.virtual_time import VirtualPersona
 
 NOBODY = AsyncPersonaClient(PersonaSettings.checked(api_key=SANDBOX_KEY, host="http://127.0.0.1:9"))
 """A client that reaches nobody: planning without comparison asks nothing."""
@@ -57,9 +52,9 @@ class Warehouse:
         self.rows = rows
         self.asked = 0
 
-    def wishes(self) -> Iterable[Wish | InvalidRow]:
+    def wishes(self) -> Iterable[ObjectUpdate | InvalidRow]:
         self.asked += 1
-        return wishes_of(self.rows, {"fields": {"decision-note": "note"}} if "note" in self.rows[0] else None)
+        return case_rows(self.rows, {"fields": {"decision-note": "note"}} if "note" in self.rows[0] else None)
 
 
 def planned(warehouse: Warehouse, folder: Path, *, source: str = "s", environment: str | None = None) -> Plan:
@@ -74,7 +69,7 @@ def planned(warehouse: Warehouse, folder: Path, *, source: str = "s", environmen
 
 
 def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     warehouse = Warehouse(decisions(persona, 60))
     plan = planned(warehouse, tmp_path / "run")
@@ -89,7 +84,7 @@ def test_an_interrupted_plan_is_taken_up_without_asking_the_warehouse_again(
 
 
 def test_a_planning_that_was_cut_off_does_not_hide_what_is_known_of_a_lost_folder(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     """The disk is lost in the middle of a run, and the next attempt dies while it plans."""
     rows = decisions(persona, 6)
@@ -153,7 +148,7 @@ def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path:
     assert list(found.folder.iterdir()) == []
 
 
-def test_thresholds_are_held_against_a_plan_that_nothing_was_tried_of(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_thresholds_are_held_against_a_plan_that_nothing_was_tried_of(persona: VirtualPersona, tmp_path: Path) -> None:
     plan = planned(Warehouse(decisions(persona, 3)), tmp_path)
     with pytest.raises(ThresholdError):
         check_thresholds_anew(plan, Thresholds(max_changes=2))
@@ -162,7 +157,7 @@ def test_thresholds_are_held_against_a_plan_that_nothing_was_tried_of(persona: S
 
 
 def test_a_plan_leaves_nothing_of_its_rows_on_the_disk_but_its_files(
-    persona: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    persona: VirtualPersona, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -179,7 +174,7 @@ def test_a_plan_leaves_nothing_of_its_rows_on_the_disk_but_its_files(
 
 @pytest.mark.parametrize("source", [{"a", "b", "c"}, [{"tags": {"a", "b", "c"}}], ({"x"}, None)])
 def test_a_source_with_sets_is_the_same_in_every_process(source: Any) -> None:
-    program = f"from airflow_provider_persona.bulk.run import fingerprint; print(fingerprint({source!r}))"
+    program = f"from airflow_provider_persona.storage.run_folders import fingerprint; print(fingerprint({source!r}))"
     said = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -193,7 +188,7 @@ def test_a_source_with_sets_is_the_same_in_every_process(source: Any) -> None:
     assert len(said) == 1
 
 
-def test_a_plan_whose_failures_no_attempt_can_mend_is_made_anew(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_whose_failures_no_attempt_can_mend_is_made_anew(persona: VirtualPersona, tmp_path: Path) -> None:
     warehouse = Warehouse([*decisions(persona, 2), {"case_id": "case_missing", "status": "Open"}])
     plan = planned(warehouse, tmp_path)
     assert attempt(persona, plan).failures == 1
@@ -201,7 +196,7 @@ def test_a_plan_whose_failures_no_attempt_can_mend_is_made_anew(persona: Simulat
     assert planned(warehouse, tmp_path) != plan
 
 
-def test_a_plan_with_failures_that_may_pass_is_taken_up_again(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_with_failures_that_may_pass_is_taken_up_again(persona: VirtualPersona, tmp_path: Path) -> None:
     warehouse = Warehouse(decisions(persona, 3))
     plan = planned(warehouse, tmp_path)
     persona.script_fault("http_503", case_id=warehouse.rows[1]["case_id"], times=100)
@@ -211,7 +206,7 @@ def test_a_plan_with_failures_that_may_pass_is_taken_up_again(persona: Simulator
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 3}
 
 
-def test_a_plan_whose_failures_were_allowed_is_made_anew(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_plan_whose_failures_were_allowed_is_made_anew(persona: VirtualPersona, tmp_path: Path) -> None:
     warehouse = Warehouse(decisions(persona, 3))
     plan = planned(warehouse, tmp_path)
     persona.script_fault("http_503", case_id=warehouse.rows[1]["case_id"], times=100)
@@ -220,7 +215,7 @@ def test_a_plan_whose_failures_were_allowed_is_made_anew(persona: SimulatorServe
 
 
 def test_after_a_settled_plan_the_warehouse_is_asked_again_and_the_old_one_stays(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     warehouse = Warehouse(decisions(persona, 3))
     first = planned(warehouse, tmp_path)
@@ -232,7 +227,7 @@ def test_after_a_settled_plan_the_warehouse_is_asked_again_and_the_old_one_stays
     assert second.folder == tmp_path / "2"
 
 
-def test_two_plans_of_a_run_share_no_keys_even_within_one_second(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_two_plans_of_a_run_share_no_keys_even_within_one_second(persona: VirtualPersona, tmp_path: Path) -> None:
     """Or the second would be answered from the first one's kept answers, and change nothing."""
     warehouse = Warehouse(decisions(persona, 3))
     before = persona.statuses()
@@ -245,7 +240,7 @@ def test_two_plans_of_a_run_share_no_keys_even_within_one_second(persona: Simula
 
 
 def test_a_plan_of_another_source_is_left_alone_and_its_private_values_are_deleted(
-    persona: SimulatorServer, tmp_path: Path
+    persona: VirtualPersona, tmp_path: Path
 ) -> None:
     warehouse = Warehouse([row | {"note": "private"} for row in decisions(persona, 3)])
     first = planned(warehouse, tmp_path)
@@ -256,7 +251,7 @@ def test_a_plan_of_another_source_is_left_alone_and_its_private_values_are_delet
     assert (tmp_path / "2" / VALUES_FILE).exists()
 
 
-def test_a_dry_run_is_never_taken_up(persona: SimulatorServer, tmp_path: Path) -> None:
+def test_a_dry_run_is_never_taken_up(persona: VirtualPersona, tmp_path: Path) -> None:
     warehouse = Warehouse(decisions(persona, 3))
     attempt(persona, planned(warehouse, tmp_path), dry_run=True)
     assert planned(warehouse, tmp_path).folder == tmp_path / "2"
@@ -352,7 +347,14 @@ def test_failures_are_allowed_by_number_or_by_share(allowed: float, failures: in
     if not exceeded:
         judge(found, options)
         return
-    said = rf"^{failures} of 100 rows failed, {allowed} may; .* in the ledger, /state"
+    may = (
+        "none"
+        if not allowed
+        else f"only {100 * allowed:g} % of them"
+        if isinstance(allowed, float)
+        else f"only {allowed}"
+    )
+    said = rf"^{failures} of 100 rows failed, and {re.escape(may)} may; .* in the ledger, /state"
     with pytest.raises(RunFailedError, match=said):
         judge(found, options)
 

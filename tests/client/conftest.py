@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client import AsyncPersonaClient, PersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
+from airflow_provider_persona.client.conversation import RetryBreaker
+from persona_simulator import SANDBOX_KEY, SimulatorServer
+from tests.client.raw_server import RawServer
 
 QUICK = RetryPolicy(delays=(0.01, 0.02, 0.03), jitter=0)
 
@@ -28,6 +31,9 @@ class Blocking:
 
     def pages(self, request: Request) -> list[Any]:
         return list(self.client.pages(request))
+
+    def set_breaker(self, breaker: RetryBreaker) -> None:
+        self.client._caller.breaker = breaker
 
     def close_client(self) -> None:
         self.client.close()
@@ -57,6 +63,9 @@ class Asynchronous:
 
         return self._runner.run(collect())
 
+    def set_breaker(self, breaker: RetryBreaker) -> None:
+        self.client.set_breaker(breaker)
+
     def close_client(self) -> None:
         self._runner.run(self.client.close())
 
@@ -83,6 +92,19 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     yield make
     for face in made:
         face.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    """Return a function that starts a `RawServer`; what it starts is closed after the test."""
+    with ExitStack() as servers:
+
+        def start(*arguments: Any, **options: Any) -> RawServer:
+            server = RawServer(*arguments, **options)
+            servers.callback(server.close)
+            return server
+
+        yield start
 
 
 @pytest.fixture

@@ -1,100 +1,23 @@
-"""What only the blocking client can get wrong: bodies in odd wrappings, threads, interruptions, and its session."""
+"""What only the blocking client can get wrong: threads, interruptions, and its session."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaTransportError
 from airflow_provider_persona.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client import PersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
-
-CASES = json.dumps({"data": [{"type": "case", "id": "case_1"}] * 500}).encode()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[bytes], str]]:
-    """Return a function that answers every connection's first request with given bytes, and closes."""
-    sockets: list[socket.socket] = []
-
-    def start(answer: bytes) -> str:
-        listening = socket.create_server(("127.0.0.1", 0))
-        sockets.append(listening)
-
-        def loop() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        threading.Thread(target=loop, daemon=True).start()
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-    yield start
-    for listening in sockets:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 
 def client_of(url, **options):
     options.setdefault("policy", NO_RETRIES)
     return PersonaClient(PersonaSettings.checked(api_key=SANDBOX_KEY, host=url, read_timeout=3), **options)
-
-
-def chunked(body: bytes, *, ends: bool = True) -> bytes:
-    pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
-    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + (b"0\r\n\r\n" if ends else b"")
-
-
-HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-PACKED = gzip.compress(CASES)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        HEAD + b"Content-Length: %d\r\n\r\n" % len(CASES) + CASES,
-        HEAD + b"\r\n" + CASES,
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(CASES),
-        HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED) + PACKED,
-        HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(PACKED),
-    ],
-    ids=["length", "until-closed", "chunked", "gzip", "gzip-chunked"],
-)
-def test_a_body_is_read_whole_however_it_is_wrapped(serve, answer):
-    with client_of(serve(answer)) as client:
-        assert client.call("list-all-cases").content == CASES
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        HEAD + b"Content-Length: 100000\r\n\r\n" + CASES,
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(CASES, ends=False),
-        HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(CASES) + CASES,
-        b"HTTP/1.1 200",
-        b"nonsense\r\n\r\n",
-        b"",
-    ],
-    ids=["short", "chunked-short", "no-gzip", "half-a-line", "no-http", "nothing"],
-)
-def test_a_body_that_is_not_whole_is_no_answer(serve, answer):
-    with client_of(serve(answer)) as client, pytest.raises((PersonaTransportError, PersonaAnswerError)):
-        client.call("list-all-cases")
 
 
 def test_threads_share_the_limit_without_being_refused():

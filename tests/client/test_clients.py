@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 import traceback
 
 import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaSettingsError
 from airflow_provider_persona.api.operations import operation
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 SET_STATUS = "set-status-for-a-case"
 
@@ -37,6 +38,15 @@ def test_many_calls_use_one_connection(persona, connect):
         face.call("list-all-cases", query={"page[size]": 1})
     assert len({request.connection for request in persona.requests()}) == 1
     assert face.client.usage.requests == 50
+
+
+def test_an_attempt_that_makes_no_connection_is_no_request(connect):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        face = connect(f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(PersonaError):
+            face.call("list-all-cases")
+    assert face.client.usage.requests == 0
 
 
 def test_the_same_identity_gives_the_same_key_and_one_effect(persona, connect, approval):
@@ -114,13 +124,6 @@ def test_a_netrc_entry_for_the_host_does_not_replace_the_key(persona, connect, a
     face.call("list-all-cases")
     face.call(SET_STATUS, **approval)
     assert [request.key for request in persona.requests()] == ["full", "full"]
-
-
-def test_the_settings_proxy_is_used_for_every_call(persona, connect):
-    # The name cannot be resolved, so only the proxy (here: the simulator itself) can have been asked.
-    face = connect("http://localhost:1", proxies={"http": persona.url})
-    face.call("list-all-cases")
-    assert persona.requests()[0].key == "full"
 
 
 def test_neither_key_nor_personal_data_are_logged_or_raised(persona, connect, open_case, caplog):

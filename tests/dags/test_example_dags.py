@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
+from tests.airflow_process import run_program
 
 DAGS = Path(__file__).parents[2] / "dags"
+NEED_A_NEWER_AIRFLOW = {"persona_on_case_status"} if not AIRFLOW_V_3_0_PLUS else set()
+NEED_A_NEWER_AIRFLOW |= {"persona_plan_approve_apply"} if not AIRFLOW_V_3_1_PLUS else set()
 
 
 def _with_status(persona, status, count=None):
@@ -26,7 +27,7 @@ def test_bulk_update_changes_exactly_the_planned_cases(run_dag, load_dag, wareho
     rows += [(decided[0], "Declined", None), (None, "Declined", None)]
     warehouse("case_decisions", "case_id, new_status, expected_status", rows)
 
-    run = run_dag(load_dag("persona_bulk_update"))
+    run = run_dag(load_dag("persona_bulk_update"), dry_run=False)
 
     assert run.state == "success"
     assert sorted(effect.case_id for effect in persona.journal()) == sorted(decided)
@@ -44,7 +45,7 @@ def test_bulk_update_as_a_dry_run_changes_nothing(run_dag, load_dag, warehouse, 
     decided = _with_status(persona_connection, "Open", 5)
     warehouse("case_decisions", "case_id, new_status, expected_status", [(c, "Declined", "Open") for c in decided])
 
-    run = run_dag(load_dag("persona_bulk_update"), dry_run=True)
+    run = run_dag(load_dag("persona_bulk_update"))  # as it is by default
 
     report = run.get_task_instance("update_cases").xcom_pull(task_ids="update_cases")
     assert run.state == "success"
@@ -56,7 +57,7 @@ def test_closed_loop_plans_updates_and_waits(run_dag, load_dag, warehouse, perso
     pending = _with_status(persona_connection, "Pending")
     warehouse("screenings", "case_id, result", [(case_id, "clear") for case_id in pending])
 
-    run = run_dag(load_dag("persona_closed_loop"))
+    run = run_dag(load_dag("persona_closed_loop"), dry_run=False)
 
     assert run.state == "success"
     assert len(pending) > 10
@@ -70,7 +71,7 @@ def test_an_assets_event_starts_the_update(run_dag, load_dag, warehouse, persona
     producer, consumer = load_dag("warehouse_decisions"), load_dag("persona_update_on_asset")
 
     assert run_dag(producer).state == "success"
-    assert run_dag(consumer).state == "success"
+    assert run_dag(consumer, dry_run=False).state == "success"
     assert sorted(effect.case_id for effect in persona_connection.journal()) == sorted(decided)
     waited_for = str(consumer.schedule if AIRFLOW_V_3_0_PLUS else consumer.timetable.serialize())
     assert [outlet.uri in waited_for for outlet in producer.get_task("write_decisions").outlets] == [True]
@@ -93,12 +94,53 @@ def test_mapped_shards_together_change_every_row_once(run_dag, load_dag, warehou
     rows = [(case_id, "Declined", number % 4) for number, case_id in enumerate(decided)]
     warehouse("case_decisions", "case_id, new_status, shard", rows)
 
-    run = run_dag(load_dag("persona_mapped_shards"))
+    run = run_dag(load_dag("persona_mapped_shards"), dry_run=False)
 
     assert run.state == "success"
     assert sorted(effect.case_id for effect in persona_connection.journal()) == sorted(decided)
     shards = [task for task in run.get_task_instances() if task.task_id == "update_shard"]
     assert len(shards) == 4
+
+
+def test_cases_are_decided_by_the_reference_ids_of_their_customers(run_dag, load_dag, warehouse, persona_connection):
+    opened = _with_status(persona_connection, "Open", 12)
+    by_human = _with_status(persona_connection, "Approved", 2)
+    rows = [(case_id.replace("case_", "customer-"), "Declined", None) for case_id in opened + by_human]
+    rows += [("nobody", "Declined", None), (opened[0].replace("case_", "customer-"), "Declined", "ctmpl_kyc")]
+    warehouse("customer_decisions", "customer_id, decision, case_template_id", rows)
+
+    run = run_dag(load_dag("persona_decide_by_reference_id"), dry_run=False)
+
+    assert run.state == "success"
+    assert sorted(effect.case_id for effect in persona_connection.journal()) == sorted(opened)
+    reports = [run.get_task_instance(name).xcom_pull(task_ids=name) for name in ("apply_sample", "apply")]
+    counts = [{outcome: count for outcome, count in each["counts"].items() if count} for each in reports]
+    assert counts == [
+        {"updated": 10, "planned": 2, "skipped_guard": 2, "invalid": 1},
+        {"updated": 12, "skipped_guard": 2, "invalid": 1},
+    ]
+    assert [(each["verified"], each["differences"], each["repeats"]) for each in reports] == [
+        (10, 0, 1),
+        (None, None, 1),
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("persona_*.py")), ids=lambda path: path.stem)
+def test_an_example_says_what_it_is_and_does_nothing_unasked(path, load_dag):
+    if path.stem in NEED_A_NEWER_AIRFLOW:
+        pytest.skip("this Airflow cannot run it")
+    dag = load_dag(path.stem)
+    assert dag.dag_display_name.startswith("Persona: ")
+    assert len(dag.description) > 20
+    assert dag.is_paused_upon_creation
+    for task in dag.tasks:
+        approved = path.stem == "persona_plan_approve_apply"  # a person decides there
+        if "is_dry_run" in task.template_fields and task.task_id != "dry_run" and not approved:
+            partial = getattr(task, "partial_kwargs", None)
+            given = partial["dry_run"] if partial else task.is_dry_run
+            assert given == "{{ params.dry_run }}"
+            assert dag.params["dry_run"] is True
+            assert dag.params["max_changes"] > 0
 
 
 @pytest.mark.alone
@@ -107,9 +149,9 @@ def test_parsing_a_dag_costs_little_and_imports_nothing_heavy(path):
     program = f"""
 import sys, time
 import airflow.providers.common.compat.sdk as sdk
-from airflow.providers.common.compat.sdk import DAG, Asset, Param, BaseOperator, BaseSensorOperator
-from airflow.providers.common.compat.sdk import BaseHook, chain, conf, task
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, PokeReturnValue
+from airflow_provider_persona.version_compat import DAG, Asset, Param, BaseOperator, BaseSensorOperator
+from airflow_provider_persona.version_compat import BaseHook, chain, conf, task
+from airflow_provider_persona.version_compat import AirflowFailException, AirflowSkipException, PokeReturnValue
 from datetime import UTC, datetime
 import runpy
 
@@ -148,9 +190,8 @@ print(spent, sorted(heavy))
 """
     best = 1.0
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
-        )
+        done = run_program(program)
+        assert done.returncode == 0, done.stderr
         spent, heavy = done.stdout.splitlines()[-1].split(" ", 1)
         assert heavy == "[]"
         best = min(best, float(spent))

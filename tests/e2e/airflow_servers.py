@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -52,9 +52,9 @@ class AirflowServers:
         self.home = home
         self._name = f"persona_e2e_{uuid.uuid4().hex[:12]}"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._api = f"http://127.0.0.1:{free_port()}"
+        self.api = f"http://127.0.0.1:{free_port()}"
         self._token = ""
-        own = _settings(home, self._address("postgresql+psycopg2"), self._api, self._name)
+        own = _settings(home, self._address("postgresql+psycopg2"), self.api, self._name)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
         self._env = {**kept, **{f"AIRFLOW__{name}": value for name, value in own.items()}, **settings}
         self._env |= {"AIRFLOW_HOME": str(home), "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
@@ -82,17 +82,48 @@ class AirflowServers:
             _postgres(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
             forget_redis_keys(self._name)
 
-    def start(self, name: str) -> None:
-        """Start a server."""
+    def start_api_of(self, auth_manager: str, users: Mapping[str, str]) -> str:
+        """Start a second API server on the same database, and return its address when it answers.
+
+        :param auth_manager: class path of its auth manager, from the root of the repository.
+        :param users: passwords of its users, who may read only.
+        """
+        address = f"http://127.0.0.1:{free_port()}"
+        passwords = self.home / "passwords.json"
+        passwords.write_text(json.dumps(users))
+        own = {
+            "CORE__AUTH_MANAGER": auth_manager,
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:viewer" for name in users),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "API__PORT": address.rpartition(":")[2],
+            "API__BASE_URL": f"{address}/",
+        }
+        env = {f"AIRFLOW__{name}": value for name, value in own.items()} | {
+            "PYTHONPATH": str(Path(__file__).parents[2])
+        }
+        self.start("api-server", called="api-server-of-users", env=env)
+        self.until(lambda: _answers("127.0.0.1", int(address.rpartition(":")[2])), 120, "the second API server")
+        return address
+
+    def start(self, name: str, *, called: str = "", env: Mapping[str, str] | None = None) -> None:
+        """Start a server.
+
+        :param name: what it is.
+        :param called: its own name, where there is another one of its sort.
+        :param env: environment variables in place of the others.
+        """
         words = [name]
         if name in WORKERS:
             pid_file = str(self.home / f"{name}-{time.monotonic_ns()}.pid")
             words = ["celery", "worker", "-H", f"{name}@%h", "-c", _AT_ONCE, "--skip-serve-logs", "--pid", pid_file]
             words += ["--without-gossip", "--without-mingle"]
+        name = called or name
         with self.log_file(name).open("ab") as log:
             command = [sys.executable, "-m", "airflow", *words]
+            own_env = {**self._env, **(env or {})}
             self._running[name] = subprocess.Popen(
-                command, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, env=own_env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def kill(self, name: str) -> None:
@@ -157,7 +188,7 @@ class AirflowServers:
         """Call Airflow's REST API."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self._api}/{path}", data, headers, method=method)
+        request = Request(f"{self.api}/{path}", data, headers, method=method)
         try:
             with urlopen(request, timeout=60) as answer:
                 found: dict[str, Any] = json.load(answer)
@@ -201,9 +232,9 @@ class AirflowServers:
 
         self.until(ended, seconds, f"{dag_id} succeeds")
 
-    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        """Return what a task returned."""
-        path = f"api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, key: str = "return_value") -> Any:
+        """Return what a task returned, or pushed under a key."""
+        path = f"api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.rest("GET", f"{path}?deserialize=true&map_index={map_index}")["value"]
 
     def tables_with(self, text: str) -> list[str]:
@@ -229,7 +260,8 @@ class AirflowServers:
             raise AssertionError(f"a Dag cannot be read: {errors}")
         are_healthy = all(health[name]["status"] == "healthy" for name in ("scheduler", "triggerer", "dag_processor"))
         files = {dag["relative_fileloc"] for dag in dags}
-        are_there = all(path.name in files for path in self.home.glob("dags/*.py"))
+        with_dags = [path.name for path in self.home.glob("dags/*.py") if path.name != "__init__.py"]
+        are_there = files.issuperset(with_dags)
         return are_healthy and are_there and all(" ready." in self.log(name) for name in WORKERS)
 
     def _address(self, scheme: str) -> str:

@@ -13,9 +13,9 @@ import pytest
 from airflow_servers import AirflowServers, missing_servers
 from decisions import API_KEY, CasePool, Warehouse
 
-from airflow_provider_persona.simulator import SimulatorConfig, SimulatorControl, SimulatorProcess
-from airflow_provider_persona.simulator.config import ApiKey
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+from persona_simulator import SimulatorConfig, SimulatorControl, SimulatorProcess
+from persona_simulator.config import ApiKey
 
 DAGS = (Path(__file__).parents[2] / "dags", Path(__file__).parent / "dags")
 NO_LIMIT = {"limit": 1_000_000, "window_seconds": 60.0, "latency_ms": 0.0}

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_persona.simulator import SimulatorControl
-from airflow_provider_persona.simulator.journal import Effect, LoggedRequest
+from persona_simulator import SimulatorControl
+from persona_simulator.journal import Effect, LoggedRequest
 
 API_KEY = "persona_sandbox_canary_2c9e51b07d"
 """The key of all these tests, which must be found in nothing that Airflow writes."""

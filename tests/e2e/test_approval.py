@@ -28,7 +28,7 @@ def test_what_was_approved_is_applied_and_what_was_refused_is_not(airflow, perso
     assert _state(airflow, refused, "apply") == "skipped"
     assert effects_on(persona, wanted) == []
 
-    airflow.rest("PATCH", _question(approved), {"chosen_options": ["Approve"]})
+    airflow.rest("PATCH", _question(approved), {"chosen_options": ["Approve"], "params_input": {"reason": "as agreed"}})
     airflow.until_success(DAG_ID, approved, 60)
     assert_changed_once(persona, wanted)
     assert persona.statuses()[decided_meanwhile] == "Approved"
@@ -38,6 +38,7 @@ def test_what_was_approved_is_applied_and_what_was_refused_is_not(airflow, perso
         "skipped_guard": 1,
     }
     assert report["plan_hash"] == plan["hash"]
+    assert report["approval"]["reason"] == "as agreed"
 
 
 def _question(run_id):

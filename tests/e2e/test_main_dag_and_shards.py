@@ -27,6 +27,10 @@ def test_the_main_dag_does_what_the_warehouse_has_decided(airflow, persona, ware
     airflow.pause("persona_bulk_update", is_paused=False)
     run_id = airflow.until(lambda: _scheduled_run(airflow), 60, "the schedule starts a run")
     airflow.until_success("persona_bulk_update", run_id, 90)
+    assert airflow.result("persona_bulk_update", run_id, "update_cases")["counts"]["planned"] == 300
+    assert len(persona.journal()) == before, "by its schedule the example is a dry run"
+    run_id = airflow.trigger("persona_bulk_update", dry_run=False)
+    airflow.until_success("persona_bulk_update", run_id, 90)
     airflow.pause("persona_bulk_update", is_paused=True)
 
     report = airflow.result("persona_bulk_update", run_id, "update_cases")
@@ -43,7 +47,7 @@ def test_four_shards_of_500_rows_share_one_limit(airflow, persona, warehouse, ca
     warehouse.fill("case_decisions", "case_id, new_status, shard", rows)
     persona.configure(limit=LIMIT, window_seconds=WINDOW)
 
-    run_id = airflow.trigger("persona_mapped_shards")
+    run_id = airflow.trigger("persona_mapped_shards", dry_run=False)
     airflow.until_success("persona_mapped_shards", run_id, 180)
 
     wanted = dict.fromkeys(chain(*shards), "Declined")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorServer
+from persona_simulator import SANDBOX_KEY, SimulatorServer
 
 Connect = Callable[..., str]
 
@@ -17,7 +17,7 @@ Connect = Callable[..., str]
 def connection(persona: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Connect:
     """Return a function that makes the connection `persona_test` and returns its id."""
 
-    def make(extra: dict[str, Any] | None = None, **parts: Any) -> str:
+    def make(extra: dict[str, Any] | str | None = None, **parts: Any) -> str:
         made = {"conn_type": "persona", "host": persona.url, "password": SANDBOX_KEY, "extra": extra or {}, **parts}
         monkeypatch.setenv("AIRFLOW_CONN_PERSONA_TEST", json.dumps(made))
         return "persona_test"

@@ -76,7 +76,7 @@ def test_no_field_has_a_default_that_would_be_frozen_into_each_connection(field)
     [
         ("persona_version", "2025-12-08", "latest"), ("reserve", 0.5, 1), ("connect_timeout", 5, 0),
         ("read_timeout", 60.5, -1), ("proxies", {"https": "http://p:1"}, "p"), ("verify", "false", 7),
-        ("expected_environment_id", "env_1", 7),
+        ("expected_environment_id", "env_1", 7), ("dashboard_url", "https://persona.example/dashboard", 7),
     ],
 )  # fmt: skip
 def test_what_the_form_takes_is_what_the_settings_take(name, good, bad):
@@ -90,8 +90,14 @@ def test_what_the_form_takes_is_what_the_settings_take(name, good, bad):
 
 def test_every_field_of_the_form_is_tested_here():
     assert set(FORM_FIELDS) == {
-        "persona_version", "reserve", "connect_timeout", "read_timeout", "proxies", "verify", "expected_environment_id"
+        "persona_version", "reserve", "connect_timeout", "read_timeout", "proxies", "verify", "expected_environment_id",
+        "dashboard_url",
     }  # fmt: skip
+
+
+def test_what_keeps_from_a_mistake_comes_first_and_what_few_need_last():
+    assert next(iter(FORM_FIELDS)) == "expected_environment_id"
+    assert list(FORM_FIELDS)[-1] == "proxies"
 
 
 def test_the_behaviour_is_the_same_spelt_two_ways():
@@ -110,7 +116,7 @@ def test_the_widgets_are_those_of_the_declared_form():
 
 
 def test_airflow_finds_the_hook_for_the_connection_type(connection):
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_persona.version_compat import BaseHook
 
     hook = BaseHook.get_connection(connection()).get_hook(hook_params={"method": "GET"})
     assert isinstance(hook, PersonaHook)

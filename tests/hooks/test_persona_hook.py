@@ -8,9 +8,9 @@ import time
 
 import pytest
 from airflow.exceptions import AirflowException
-from pydantic import ValidationError
 
 from airflow_provider_persona.api.errors import (
+    PersonaError,
     PersonaNotFoundError,
     PersonaSettingsError,
     PersonaTransportError,
@@ -19,7 +19,7 @@ from airflow_provider_persona.api.errors import (
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_persona.hooks.persona import PersonaAsyncHook, PersonaHook
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 
 @pytest.fixture
@@ -127,12 +127,18 @@ def test_an_update_with_everything_sets_the_status_last(hook, persona, open_case
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
-    [({}, PersonaSettingsError), ({"staus": "Open"}, ValidationError), ({"status": "No such"}, PersonaValidationError)],
+    ("change", "error", "said"),
+    [
+        ({}, PersonaSettingsError, "asked for no change"),
+        ({"staus": "Canary"}, PersonaSettingsError, "this change: staus: Extra inputs are not permitted"),
+        ({"tags": ["Canary"], "add_tags": ["Canary"]}, PersonaSettingsError, "this change: tags replaces all tags"),
+        ({"status": "Canary"}, PersonaValidationError, "/meta/status"),
+    ],
 )
-def test_an_update_that_cannot_be_is_refused(hook, open_case, change, error):
-    with pytest.raises(error):
+def test_an_update_that_cannot_be_is_refused(hook, open_case, change, error, said):
+    with pytest.raises(error, match=said) as caught:
         hook.update_case(open_case, **change)
+    assert "Canary" not in str(caught.value)
 
 
 def test_any_operation_can_be_called_and_unknown_ones_cannot(hook, persona):
@@ -169,7 +175,7 @@ def test_the_read_timeout_of_the_extras_is_kept(connection, persona):
         pytest.raises(PersonaTransportError),
     ):
         hook.call("list-all-cases")
-    assert 0.35 < time.monotonic() - begun < 1.5
+    assert 0.35 < time.monotonic() - begun < 30
 
 
 def test_the_timeout_of_one_run_wins(hook, persona):
@@ -177,7 +183,7 @@ def test_the_timeout_of_one_run_wins(hook, persona):
     begun = time.monotonic()
     with pytest.raises(AirflowException, match="no answer"):
         hook.run("/cases", extra_options={"timeout": 0.2})
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_bodies_are_not_logged_when_a_call_fails(hook, persona, open_case, caplog):
@@ -193,56 +199,6 @@ def test_bodies_are_not_logged_when_a_call_fails(hook, persona, open_case, caplo
         texts.append(repr(caught.value) + repr(caught.value.__cause__))
     assert canary not in caplog.text + "".join(texts)
     assert SANDBOX_KEY not in caplog.text + "".join(texts)
-
-
-@pytest.mark.parametrize(
-    ("extra", "settings"),
-    [
-        ({}, {"read_timeout": 60.0, "reserve": 0.2, "verify": True, "version": "2025-12-08"}),
-        (
-            dict.fromkeys(["persona_version", "reserve", "read_timeout", "verify", "proxies"]),
-            {"reserve": 0.2, "proxies": None},
-        ),
-        ({"reserve": 0, "connect_timeout": "2"}, {"reserve": 0.0, "connect_timeout": 2.0}),
-        ({"verify": "False"}, {"verify": False}),
-        ({"verify": "/etc/ca.pem"}, {"verify": "/etc/ca.pem"}),
-        ({"proxies": '{"https": "http://p:1"}'}, {"proxies": {"https": "http://p:1"}}),
-        ({"proxies": {"https": "http://p:1"}}, {"proxies": {"https": "http://p:1"}}),
-        ({"persona_version": "2023-01-05", "expected_environment_id": "env_1"}, {"version": "2023-01-05"}),
-    ],
-)
-def test_extras_become_settings_and_null_means_unset(connection, extra, settings):
-    found = PersonaHook(connection(extra)).settings
-    assert {name: getattr(found, name) for name in settings} == settings
-
-
-@pytest.mark.parametrize(
-    ("parts", "host"),
-    [
-        ({"host": None}, "https://api.withpersona.com"),
-        ({"host": "withpersona.com"}, "https://withpersona.com"),
-        ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080"),
-        ({"host": "https://withpersona.com/api/v1"}, "https://withpersona.com"),
-    ],
-)
-def test_the_parts_of_a_connection_become_a_host(connection, parts, host):
-    assert PersonaHook(connection(**parts)).settings.host == host
-
-
-@pytest.mark.parametrize(
-    ("extra", "parts", "named"),
-    [
-        ({"reserve": "canary"}, {}, "reserve"),
-        ({"proxies": "canary"}, {}, "proxies"),
-        ({}, {"host": "http://canary.example"}, "host"),
-        ({}, {"password": None}, "no API key"),
-    ],
-)
-def test_a_connection_that_cannot_be_used_is_named_and_shows_no_value(connection, extra, parts, named):
-    hook = PersonaHook(connection(extra, **parts))
-    with pytest.raises(PersonaSettingsError, match=rf"connection persona_test: .*{named}") as caught:
-        _ = hook.settings
-    assert "canary" not in str(caught.value)
 
 
 def test_unknown_extras_never_become_headers(connection, persona):
@@ -261,6 +217,26 @@ def test_unknown_extras_never_become_headers(connection, persona):
     sent = repr([request.headers for request in persona.requests()]).lower()
     assert "canary" not in sent
     assert "7731" not in sent
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"password": "persona_sandbox_wrong"}, "Persona answered 401"),
+        ({"extra": {"expected_environment_id": "env_other"}}, "the API key belongs to environment env_simulator"),
+        (
+            {"extra": {"verify": "/no/such/folder"}, "host": "https://persona.example"},
+            "the connection's extra `verify`",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_connection_names_it(connection, parts, said):
+    conn_id = connection(**parts)
+    with PersonaHook(conn_id) as hook, pytest.raises(PersonaError) as raised:
+        hook.call("list-all-cases")
+    assert str(raised.value).startswith(f"connection {conn_id}: {said}")
+    with PersonaHook(conn_id) as hook:
+        assert f"connection {conn_id}" not in hook.test_connection()[1]
 
 
 # ------------------------------------------------------------------ test_connection

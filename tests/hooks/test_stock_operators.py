@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from airflow.exceptions import AirflowException
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 
+from airflow_provider_persona.hooks.by_path import api_path
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.sensors.http import PersonaHttpSensor
 
@@ -55,6 +57,14 @@ def test_a_creation_that_met_a_503_is_not_repeated(connection, persona):
     assert len(persona.requests()) == 1
 
 
+def test_a_file_that_may_have_been_added_is_not_added_again(connection, persona, open_case):
+    persona.script_fault("http_500_after", operation="update-a-case")
+    body = {"data": {"attributes": {"attachments": [{"filename": "note.pdf", "data": "JVBERi0="}]}}}
+    with pytest.raises(AirflowException, match="update-a-case is unknown"):
+        operator(connection(), f"cases/{open_case}", method="PATCH", data=json.dumps(body)).execute(CONTEXT)
+    assert len(persona.requests(operation="update-a-case")) == 1
+
+
 @pytest.mark.parametrize(("endpoint", "status"), [("cases/case_none", "404"), ("unheard/of", "404")])
 def test_a_refusal_fails_beginning_with_its_status(connection, endpoint, status):
     with pytest.raises(AirflowException, match=rf"^{status}:Persona answered {status}"):
@@ -83,12 +93,34 @@ def test_a_response_check_that_says_no_fails(connection):
         "//evil.example/cases",
         "../../cases",
         "/api/v1/../../x",
+        "%2e%2E/x",
         "http://127.0.0.1:1/cases",
+        "http://127.0.0.1:99999/cases",
+        "http://[evil",
     ],
 )
 def test_an_endpoint_elsewhere_is_refused_before_anything_is_sent(connection, persona, endpoint):
     with pytest.raises((AirflowException, ValueError), match="endpoint"):
         operator(connection(), endpoint, method="GET").execute(CONTEXT)
+    assert persona.requests() == []
+
+
+@pytest.mark.parametrize("host", ["https://api.withpersona.com", "HTTPS://API.withpersona.com:443"])
+def test_an_endpoint_may_name_the_connections_host_in_any_spelling(host):
+    assert api_path(f"{host}/api/v1/cases?x=1", "https://api.withpersona.com").geturl() == "/api/v1/cases?x=1"
+
+
+def test_an_endpoint_may_have_the_prefix_of_relays(connection, persona):
+    answer = PersonaHook(connection(), method="POST").run(
+        "/api/privacy/v1/relays/challenge", data='{"claim-type": "age"}'
+    )
+    assert answer.json()["challenge"]
+    assert [request.operation for request in persona.requests()] == ["request-a-relay-challenge"]
+
+
+def test_a_call_by_path_that_needs_its_own_login_is_refused(connection, persona):
+    with pytest.raises(AirflowException, match="generate-a-relay-claim needs headers"):
+        PersonaHook(connection(), method="POST").run("/api/privacy/v1/relays/relay_1/generate-claim")
     assert persona.requests() == []
 
 
@@ -112,6 +144,12 @@ def test_an_endpoint_may_hold_a_query(connection, persona):
     assert len(response.json()["data"]) == 2
     assert response.json()["data"][0]["attributes"].keys() == {"status"}
     assert (response.reason, response.status_code, response.ok) == ("OK", 200, True)
+
+
+def test_the_values_of_a_query_are_written_as_persona_takes_them(connection, persona):
+    data = {"fields[case]": ["status", "name"], "new-flag": True, "page[after]": None}
+    PersonaHook(connection()).run("cases", data=data, extra_options={"check_response": False})
+    assert dict(parse_qsl(persona.requests()[0].query)) == {"fields[case]": "status,name", "new-flag": "true"}
 
 
 def test_the_stock_sensor_sends_no_key(connection, persona):

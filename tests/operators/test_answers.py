@@ -7,14 +7,16 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.decorators.persona import PersonaDecoratedOperator
 from airflow_provider_persona.operators import accounts, webhooks
 from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.version_compat import DAG, AirflowFailException
 from tests.operators.test_persona_operator import _ti
 
+CLAIMING = {"Persona-Relay-Secret": "secret-of-relay_sim000001", "Authorization": "PrivateToken token=Zm9vYmFy"}
 RELAY = {"claim-type": "age", "encryption-key-pem": None}
 
 
@@ -36,6 +38,22 @@ def test_secrets_of_such_an_answer_are_delivered_and_in_the_result_only_by_name(
     assert returned == ({} if result == "body" else {"relay-secret": "secret-of-relay_sim000001"})
 
 
+def test_a_claim_goes_out_under_its_privacy_pass_and_not_under_the_key(persona_connection):
+    relay = {"operation_id": "generate-a-relay-claim", "path": {"relay-token": "relay_sim000001"}}
+    _execute("create-a-relay", body=RELAY, result="none")
+    assert _execute(**relay, headers=CLAIMING, result=["token-consumed"]) == {"token-consumed": True}
+    request = persona_connection.requests()[-1]
+    assert (request.path, request.key) == ("/api/privacy/v1/relays/relay_sim000001/generate-claim", "privacy-pass")
+
+
+@pytest.mark.parametrize("headers", [None, {}, {"Authorization": CLAIMING["Authorization"]}])
+def test_a_claim_without_its_headers_is_refused_when_the_dag_is_parsed(headers):
+    with pytest.raises(BadCallError, match="generate-a-relay-claim needs Persona-Relay-Secret"):
+        PersonaOperator(
+            task_id="claim", operation_id="generate-a-relay-claim", path={"relay-token": "x"}, headers=headers
+        )
+
+
 def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_connection, tmp_path, caplog, capfd):
     from airflow.configuration import conf
 
@@ -51,7 +69,12 @@ def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_co
             ("read", "retrieve-case", {"case-id": "{{ params.case | join }}"}),
         ):
             PersonaOperator(
-                task_id=task_id, operation_id=operation_id, path=path, result="none", output_path=f"{tmp_path}/fetched"
+                task_id=task_id,
+                operation_id=operation_id,
+                path=path,
+                headers=CLAIMING if task_id == "claim" else None,
+                result="none",
+                output_path=f"{tmp_path}/fetched",
             )
     run = run_dag(dag)
     states = {task_id: str(run.get_task_instance(task_id).state) for task_id in dag.task_ids}
@@ -62,6 +85,7 @@ def test_of_a_path_ids_are_kept_and_tokens_and_names_are_not(run_dag, persona_co
         told = kept + caplog.text + "".join(capfd.readouterr()) + "\n".join(db.iterdump())
     assert "case_sim000001" in kept
     assert relay not in kept
+    assert "token=Zm9v" not in kept
     assert "Quitten" + "baum" not in told
 
 
@@ -111,9 +135,8 @@ def test_no_tag_to_change_returns_the_id_and_asks_nothing(persona_connection):
     "secrets", [{"secrets": []}, {"secrets": [{"value": "old", "expires-at": "2030-01-01"}]}, {"secret": None}]
 )
 def test_no_secret_that_lasts_is_an_error_and_no_text(secrets):
-    rotate = webhooks.PersonaRotateWebhookSecretOperator(task_id="x", webhook_id="wbh_1", secret_variable="v")
     with pytest.raises(PersonaAnswerError, match="holds no secret that lasts"):
-        rotate.secret_of(secrets)
+        webhooks.lasting_secret(secrets)
 
 
 @pytest.mark.parametrize("kind", ["email-addresses", "phone-numbers"])

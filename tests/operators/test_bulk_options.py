@@ -24,13 +24,7 @@ needs_task_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="tasks have
 
 
 @pytest.fixture
-def state(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def apply(run_dag, persona_connection, state):
+def apply(run_dag, persona_connection, state_path):
     """Run the operator as the task `apply`."""
 
     def run(rows, **arguments):
@@ -124,8 +118,8 @@ def test_a_case_that_a_human_changes_after_its_write_is_reported(apply, persona,
         {"row": 1, "object_id": first, "wanted": "Declined", "found": "Approved"}
     ]
     said = told(caplog, capfd)
-    assert "of 3 changed cases read again, 1 are not as wished" in said
-    assert "1 changed cases are not as wished any more; see differences.jsonl" in said
+    assert "of 3 changed objects read again, 1 are not as wanted" in said
+    assert "1 changed objects are not as wanted any more; see differences.jsonl" in said
 
 
 def test_a_second_look_that_finds_all_well_says_so(apply, persona):
@@ -204,7 +198,7 @@ def test_when_persona_mostly_fails_the_run_stops_and_the_retry_goes_on(apply, pe
     run = apply(to_status(opened), retries=1, max_retry_share=0.001)
     said = told(caplog, capfd)
     assert "Persona does not work as it should" in said
-    assert "Going on with the plan of an earlier attempt" in said
+    assert "Resuming the plan of an earlier attempt" in said
     assert (run.state("apply"), run.tries("apply")) == ("success", 2)
     assert run.counts == {"updated": 60}
     assert run.returned("apply")["resumed"] >= 20
@@ -220,7 +214,9 @@ def test_progress_is_told_every_few_seconds(apply, persona, caplog, capfd):
     apply(to_status(opened), concurrency=3, progress_every=0.25)
     lines = [line for line in told(caplog, capfd).splitlines() if " of 30 rows (" in line]
     assert len(lines) >= 3
-    assert all("/s, " in line and " updated, about " in line for line in lines)
+    assert all("/s" in line for line in lines)
+    assert "/s, " in lines[-1]
+    assert " updated, about " in lines[-1]  # on a slow machine the first may come before any row is done
 
 
 def _kept(key):
@@ -250,21 +246,22 @@ def test_progress_is_kept_in_the_tasks_state(apply, persona):
     assert (checkpoint["plan_hash"], checkpoint["plan"]) == (report["plan_hash"], report["plan"])
     assert (checkpoint["rows"], checkpoint["end"]) == (30, "complete")
     assert checkpoint["counts"] == {"updated": 30}
-    assert checkpoint["progress"].startswith("30 of 30 rows (100 %)")
+    assert checkpoint["progress"].startswith("Done at ")
+    assert "30 of 30 rows, 0 failed" in checkpoint["progress"]
     assert "Canaria" not in text
     assert reviewer not in text
     assert rows[0]["case_id"] not in text
 
 
 @needs_task_state
-def test_a_try_whose_disk_is_lost_goes_on_by_the_tasks_state(apply, persona, state, caplog, capfd):
+def test_a_try_whose_disk_is_lost_goes_on_by_the_tasks_state(apply, persona, state_path, caplog, capfd):
     opened = with_status(persona, "Open", 60)
     persona.script_fault("http_503", operation=SET_STATUS, times=50, skip=20)
     before = []
 
     def lose_the_disk(_):
         before.append((len(changed(persona)), len(persona.requests())))
-        shutil.rmtree(state)
+        shutil.rmtree(state_path)
 
     run = apply(to_status(opened), retries=1, max_retry_share=0.001, on_retry_callback=lose_the_disk)
     assert (run.state("apply"), run.tries("apply")) == ("success", 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.operators import (
@@ -18,6 +17,7 @@ from airflow_provider_persona.operators import (
     transactions,
 )
 from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.version_compat import DAG, AirflowFailException, task
 
 
 def _dag() -> DAG:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
+from airflow_provider_persona.version_compat import DAG, task
 
 
 @pytest.fixture(autouse=True)
-def _state_path(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
+def _secret(state_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_SECRET", "LEAKED")
 
 

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task
 
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.operations import AnswerKind, BadCallError, catalogue
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.bulk.errors import StoreError
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators.operation import PersonaOperator
-from airflow_provider_persona.operators.private_templates import PrivateTemplate
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.tasks.private_templates import PrivateTemplate
+from airflow_provider_persona.version_compat import DAG, AirflowFailException, task
 
 # Put together here, because Airflow keeps the source of this file in its database.
 SURNAME = "Vogel" + "sang"  # looked for alone too, since a URL would write the blank before it otherwise
@@ -150,6 +150,7 @@ def test_every_operation_of_the_catalogue_can_be_put_into_a_dag(entry):
         path=dict.fromkeys(entry.path_parameters, "{{ params.x }}"),
         query=dict.fromkeys(entry.required_query, "{{ params.x }}"),
         body=body or None,
+        headers=dict.fromkeys(entry.headers, "{{ params.x }}"),
         output_path="/tmp/x" if entry.answer is AnswerKind.FILE else None,
         deliver=print if entry.secrets else None,
     )
@@ -379,14 +380,12 @@ def test_a_list_answer_that_is_none_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("links", "words"),
     [
-        (["http://elsewhere.example/api/v1/cases?page%5Bafter%5D=case_1"], "leads to another host"),
-        (["//elsewhere.example/api/v1/cases?page%5Bafter%5D=case_1"], "leads to another host"),
-        (["/api/v1/api-keys"], "leads to another host or path"),
+        (["/api/v1/api-keys"], "has no cursor"),
         (["/api/v1/cases?page%5Bafter%5D=a", "/api/v1/cases?page%5Bafter%5D=b"], "leads back to an earlier page"),
     ],
-    ids=["another host", "another host, without scheme", "another path", "a circle of empty pages"],
+    ids=["no cursor", "a circle of empty pages"],
 )
-def test_a_link_that_leads_elsewhere_or_in_a_circle_is_not_followed(monkeypatch, links, words):
+def test_a_link_without_a_cursor_or_in_a_circle_is_not_followed(monkeypatch, links, words):
     with _server("application/json", b"") as url:
         around = itertools.cycle(json.dumps({"data": [], "links": {"next": link}}).encode() for link in links)
         monkeypatch.setattr(_Answer, "bodies", around)
@@ -460,7 +459,8 @@ def test_a_retry_of_a_creation_gets_the_first_tries_answer(run_dag, persona_conn
     instance = run_dag(dag).get_task_instance("call")
     assert (str(instance.state), instance.try_number) == ("success", 2)
     assert _made(persona_connection, "create-an-inquiry") == [instance.xcom_pull(task_ids="call")]
-    assert [request.replayed for request in persona_connection.requests()] == [False, True]
+    sent = persona_connection.requests(operation="create-an-inquiry")
+    assert [request.replayed for request in sent] == [False, True]
 
 
 def test_mapped_and_other_runs_create_each_their_own(run_dag, persona_connection):
@@ -545,7 +545,7 @@ def test_a_403_of_a_withdrawn_operation_says_what_it_means(persona_connection, o
 
 
 def test_a_403_of_a_restricted_operation_says_what_it_means(persona_connection, monkeypatch):
-    from airflow_provider_persona.simulator.config import READ_ONLY_KEY
+    from persona_simulator.config import READ_ONLY_KEY
 
     connection = {"conn_type": "persona", "host": persona_connection.url, "password": READ_ONLY_KEY}
     monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
@@ -592,7 +592,7 @@ def _metadata():
 
 
 def test_no_personal_data_and_no_key_in_xcom_rendered_templates_or_logs(run_dag, persona_connection, caplog, capfd):
-    from airflow_provider_persona.simulator import SANDBOX_KEY
+    from persona_simulator import SANDBOX_KEY
 
     caplog.set_level(logging.DEBUG)
     macros = {"name": lambda: NAME, "born": lambda: BIRTHDATE}
@@ -623,15 +623,16 @@ def test_no_personal_data_and_no_key_in_xcom_rendered_templates_or_logs(run_dag,
 
 
 def test_query_and_body_are_private_templates_and_templates_of_all_are_listed():
-    assert set(PersonaOperator.template_fields) == {"path", "query", "body", "output_path", "persona_conn_id"}
-    assert all(isinstance(getattr(PersonaOperator, name), PrivateTemplate) for name in ("query", "body"))
+    private = {"query", "body", "headers"}
+    assert set(PersonaOperator.template_fields) == {"path", *private, "output_path", "persona_conn_id"}
+    assert all(isinstance(getattr(PersonaOperator, name), PrivateTemplate) for name in private)
 
 
 @pytest.mark.alone
 def test_an_operator_in_a_dag_file_costs_little():
     program = (
         "import gc, sys, time\n"
-        "from airflow.providers.common.compat.sdk import DAG, BaseOperator, DecoratedOperator\n"
+        "from airflow_provider_persona.version_compat import DAG, BaseOperator, DecoratedOperator\n"
         "class Plain(BaseOperator): pass\n"
         "with DAG('warm'): Plain(task_id='warm')\n"
         "gc.collect(); gc.freeze()\n"  # a collection of all that Airflow holds is no cost of ours

@@ -4,40 +4,52 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from plan_runs import PlanRun, changed, new_dag, plan_and_apply, to_status, told, with_status
+from plan_runs import PlanRun, changed, execute, new_dag, plan_and_apply, to_status, told, with_status
 
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.report import FailureLimit
-from airflow_provider_persona.bulk.thresholds import Thresholds
+from airflow_provider_persona.bulk.ledger.report import FailureLimit
+from airflow_provider_persona.bulk.plan.thresholds import Thresholds
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.version_compat import AirflowFailException
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
-
-@pytest.fixture(autouse=True)
-def _state_path(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
+pytestmark = pytest.mark.usefixtures("state_path")
 
 
 @pytest.fixture
-def refused(run_dag, persona_connection, caplog, capfd):
-    """Plan five cases, meddle, and see the applying refused at once; returns what was said."""
+def refused(persona_connection):
+    """Plan five cases, meddle, and see the applying refused for good; returns what was said."""
 
-    def run(between=None, applying=None, rows=None, retries=2):
+    def run(between=None, applying=None, rows=None, fails_with=AirflowFailException):
         given = rows or to_status(with_status(persona_connection, "Open", 5))
-        applying = {"retries": retries, **(applying or {})}
-        run = plan_and_apply(run_dag, {"changes": given}, applying, between)
-        assert (run.state("plan"), run.state("meddle")) == ("success", "success")
-        assert (run.state("apply"), run.tries("apply")) == ("failed", 1)  # a retry would meet the same
+        plan = execute(PersonaPlanCaseUpdatesOperator(task_id="plan", changes=given))
+        if between is not None:
+            between(plan)
+        with pytest.raises(fails_with) as told:
+            execute(PersonaApplyPlanOperator(task_id="apply", **{"plan": plan, "retries": 2, **(applying or {})}))
         assert persona_connection.journal() == []
-        return told(caplog, capfd)
+        return str(told.value)
 
     return run
+
+
+def test_airflow_tries_what_is_refused_once_and_says_why(run_dag, persona_connection, caplog, capfd):
+    """What the tests below see of the operators by themselves, in a Dag."""
+    rows = to_status(with_status(persona_connection, "Open", 5))
+    between = _edit("plan.jsonl", lambda text: text.replace("Declined", "Approved", 1))
+    run = plan_and_apply(run_dag, {"changes": rows}, {"retries": 2}, between)
+    assert (run.state("plan"), run.state("meddle")) == ("success", "success")
+    assert (run.state("apply"), run.tries("apply")) == ("failed", 1)
+    assert "was changed or cut short after it was planned; plan anew" in told(caplog, capfd)
+    assert persona_connection.journal() == []
 
 
 def _edit(name, change):
@@ -147,12 +159,15 @@ def test_another_plan_in_the_same_place_is_not_applied(run_dag, persona_connecti
     [
         ({}, "a plan is given by its address under `plan` and its hash under `hash`; one of them is missing"),
         ({"plan": "/somewhere/plan.jsonl"}, "one of them is missing"),
-        ({"plan": "/nowhere/plan.jsonl", "hash": "0"}, "there is no plan at /nowhere/plan.jsonl"),
+        (
+            {"plan": "/nowhere/plan.jsonl", "hash": "0"},
+            "/nowhere/plan.jsonl is neither below the state path",
+        ),
         ("/nowhere/plan.jsonl", "plan is what the task before returned to XCom, a mapping, not str"),
         ("None", "plan is what the task before returned to XCom, a mapping, not str"),
         (None, "plan is what the task before returned to XCom, a mapping, not NoneType"),
         ({"plan": ["/a"], "hash": "0"}, "plan"),
-        ({"plan": "s3://bucket/plan.jsonl", "hash": "0"}, "s3://bucket/plan.jsonl cannot be used here"),
+        ({"plan": "s3://bucket/plan.jsonl", "hash": "0"}, "s3://bucket/plan.jsonl is neither below the state path"),
     ],
 )
 def test_what_is_no_plan_says_so(run_dag, persona_connection, caplog, capfd, given, said):
@@ -221,9 +236,16 @@ def test_the_ledger_of_another_plan_beside_it_stops_it(refused):
     assert "ledger-00001.jsonl is the ledger of another plan; give each plan its own folder" in refused(mix_up)
 
 
-@pytest.mark.parametrize("address", ["{file}/below", "s3://nowhere@bucket/persona", "nosuch://x/y"])
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("{file}/below", "check state_path"),
+        ("s3://nowhere@bucket/persona", "s3://nowhere@bucket/persona cannot be used here"),
+        ("nosuch://x/y", "nosuch://x/y cannot be used here"),
+    ],
+)
 def test_a_store_that_cannot_be_written_to_fails_the_planning(
-    run_dag, persona_connection, tmp_path, caplog, capfd, address
+    run_dag, persona_connection, tmp_path, caplog, capfd, address, said
 ):
     (tmp_path / "file").write_text("")
     with new_dag() as dag:
@@ -231,7 +253,7 @@ def test_a_store_that_cannot_be_written_to_fails_the_planning(
         place = address.format(file=tmp_path / "file")
         PersonaPlanCaseUpdatesOperator(task_id="plan", changes=changes, state_path=place)
     assert PlanRun(run_dag(dag)).state("plan") == "failed"
-    assert "state_path" in told(caplog, capfd)
+    assert said in told(caplog, capfd)
     assert persona_connection.requests() == []
 
 
@@ -255,7 +277,7 @@ def _failed_for_the_table(refused, persona, seen, conn_id, table):
     return refused(
         lambda _: seen.extend(persona.requests()),
         applying={"ledger_table": table, "ledger_conn_id": conn_id},
-        retries=0,  # a database may be back later, so Airflow may try again
+        fails_with=StoreError,  # a database may be back later, so Airflow may try again
     )
 
 
@@ -273,7 +295,7 @@ def _failed_for_the_table(refused, persona, seen, conn_id, table):
         ({"max_failures": 1.5}, "max_failures is a number of rows or a share from 0.0 to 1.0, not 1.5"),
         ({"max_failures": True}, "max_failures is a number of rows or a share from 0.0 to 1.0, not True"),
         ({"verify": "perhaps"}, "verify is true or false, not 'perhaps'"),
-        ({"max_failures": "half"}, "max_failures is a number, or a share like 0.01, not 'half'"),
+        ({"max_failures": "half"}, "max_failures is a number, not 'half'"),
         ({"max_retry_share": 0}, "max_retry_share is the retries for every success, above 0"),
         ({"dry_run": "perhaps"}, "dry_run is true or false"),
     ],
@@ -298,7 +320,7 @@ SENSELESS = [
     ({"forbid_transitions": "{{ 'Approved' }}"}, "forbid_transitions are given like 'Approved -> Declined'"),
     ({"never_from": "Approved;Declined"}, "statuses are given as one text, or as a list of texts"),
     ({"max_changes": "0.5"}, "max_changes is a number of rows; for a share of them use max_change_ratio"),
-    ({"max_changes": "a few"}, "max_changes is a number, or a share like 0.01, not 'a few'"),
+    ({"max_changes": "a few"}, "max_changes is a number, not 'a few'"),
     ({"max_change_ratio": 1.5}, "max_change_ratio is a share from 0.0 to 1.0, not 1.5"),
     ({"max_change_ratio": -0.5}, "max_change_ratio is a share from 0.0 to 1.0, not -0.5"),
     ({"max_invalid": -1}, "max_invalid is a number of rows or a share from 0.0 to 1.0, not -1"),
@@ -313,14 +335,9 @@ SENSELESS = [
 
 @pytest.mark.parametrize(("arguments", "said"), SENSELESS)
 @pytest.mark.parametrize("operator", [PersonaPlanCaseUpdatesOperator, PersonaBulkUpdateCasesOperator])
-def test_thresholds_that_make_no_sense_fail_before_the_first_request(
-    run_dag, persona_connection, caplog, capfd, operator, arguments, said
-):
-    with new_dag() as dag:
-        operator(task_id="plan", changes=to_status(["case_sim000001"]), retries=2, **arguments)
-    run = PlanRun(run_dag(dag))
-    assert (run.state("plan"), run.tries("plan")) == ("failed", 1)
-    assert said in told(caplog, capfd)
+def test_thresholds_that_make_no_sense_fail_before_the_first_request(persona_connection, operator, arguments, said):
+    with pytest.raises(AirflowFailException, match=re.escape(said)):
+        execute(operator(task_id="plan", changes=to_status(["case_sim000001"]), retries=2, **arguments))
     assert persona_connection.requests() == []
 
 
@@ -356,18 +373,14 @@ def _mixed_rows(persona):
 @pytest.mark.parametrize(("arguments", "said"), EXCEEDED)
 @pytest.mark.parametrize("operator", [PersonaPlanCaseUpdatesOperator, PersonaBulkUpdateCasesOperator])
 def test_a_threshold_that_is_exceeded_fails_with_its_numbers_before_the_first_write(
-    run_dag, persona_connection, caplog, capfd, tmp_path, operator, arguments, said
+    persona_connection, tmp_path, operator, arguments, said
 ):
-    with new_dag() as dag:
-        operator(task_id="plan", changes=_mixed_rows(persona_connection), compare="get", retries=2, **arguments)
-    run = PlanRun(run_dag(dag))
-    assert (run.state("plan"), run.tries("plan")) == ("failed", 1)
-    text = told(caplog, capfd)
-    assert "nothing was written: " in text
-    assert said in text
+    rows = _mixed_rows(persona_connection)
+    with pytest.raises(AirflowFailException, match="nothing was written: ") as told:
+        execute(operator(task_id="plan", changes=rows, compare="get", retries=2, **arguments))
+    assert said in str(told.value)
     assert persona_connection.journal() == []
     assert not list((tmp_path / "state").rglob("plan.jsonl"))  # nothing that could be applied by mistake
-    assert run.returned("plan") is None
 
 
 @pytest.mark.parametrize("arguments", KEPT)

@@ -15,10 +15,7 @@ from airflow_provider_persona.operators.plans import (
     PersonaRevertPlanOperator,
 )
 
-
-@pytest.fixture(autouse=True)
-def _state_path(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "state"))
+pytestmark = pytest.mark.usefixtures("state_path")
 
 
 @pytest.fixture
@@ -71,6 +68,9 @@ def test_a_query_is_planned_and_exactly_that_is_applied(cycle, persona, warehous
         "repeats": 1,
         "outcomes": {"change": 17, "invalid": 1, "unchanged": 4},
         "transitions": {"Open -> Declined": 12, "Pending -> Declined": 5},
+        "unknown_statuses": [],
+        "irreversible": {},
+        "thresholds": {},
         "estimate": {"requests": 34, "seconds": 0.0, "limit": 1_000_000, "reserve": 0.2},
     }
     assert len(lines) == 23
@@ -195,6 +195,21 @@ def test_a_dry_run_of_a_plan_leaves_it_to_be_applied(run_dag, persona_connection
     assert changed(persona_connection) == sorted(opened * 2)
 
 
+def test_a_sample_of_a_plan_is_applied_first_and_the_next_task_does_the_rest(run_dag, persona_connection):
+    opened = with_status(persona_connection, "Open", 6)
+    with new_dag(params={"sample": 2}) as dag:
+        changes = to_status(opened, fields={"decision-note": "seen"})
+        planned = PersonaPlanCaseUpdatesOperator(task_id="plan", changes=changes)
+        first = PersonaApplyPlanOperator(task_id="first", plan=planned.output, sample="{{ params.sample }}")
+        first >> PersonaApplyPlanOperator(task_id="apply", plan=planned.output)
+    run = PlanRun(run_dag(dag))
+    report = run.returned("first")
+    assert counts_of(report) == {"updated": 2, "planned": 4}
+    assert (report["sample"], report["verified"], report["not_done"]) == (2, 2, 0)
+    assert run.counts == {"updated": 6}
+    assert changed(persona_connection) == sorted(opened * 2)
+
+
 def test_no_rows_are_a_plan_that_does_nothing(cycle, persona):
     run = cycle({"changes": []})
     assert str(run.run.state) == "success"
@@ -207,7 +222,7 @@ def test_no_rows_are_a_plan_that_does_nothing(cycle, persona):
 
 def _revert(persona, run_dag, changing, between=None, **reverting):
     """Change, meddle, plan the way back, apply it."""
-    from airflow.providers.common.compat.sdk import task
+    from airflow_provider_persona.version_compat import task
 
     with new_dag() as dag:
         change = PersonaBulkUpdateCasesOperator(task_id="change", **changing)
@@ -270,7 +285,7 @@ def test_what_cannot_be_taken_back_is_in_the_plan_as_invalid_with_the_reason(run
     persona = persona_connection
     opened = with_status(persona, "Open", 2)
     rows = [{"case_id": opened[0], "status": "Declined"}, {"case_id": opened[1], "add_tags": ["seen"]}]
-    run = _revert(persona, run_dag, {"changes": rows, "compare": "never"})
+    run = _revert(persona, run_dag, {"changes": rows, "compare": "never"}, fail_in_vain=False)
     assert run.plan["outcomes"] == {"invalid": 2}
     text = Path(run.plan["plan"]).read_text()
     assert "its status before is not on the ledger: the run did not read it" in text
@@ -289,6 +304,20 @@ def test_a_reverted_plan_and_a_reverted_revert(cycle, run_dag, persona):
         report = PlanRun(run_dag(dag)).returned("apply")
         assert counts_of(report) == {"updated": 4}
         assert {persona.statuses()[case_id] for case_id in opened} == {status}
+
+
+def test_fields_and_queues_are_taken_back_where_the_plan_kept_them(cycle, run_dag, persona):
+    opened = with_status(persona, "Open", 3)
+    before = {case["case_id"]: case for case in persona.cases()}
+    rows = to_status(opened, fields={"decision-note": "seen"}, case_queue_id="cqueue_escalations", add_tags=["x"])
+    report = cycle({"changes": rows, "keep_before": True}).returned("apply")
+    with new_dag("back") as dag:
+        revert = PersonaRevertPlanOperator(task_id="plan", report=report)
+        PersonaApplyPlanOperator(task_id="apply", plan=revert.output)
+    run = PlanRun(run_dag(dag))
+    assert run.plan["transitions"] == {"Declined -> Open": 3}
+    assert run.counts == {"updated": 3}
+    assert {case["case_id"]: case for case in persona.cases()} == before
 
 
 def test_a_plan_that_was_never_applied_cannot_be_reverted(run_dag, persona_connection, caplog, capfd):

@@ -7,12 +7,12 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.operators import accounts, api_keys, case_actions, inquiries, lists
-from airflow_provider_persona.operators.arguments import as_flag, as_names, as_number, as_object
 from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_names, as_number, as_strict_number, as_text
+from airflow_provider_persona.version_compat import DAG
 from tests.operators.test_named_operators import NAMED
 
 FIELDS = {"name-first": "Ada", "vip": True, "score": None}
@@ -100,8 +100,8 @@ def test_a_body_rendered_as_python_writes_it_arrives_too(run):
 
 @pytest.mark.parametrize("text", [json.dumps(FIELDS), repr(FIELDS), f"\n {FIELDS} "])
 def test_a_mapping_is_read_back(text):
-    assert as_object(text, "fields") == FIELDS
-    assert as_object(FIELDS, "fields") is FIELDS
+    assert as_mapping(text, "fields") == FIELDS
+    assert as_mapping(FIELDS, "fields") is FIELDS
 
 
 @pytest.mark.parametrize("given", [["a"], ("a",), {"a"}, "['a']", '["a"]', "('a',)"])
@@ -109,7 +109,7 @@ def test_names_are_read_back(given):
     assert as_names(given, "tags") == ["a"]
 
 
-@pytest.mark.parametrize("read", [as_flag, as_names, as_number, as_object])
+@pytest.mark.parametrize("read", [as_bool, as_names, as_number, as_mapping])
 @pytest.mark.parametrize("nothing", [None, "", "None", " none "])
 def test_what_templates_make_of_nothing_is_not_given(read, nothing):
     assert read(nothing, "x") is None
@@ -118,10 +118,10 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
 @pytest.mark.parametrize(
     ("read", "given"),
     [
-        (as_object, "Mirabellenbaum"),
-        (as_object, "['Mirabellenbaum']"),
-        (as_object, ["Mirabellenbaum"]),
-        (as_object, 7),
+        (as_mapping, "Mirabellenbaum"),
+        (as_mapping, "['Mirabellenbaum']"),
+        (as_mapping, ["Mirabellenbaum"]),
+        (as_mapping, 7),
         (as_names, "Mirabellenbaum"),
         (as_names, "{'Mirabellenbaum': 1}"),
         (as_names, {"Mirabellenbaum": 1}),
@@ -129,7 +129,7 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
         (as_names, [""]),
         (as_names, 7),
         (as_number, "Mirabellenbaum"),
-        (as_flag, "Mirabellenbaum"),
+        (as_bool, "Mirabellenbaum"),
     ],
 )
 def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
@@ -140,24 +140,19 @@ def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
 
 @pytest.mark.parametrize("text", ["true", "True", "FALSE"])
 def test_truth_values_are_read_back(text):
-    assert as_flag(text, "x") is (text == text.capitalize() == "True" or text == "true")
+    assert as_bool(text, "x") is (text == text.capitalize() == "True" or text == "true")
 
 
 @pytest.mark.parametrize("operator", NAMED, ids=lambda each: each.__name__)
 def test_every_argument_has_the_kind_that_its_annotation_says(operator):
-    annotated = {
-        name: str(parameter.annotation)
-        for each in operator.__mro__
-        if each.__module__.startswith("airflow_provider_persona")
-        for name, parameter in inspect.signature(each.__init__).parameters.items()
+    readers = {
+        "Mapping[str, Any]": as_mapping,
+        "bool": as_bool,
+        "Sequence[str]": as_names,
+        "int | float": as_strict_number,
+        "str": as_text,
     }
-    kinds = {"Mapping[str, Any] | None": "mappings", "Mapping[str, Any]": "mappings", "bool | None": "flags"}
-    kinds |= {"Sequence[str]": "name_lists", "Sequence[str] | None": "name_lists"}
-    kinds |= {"int | str | None": "numbers", "int | str": "numbers", "float | str | None": "numbers"}
-    in_body = set(operator.in_body.values())
-    for name in in_body:
-        kind = kinds.get(annotated[name])
-        if kind is not None:
-            assert name in getattr(operator, kind), (name, kind)
-    declared = {*operator.mappings, *operator.name_lists, *operator.numbers, *operator.flags}
-    assert declared <= in_body
+    annotated = inspect.signature(operator).parameters
+    for name, argument in operator.arguments.items():
+        if argument.body is not None:
+            assert argument.reader is readers[str(annotated[name].annotation).removesuffix(" | None")], name

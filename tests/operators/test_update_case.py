@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
+from airflow_provider_persona.version_compat import DAG
 
 
 @pytest.fixture

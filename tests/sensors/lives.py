@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.sensors import lifecycle as sensors
-from airflow_provider_persona.simulator.control_client import SimulatorControl
+from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
+from persona_simulator.control_client import SimulatorControl
 
 CSV = base64.b64encode(b"reference_id,name_first\nc-1,Canaria\n").decode()
 FILE = {"data": CSV, "filename": "accounts.csv"}
@@ -28,7 +29,7 @@ class Life:
     """
 
     resource: str
-    sensor: type[sensors.PersonaLifecycleSensor]
+    sensor: type[PersonaWaitSensor]
     good: str
     bad: str
     start: str

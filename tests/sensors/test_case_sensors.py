@@ -8,9 +8,9 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_persona.sensors.cases import PersonaCaseSensor, PersonaCasesSensor
+from airflow_provider_persona.version_compat import DAG
 
 MODES = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True, "first_poll_after": 0.2}]
 

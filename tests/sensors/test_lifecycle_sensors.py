@@ -7,17 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    DAG,
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    TaskDeferred,
-)
 
 from airflow_provider_persona.api.errors import PersonaRateLimitError, PersonaServerError
 from airflow_provider_persona.api.lifecycle import LIFECYCLES
@@ -27,6 +19,14 @@ from airflow_provider_persona.sensors.lifecycle import (
     PersonaInquirySensor,
     PersonaReportSensor,
     PersonaTransactionSensor,
+)
+from airflow_provider_persona.version_compat import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
 )
 from tests.sensors.lives import BY_NAME, LIVES, change
 
@@ -93,7 +93,9 @@ class TestEveryResource:
     def test_its_id_and_statuses_are_templates(self, life):
         sensor = life.sensor(task_id="wait", **{**life.arguments("{{ run_id }}"), "target_statuses": "{{ run_id }}"})
         sensor.render_template_fields({"run_id": "rendered"})
-        assert (sensor.resource_id, sensor.goal.targets) == ("rendered", {"rendered"})
+        trigger = sensor.trigger(persona_conn_id=sensor.persona_conn_id, poll_interval=1)
+        assert (trigger.resource, trigger.resource_id) == (life.resource, "rendered")
+        assert trigger.goal.targets == {"rendered"}
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
@@ -186,6 +188,12 @@ class TestDeferring:
         assert deferral.trigger.give_up_at == pytest.approx(time.time() + 100, abs=5)
         assert deferral.timeout.total_seconds() > 100, "the trigger's own last look comes first"
 
+    @pytest.mark.parametrize("given", [40, 40.0, timedelta(seconds=40)])
+    def test_the_first_look_can_be_set_in_seconds_or_as_a_timedelta(self, persona_connection, given):
+        thing_id = REPORT.begin(persona_connection)
+        sensor = PersonaReportSensor(task_id="wait", report_id=thing_id, deferrable=True, first_poll_after=given)
+        assert _deferral(sensor).trigger.first_poll_after == 40
+
     def test_what_is_there_already_defers_nothing(self, persona_connection):
         thing_id = REPORT.begin(persona_connection)
         change(persona_connection, thing_id, "ready")
@@ -246,7 +254,7 @@ def test_a_transaction_wants_its_statuses_named():
 
 def test_importing_them_imports_nothing_heavy():
     program = (
-        "import sys, airflow.providers.common.compat.sdk; before = set(sys.modules)\n"
+        "import sys, airflow_provider_persona.version_compat; before = set(sys.modules)\n"
         f"import {lifecycle.__name__}\n"
         "print(*(set(sys.modules) - before))"
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_persona.api.operations import Operation
-from airflow_provider_persona.simulator import SimulatorControl
+from persona_simulator import SimulatorControl
 
 FILE = {"data": base64.b64encode(b"value\n192.0.2.1\n").decode(), "filename": "rows.csv"}
 PHOTO = {"data": [{"data": "AAAA", "filename": "photo.png"}]}
@@ -226,6 +226,12 @@ def body_of(operation: Operation) -> dict[str, Any] | None:
         node[last] = _value(operation, last)
     body.update(dict.fromkeys(operation.nullable))  # such keys are at the top
     return body or None
+
+
+def headers_of(operation: Operation) -> dict[str, str]:
+    """Return the headers that only this operation needs."""
+    values = {"Persona-Relay-Secret": "secret-of-relay_sim000001", "Authorization": "PrivateToken token=c2ltdWxhdGVk"}
+    return {name: values[name] for name in operation.headers}
 
 
 def query_of(operation: Operation) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 SMALL = SimulatorConfig(cases=60, limit=100_000, clock_start=1_790_000_000.0)
 

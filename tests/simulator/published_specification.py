@@ -1,33 +1,19 @@
-"""Persona's published specification, where a copy is beside the repository: what it says of requests and answers.
-
-The specification is not part of this project; tests that use it are skipped without it.
-"""
+"""What Persona's published specification says of requests and answers. Tests that ask have the mark `contract`."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import jsonschema
-import pytest
 import referencing
 from referencing.jsonschema import DRAFT202012
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "api"
-SPECIFICATION = FOLDER / "persona-openapi-2025-12-08.json"
-OPERATIONS = FOLDER / "operations.json"
+from tests.specification import document
+
 _ADDRESS = "urn:published"
-
-
-@cache
-def document() -> Any:
-    """Return the specification; the test is skipped when it is not there."""
-    if not SPECIFICATION.exists():
-        pytest.skip("Persona's published specification is not beside the repository")
-    return json.loads(SPECIFICATION.read_text("utf-8"))
 
 
 @cache

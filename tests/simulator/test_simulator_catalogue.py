@@ -19,10 +19,10 @@ from airflow_provider_persona.api.pagination import items_of
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client import PersonaClient
-from airflow_provider_persona.simulator import READ_ONLY_KEY, SANDBOX_KEY, SimulatorConfig, SimulatorServer
-from airflow_provider_persona.simulator.resources.table import permission_of
+from persona_simulator import READ_ONLY_KEY, SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from persona_simulator.resources.table import permission_of
 from tests.simulator import published_specification as published
-from tests.simulator.catalogue_requests import body_of, made_before, path_of, prepare, query_of
+from tests.simulator.catalogue_requests import body_of, headers_of, made_before, path_of, prepare, query_of
 
 CONFIG = SimulatorConfig(cases=10, limit=1_000_000, search_lag_seconds=0, clock_start=1_790_000_000.0)
 OPERATIONS = list(catalogue().values())
@@ -53,7 +53,7 @@ def simulator(_simulator: SimulatorServer) -> SimulatorServer:
 
 
 def _call(client: PersonaClient, each: Operation, **more: Any) -> Response:
-    return client.send(each.bind(path_of(each), query_of(each) | more, body_of(each)))
+    return client.send(each.bind(path_of(each), query_of(each) | more, body_of(each), headers_of(each)))
 
 
 def _ready(client: PersonaClient, simulator: SimulatorServer, each: Operation) -> None:
@@ -71,7 +71,7 @@ def test_an_operation_is_called_and_its_answer_understood(client, simulator, eac
     if each.answer is AnswerKind.FILE:
         assert answer.content.startswith((b"%PDF-1.4", b"\x89PNG"))
     elif each.answer is AnswerKind.COLLECTION:
-        items = items_of(each.bind(path_of(each), query_of(each), body_of(each)), answer.json())
+        items = items_of(each.bind(path_of(each), query_of(each), body_of(each), headers_of(each)), answer.json())
         assert all(item["type"] for item in items)
         assert ("links" in answer.json()) == each.paged
     elif each.answer is AnswerKind.OBJECT:
@@ -105,6 +105,7 @@ def _at(payload: Any, place: str) -> Any:
 _LIVE = [each for each in OPERATIONS if each.withdrawn is None]
 
 
+@pytest.mark.contract
 def test_all_live_operations_are_in_the_published_specification() -> None:
     missing = [each.operation_id for each in OPERATIONS if not published.has(each.method, each.path)]
     withdrawn = {each.operation_id for each in OPERATIONS if each.withdrawn} - {"business-lookup-report-1"}
@@ -113,12 +114,13 @@ def test_all_live_operations_are_in_the_published_specification() -> None:
 
 
 def _problems_of_body(each: Operation, body: Any) -> list[str]:
-    request = each.bind(path_of(each), query_of(each), body)
+    request = each.bind(path_of(each), query_of(each), body, headers_of(each))
     return published.problems_of_request(
         each.method, each.path, request.headers(None).get("Content-Type"), request.content()
     )
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("each", _LIVE, ids=_ids)
 def test_request_and_answer_fit_the_published_specification(client, simulator, each) -> None:
     assert _problems_of_body(each, body_of(each)) == []
@@ -129,6 +131,7 @@ def test_request_and_answer_fit_the_published_specification(client, simulator, e
     assert published.problems_of_answer(each.method, each.path, answer.status, kind, answer.content) == []
 
 
+@pytest.mark.contract
 def test_the_other_grant_of_a_token_fits_the_published_specification_too(client, simulator) -> None:
     each = operation("create-access-token")
     grant = {
@@ -145,7 +148,8 @@ def test_the_other_grant_of_a_token_fits_the_published_specification_too(client,
 
 
 def _raw(simulator: SimulatorServer, request: Request, key: str) -> requests.Response:
-    headers = {"Authorization": f"Bearer {key}", "Persona-Version": "2025-12-08"}
+    own = request.own_headers or {}
+    headers = {"Authorization": f"Bearer {key}", "Persona-Version": "2025-12-08", **own}
     url = simulator.url + request.target
     with requests.Session() as session:
         session.trust_env = False
@@ -154,17 +158,18 @@ def _raw(simulator: SimulatorServer, request: Request, key: str) -> requests.Res
 
 _DECLARED_OTHERWISE = {
     ("retrieve-an-api-key", 404),  # not declared, though a key that is not there can hardly be anything else
-    ("generate-a-relay-claim", 401),  # asks for a privacy pass, which the simulator does not
 }
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("each", _LIVE, ids=_ids)
 def test_refusals_fit_the_published_specification(simulator, each) -> None:
-    published.document()
-    good = each.bind(path_of(each), query_of(each), body_of(each))
-    refused = [_raw(simulator, good, "persona_sandbox_wrong")]
+    good = each.bind(path_of(each), query_of(each), body_of(each), headers_of(each))
+    refused = [_raw(simulator, replace(good, own_headers=None), "persona_sandbox_wrong")]
     if each in _ABOUT_A_THING:
-        nothing = each.bind(dict.fromkeys(each.path_parameters, "nothing_1"), query_of(each), body_of(each))
+        nothing = each.bind(
+            dict.fromkeys(each.path_parameters, "nothing_1"), query_of(each), body_of(each), headers_of(each)
+        )
         refused.append(_raw(simulator, nothing, SANDBOX_KEY))
     simulator.configure(limit=0)
     refused.append(_raw(simulator, good, SANDBOX_KEY))
@@ -181,7 +186,7 @@ def test_a_missing_path_parameter_is_named(each) -> None:
     for name in each.path_parameters:
         lacking = {key: value for key, value in path_of(each).items() if key != name}
         with pytest.raises(BadCallError) as caught:
-            each.bind(lacking, query_of(each), body_of(each))
+            each.bind(lacking, query_of(each), body_of(each), headers_of(each))
         assert str(caught.value) == f"{each.operation_id} lacks {name}; its path is {each.path}"
 
 
@@ -195,13 +200,15 @@ def test_a_missing_required_key_is_named(each) -> None:
 @pytest.mark.parametrize("each", [each for each in OPERATIONS if each.required_query], ids=_ids)
 def test_a_missing_query_parameter_is_named(each) -> None:
     with pytest.raises(BadCallError) as caught:
-        each.bind(path_of(each), {}, body_of(each))
+        each.bind(path_of(each), {}, body_of(each), headers_of(each))
     assert str(caught.value) == f"{each.operation_id} needs {', '.join(each.required_query)} in its query"
 
 
 @pytest.mark.parametrize("each", _ABOUT_A_THING, ids=_ids)
 def test_what_is_not_there_is_not_found(client, simulator, each) -> None:
-    request = each.bind(dict.fromkeys(each.path_parameters, "nothing_1"), query_of(each), body_of(each))
+    request = each.bind(
+        dict.fromkeys(each.path_parameters, "nothing_1"), query_of(each), body_of(each), headers_of(each)
+    )
     with pytest.raises(PersonaError) as caught:
         client.send(request)
     assert caught.value.status == 404
@@ -210,7 +217,7 @@ def test_what_is_not_there_is_not_found(client, simulator, each) -> None:
 @pytest.mark.parametrize("each", [each for each in OPERATIONS if each.required], ids=_ids)
 def test_the_simulator_misses_required_keys_too(client, simulator, each) -> None:
     _ready(client, simulator, each)
-    request = each.bind(path_of(each), query_of(each), body_of(each))
+    request = each.bind(path_of(each), query_of(each), body_of(each), headers_of(each))
     request = replace(request, body={"data": {}}, form=False)
     if each.operation_id in ("search-cases", "search-accounts", "search-inquiries"):
         assert client.send(request).status == 200  # it finds everything

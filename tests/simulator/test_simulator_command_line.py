@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorControl, SimulatorProcess
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorControl, SimulatorProcess
 
-COMMAND = [sys.executable, "-m", "airflow_provider_persona.simulator", "--port", "0", "--cases", "7"]
+COMMAND = [sys.executable, "-m", "persona_simulator", "--port", "0", "--cases", "7"]
 
 
 def _start(*options: str) -> tuple[subprocess.Popen[str], str, str]:
@@ -91,3 +91,35 @@ def test_a_process_of_its_own_takes_the_whole_configuration() -> None:
             f"{simulator.url}/api/v1/cases", headers={"Authorization": f"Bearer {SANDBOX_KEY}"}, timeout=5
         )
         assert (answer.headers["Persona-Environment-Id"], len(answer.json()["data"])) == ("env_other", 3)
+
+
+@pytest.mark.parametrize(
+    ("program", "returncode"),
+    [
+        ("from persona_simulator import SimulatorServer; SimulatorServer().start()", 1),
+        ("from persona_simulator.__main__ import main; main(['--port', '0'])", 2),
+    ],
+    ids=["server", "command line"],
+)
+@pytest.mark.parametrize(
+    ("hidden", "named"), [(["uvicorn"], "uvicorn"), (["httptools", "h11"], "h11")], ids=["uvicorn", "both parsers"]
+)
+def test_a_missing_extra_is_named(program, returncode, hidden, named) -> None:
+    hide = f"import sys; sys.modules.update(dict.fromkeys({hidden!r}))\n"
+    ended = subprocess.run([sys.executable, "-c", hide + program], capture_output=True, text=True, check=False)
+    assert ended.returncode == returncode
+    message = f"the simulator needs {named}: pip install 'airflow-provider-persona[simulator]'"
+    assert ended.stderr.strip().endswith(message)
+    assert ("Traceback" in ended.stderr) == (returncode == 1)
+
+
+def test_it_serves_without_the_faster_parser() -> None:
+    """Uvicorn brings h11; httptools is faster and has no build for some machines."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['httptools', 'uvloop']))\n"
+        "from persona_simulator import SimulatorServer\n"
+        "with SimulatorServer() as server: print(server.state()['cases'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.strip() == str(SimulatorConfig().cases)

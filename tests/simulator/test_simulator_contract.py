@@ -1,13 +1,8 @@
-"""Every kind of answer of the operations about cases against Persona's published specification, where that is at hand.
-
-The specification is not part of this project; the test looks for a copy beside the repository and is skipped without.
-"""
+"""Every kind of answer of the operations about cases against Persona's published specification."""
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,10 +10,11 @@ import pytest
 import requests
 
 from airflow_provider_persona.api.operations import catalogue
-from airflow_provider_persona.simulator import READ_ONLY_KEY, SimulatorConfig
-from airflow_provider_persona.simulator.resources.table import OWN_RESOURCES
+from persona_simulator import READ_ONLY_KEY, SimulatorConfig
+from persona_simulator.resources.table import OWN_RESOURCES
+from tests.specification import document
 
-SPECIFICATION = Path(__file__).resolve().parents[3] / "shared" / "api" / "persona-openapi-2025-12-08.json"
+pytestmark = pytest.mark.contract
 BODILY = {
     "create-a-case": {"data": {"attributes": {"case-template-id": "ctmpl_kyc"}}},
     "search-cases": {"page": {"size": 3}},
@@ -49,14 +45,9 @@ OPERATIONS = sorted(each.operation_id for each in catalogue().values() if each.r
 READS = {"list-all-cases", "search-cases", "retrieve-case", "retrieve-a-case-template", "list-all-rate-limits"}
 
 
-@cache
-def _document() -> Any:
-    return json.loads(SPECIFICATION.read_text("utf-8"))
-
-
 def _resolved(value: Any) -> Any:
     while isinstance(value, dict) and "$ref" in value:
-        found = _document()
+        found = document()
         for part in value["$ref"].removeprefix("#/").split("/"):
             found = found[part.replace("~1", "/").replace("~0", "~")]
         value = found
@@ -65,10 +56,8 @@ def _resolved(value: Any) -> Any:
 
 @cache
 def _published() -> dict[str, tuple[str, str, dict[str, Any]]]:
-    if not SPECIFICATION.exists():
-        pytest.skip("Persona's published specification is not beside the repository")
     found = {}
-    for path, item in _document()["paths"].items():
+    for path, item in document()["paths"].items():
         for method, operation in item.items():
             if isinstance(operation, dict) and operation.get("operationId") in OPERATIONS:
                 found[operation["operationId"]] = (method.upper(), path, operation["responses"])
@@ -85,7 +74,7 @@ def _check(operation: str, answer: requests.Response) -> None:
         text = answer.headers[name]
         jsonschema.validate(int(text) if kind == "integer" else text, {"type": kind})
     schema = _resolved(declared["content"]["application/json"]["schema"])
-    whole = {"components": _document()["components"], "$ref": "#/x", "x": schema}
+    whole = {"components": document()["components"], "$ref": "#/x", "x": schema}
     validator = jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker())
     problems = [
         f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}"

@@ -8,7 +8,7 @@ import sys
 import pytest
 import requests
 
-from airflow_provider_persona.simulator import READ_ONLY_KEY, SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from persona_simulator import READ_ONLY_KEY, SANDBOX_KEY, SimulatorConfig, SimulatorServer
 
 
 def test_controls_need_no_key_and_count_for_nothing(call, server) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_persona.simulator import FaultKind, SimulatorConfig, usual_rates
-from airflow_provider_persona.simulator.faults import INSIDE
+from persona_simulator import FaultKind, SimulatorConfig, usual_rates
+from persona_simulator.faults import INSIDE
 
 GONE = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
@@ -132,7 +132,8 @@ def test_a_hanging_request_is_logged_and_does_not_block_others(call, server) -> 
     server.script_fault("hang_before", operation="list-all-cases")
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(call, "GET", "/cases", timeout=1)
-        time.sleep(0.2)
+        while not server.requests(operation="list-all-cases"):
+            time.sleep(0.01)
         assert call("GET", "/cases/case_sim000001").status_code == 200
         assert [logged.status for logged in server.requests(operation="list-all-cases")] == [0]
         with pytest.raises(requests.ReadTimeout):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig
+from persona_simulator import SANDBOX_KEY, SimulatorConfig
 
 DOCUMENT = "/documents/doc_generic"
 PASSPORT = b"\x89PNG\r\n\x1a\nsimulated passport"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
-from airflow_provider_persona.simulator import SimulatorConfig
+from persona_simulator import SANDBOX_KEY, SimulatorConfig
 
 CREATE = {"data": {"attributes": {"case-template-id": "ctmpl_kyc"}}}
 
@@ -93,5 +95,21 @@ def test_the_same_key_twice_at_once_is_a_conflict(call, server, open_case) -> No
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     refused = next(answer for answer in answers if answer.status_code == 409)
     assert refused.json()["errors"][0]["title"] == "Conflict"
+    assert call.set_status(open_case, "Approved", idempotency_key="k").status_code == 200
+    assert len(server.journal()) == 1
+
+
+def test_a_request_of_which_half_arrived_takes_no_key(call, server, open_case) -> None:
+    """A client that is killed while it sends leaves half a body behind; the rest never comes."""
+    body = json.dumps({"meta": {"status": "Approved"}}).encode()
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as killed:
+        head = (
+            f"POST /api/v1/cases/{open_case}/set-status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SANDBOX_KEY}\r\n"
+        )
+        more = f"Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        killed.sendall((head + more).encode() + body[:7])
+        server.state()  # once this is answered, all of it has arrived
+    server.state()
     assert call.set_status(open_case, "Approved", idempotency_key="k").status_code == 200
     assert len(server.journal()) == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.simulator import READ_ONLY_KEY, SimulatorConfig
+from persona_simulator import READ_ONLY_KEY, SimulatorConfig
 
 CREATE = {"data": {"attributes": {"case-template-id": "ctmpl_kyc"}}}
 

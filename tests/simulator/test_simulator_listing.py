@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.simulator import SimulatorConfig
+from persona_simulator import SimulatorConfig
 from tests.simulator.resource_calls import TEMPLATE, attributes, made, meta
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, ApiKey, SimulatorConfig
-from airflow_provider_persona.simulator.config import API_VERSIONS, Inflection
+from persona_simulator import SANDBOX_KEY, ApiKey, SimulatorConfig
+from persona_simulator.config import API_VERSIONS, Inflection
 
 
 @pytest.mark.parametrize(

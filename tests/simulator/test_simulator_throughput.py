@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from airflow_provider_persona.simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
 
 CONNECTIONS, REQUESTS = 16, 200
 

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 SQLITE, POSTGRES, MARIADB, MARIADB_MYSQLCLIENT = "sqlite", "postgres", "mariadb", "mariadb_mysqlclient"
-KINDS = [SQLITE, POSTGRES, MARIADB, MARIADB_MYSQLCLIENT]
-"""MariaDB stands here twice, once with each driver of the MySQL provider."""
+HAS_MYSQLCLIENT = find_spec("MySQLdb") is not None
+MARIADBS = [MARIADB, MARIADB_MYSQLCLIENT] if HAS_MYSQLCLIENT else [MARIADB]
+"""MariaDB with each driver of the MySQL provider that is installed. mysqlclient has to be compiled."""
+KINDS = [SQLITE, POSTGRES, *MARIADBS]
 
 _POSTGRES = {"conn_type": "postgres", "host": "127.0.0.1", "port": 5432, "login": "postgres", "schema": "test"}
 _MARIADB = {"conn_type": "mysql", "host": "127.0.0.1", "port": 3306, "login": "root", "schema": "test"}
@@ -34,8 +36,6 @@ def connect_warehouse(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     if kind in _SERVERS:
         name, connection = _SERVERS[kind]
         _need_server(name, connection["port"])
-    if kind == MARIADB_MYSQLCLIENT and find_spec("MySQLdb") is None:
-        pytest.skip("mysqlclient is not installed; it has to be compiled")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**connection, **changes}))
 
 
@@ -51,6 +51,6 @@ def _need_server(name: str, port: int) -> None:
 
 def warehouse_hook(**hook_params: Any) -> Any:
     """Return Airflow's hook of the connection `warehouse`."""
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_persona.version_compat import BaseHook
 
     return BaseHook.get_connection("warehouse").get_hook(hook_params=hook_params)

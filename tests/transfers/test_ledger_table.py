@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.bulk.errors import StoreError
-from airflow_provider_persona.bulk.outcomes import RowOutcome, RowResult
-from airflow_provider_persona.transfers.ledger_table import BATCH, LedgerTable
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.table import BATCH, LedgerTable
+from airflow_provider_persona.storage.errors import StoreError
+from tests.airflow_process import run_program
 from tests.transfers.databases import (
     KINDS,
     MARIADB,
-    MARIADB_MYSQLCLIENT,
+    MARIADBS,
     POSTGRES,
     SQLITE,
     connect_warehouse,
@@ -108,7 +108,7 @@ def test_the_table_is_made_when_it_is_missing_and_holds_every_field(database: st
 
 
 def test_no_field_of_a_record_is_forgotten() -> None:
-    from airflow_provider_persona.transfers import ledger_table
+    from airflow_provider_persona.bulk.ledger import table as ledger_table
 
     assert {column.key for column in ledger_table._COLUMNS} == set(FULL.to_line(PLAN))
     assert ", ".join(column.name for column in ledger_table._COLUMNS) == COLUMNS
@@ -155,7 +155,7 @@ def test_a_copy_that_broke_off_left_whole_batches_and_can_be_made_again(database
 
 
 def test_a_batch_is_taken_in_whole_or_not_at_all(database: str, table: str) -> None:
-    hook_params = {"init_command": "SET SESSION autocommit = 1"} if database in (MARIADB, MARIADB_MYSQLCLIENT) else {}
+    hook_params = {"init_command": "SET SESSION autocommit = 1"} if database in MARIADBS else {}
     ledger = LedgerTable(warehouse_hook(**hook_params), table)
     ledger.prepare()
     ledger.copy(results(BATCH, RowOutcome.FAILED), PLAN)
@@ -215,7 +215,11 @@ def test_lines_that_are_right_already_are_left_alone(database: str, table: str) 
 
 @pytest.mark.parametrize(
     ("database", "cursor"),
-    [(POSTGRES, "dictcursor"), (POSTGRES, "namedtuplecursor"), (MARIADB_MYSQLCLIENT, "dictcursor")],
+    [
+        (POSTGRES, "dictcursor"),
+        (POSTGRES, "namedtuplecursor"),
+        *((driver, "dictcursor") for driver in MARIADBS if driver != MARIADB),
+    ],
     indirect=["database"],
 )
 def test_a_connection_may_ask_for_rows_of_another_kind(
@@ -301,7 +305,7 @@ def test_further_columns_are_fine_unless_they_want_a_value(database: str, table:
 
 
 def _columns(**changes: str) -> str:
-    from airflow_provider_persona.transfers.ledger_table import _COLUMNS
+    from airflow_provider_persona.bulk.ledger.table import _COLUMNS
 
     return ", ".join(f"{column.name} {changes.get(column.name, column.type)}" for column in _COLUMNS)
 
@@ -316,7 +320,7 @@ def test_a_column_that_could_not_hold_what_may_come_is_found_in_time(
         LedgerTable(warehouse_hook(), table).prepare()
 
 
-@pytest.mark.parametrize("database", [MARIADB, MARIADB_MYSQLCLIENT], indirect=True)
+@pytest.mark.parametrize("database", MARIADBS, indirect=True)
 @pytest.mark.parametrize("mode", ["STRICT_TRANS_TABLES", ""])
 def test_a_character_set_that_could_not_hold_what_may_come_is_found_in_time(
     database: str, table: str, mode: str
@@ -369,15 +373,39 @@ def test_nothing_else_is_written_to_the_database(database: str, table: str, tmp_
     inserts = [line for line in dump if line.startswith("INSERT")]
     assert len(inserts) == 10
     assert all(PLAN in line for line in inserts)
-    assert [line.split("(")[0] for line in dump if line.startswith("CREATE")] == [f"CREATE TABLE {table} "]
+    assert [line.split("(")[0] for line in dump if line.startswith("CREATE")] == [f'CREATE TABLE "{table}" ']
     assert len(dump) == 13  # and the transaction's beginning and end
+
+
+@pytest.mark.parametrize("database", [POSTGRES, MARIADB], indirect=True)
+def test_a_name_that_the_database_would_cut_is_refused(database: str) -> None:
+    with pytest.raises(StoreError, match=r"is longer than 6[34], and would be cut") as refused:
+        LedgerTable(warehouse_hook(), "ledger_" + "x" * 60).prepare()
+    assert not refused.value.retryable
+
+
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
+def test_a_driver_without_transactions_can_have_the_ledger(database: str, table: str) -> None:
+    """BigQuery, Databricks and DuckDB raise on `rollback()` when there is nothing to roll back."""
+
+    class WithoutTransactions(sqlite3.Connection):
+        def rollback(self) -> None:
+            raise sqlite3.OperationalError("cannot rollback - no transaction is active")
+
+    hook = warehouse_hook()
+    path = hook.get_uri().removeprefix("sqlite:///")
+    hook.get_conn = lambda: sqlite3.connect(path, factory=WithoutTransactions, isolation_level=None)
+    ledger = LedgerTable(hook, table)
+    ledger.prepare()
+    assert ledger.copy(results(10), PLAN) == 10
+    assert ledger.copy(results(12, RowOutcome.FAILED), PLAN) == 12
 
 
 _MEMORY = """
 import resource, sys
 from tests.transfers.databases import warehouse_hook
 from tests.transfers.test_ledger_table import results
-from airflow_provider_persona.transfers.ledger_table import LedgerTable
+from airflow_provider_persona.bulk.ledger.table import LedgerTable
 
 table, count = sys.argv[1], int(sys.argv[2])
 ledger = LedgerTable(warehouse_hook(), table)
@@ -390,8 +418,8 @@ print(ledger.copy(results(count), "b" * 64), (resource.getrusage(resource.RUSAGE
 
 def test_a_large_ledger_takes_no_more_memory(database: str, table: str) -> None:
     """A client that gathered 40,000 lines would need some 40 MB."""
-    command = [sys.executable, "-c", _MEMORY, table, "40000"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = run_program(_MEMORY, [table, "40000"])
+    assert done.returncode == 0, done.stderr
     count, grown = done.stdout.split()[-2:]
     assert int(count) == 40_000
     assert float(grown) < 8

@@ -11,9 +11,9 @@ from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client import PersonaClient
-from airflow_provider_persona.simulator import SANDBOX_KEY
-from airflow_provider_persona.transfers.columns import Columns
-from airflow_provider_persona.transfers.listing import Listing, Mark
+from airflow_provider_persona.export.columns import Columns
+from airflow_provider_persona.export.listing import Listing, Mark
+from persona_simulator import SANDBOX_KEY
 
 SEARCH = {"query": {"attribute": "created_at", "operator": "gte", "value": "1990-01-01T00:00:00Z"}}
 
@@ -125,10 +125,10 @@ def test_a_list_that_leads_back_is_not_begun_again(rogue):
     assert len(server.paths) <= 4
 
 
-def test_a_next_link_that_is_no_address_is_told_of(rogue):
+def test_a_next_link_without_a_cursor_is_an_error(rogue):
     server, client = rogue
     server.give("/api/v1/events", [_events(A="12:00:00") | {"links": {"next": "http://[::1/api"}}])
-    with pytest.raises(PersonaAnswerError, match="next link of list-all-events is no address"):
+    with pytest.raises(PersonaAnswerError, match="next link of list-all-events has no cursor"):
         _read(client, Listing("list-all-events"))
 
 

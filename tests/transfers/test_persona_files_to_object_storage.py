@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import DAG
 from rogue_persona import RoguePersona
 
 from airflow_provider_persona.api.operations import BadCallError
-from airflow_provider_persona.simulator import SANDBOX_KEY
-from airflow_provider_persona.transfers.persona_files_to_object_storage import (
-    PersonaFilesToObjectStorageOperator,
-    _is_of_a_file,
-)
+from airflow_provider_persona.export.files import _is_of_a_file
+from airflow_provider_persona.transfers.persona_files_to_object_storage import PersonaFilesToObjectStorageOperator
+from airflow_provider_persona.version_compat import DAG
+from persona_simulator import SANDBOX_KEY
 
 CASE = "case_sim000001"
 PDF, PNG = b"%PDF-1.4 a letter", b"\x89PNG a photo"

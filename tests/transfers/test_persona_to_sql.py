@@ -8,15 +8,15 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 from databases import KINDS, POSTGRES, SQLITE, connect_warehouse, warehouse_hook
 from rogue_persona import RoguePersona
 
-from airflow_provider_persona.bulk.errors import StoreError
-from airflow_provider_persona.simulator import SANDBOX_KEY
-from airflow_provider_persona.transfers.columns import Columns
+from airflow_provider_persona.export.columns import Columns
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.sql_tables import KeyedTable
 from airflow_provider_persona.transfers.persona_to_sql import PersonaToSqlOperator
-from airflow_provider_persona.transfers.sql_tables import KeyedTable
+from airflow_provider_persona.version_compat import DAG
+from persona_simulator import SANDBOX_KEY
 
 COLUMNS = {"status": "status", "score": "fields.risk_score", "accounts": "relationships.accounts", "tags": "tags"}
 
@@ -259,6 +259,24 @@ def test_of_two_versions_of_an_object_the_newer_stays(fill, sqlite_table, monkey
         summary = _summary(fill(sqlite_table, columns={"status": "status"}))
     assert (summary["rows"], summary["inserted"], summary["updated"]) == (2, 1, 0)
     assert _rows(sqlite_table, "id, status") == [("case_1", kept)]
+
+
+@pytest.mark.parametrize(
+    ("objects", "state", "rows"),
+    [
+        ([_version("Open", None), {"type": "case", "id": None}, {"type": "case"}], "success", ["case_1"]),
+        ([{"type": "case", "id": None}, {"type": "case"}], "failed", []),
+    ],
+)
+def test_an_object_without_an_id_is_left_out_and_a_list_of_them_refused(
+    fill, sqlite_table, monkeypatch, objects, state, rows
+):
+    with RoguePersona() as rogue:
+        rogue.give("/api/v1/cases", [{"data": objects, "links": {"next": None}}])
+        connection = {"conn_type": "persona", "host": rogue.url, "password": SANDBOX_KEY}
+        monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
+        assert str(fill(sqlite_table, columns={"status": "status"}).state) == state
+    assert [row[0] for row in _rows(sqlite_table, "id")] == rows
 
 
 def test_a_failed_incremental_read_is_done_again(fill, persona, sqlite_table):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +11,22 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.transfers.sql_rows import FETCH, query_rows
-from tests.transfers.databases import KINDS, MARIADB, MARIADB_MYSQLCLIENT, POSTGRES, SQLITE, connect_warehouse
+from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.source.query import FETCH, query_rows
+from airflow_provider_persona.bulk.source.statements import holds_several, writing_word
+from airflow_provider_persona.tasks.sql_hook import sql_hook_of
+from airflow_provider_persona.version_compat import AirflowFailException
+from tests.airflow_process import run_program
+from tests.transfers.databases import (
+    HAS_MYSQLCLIENT,
+    KINDS,
+    MARIADB,
+    MARIADB_MYSQLCLIENT,
+    MARIADBS,
+    POSTGRES,
+    SQLITE,
+    connect_warehouse,
+)
 from tests.transfers.databases import warehouse_hook as warehouse
 
 _SEQUENCE = "SELECT CONCAT('case_', seq) AS case_id, 'Approved' AS status FROM seq_1_to_{n}"
@@ -74,6 +87,110 @@ def test_a_percent_sign_needs_no_doubling_without_parameters(database: str) -> N
     assert rows == [{"case_id": "case_1"}]
 
 
+@pytest.mark.parametrize("second", ["SELECT 'case_2' AS case_id", "-- why\nSELECT 'case_2' AS case_id"])
+def test_a_second_statement_is_refused(database: str, second: str) -> None:
+    refusals = {SQLITE: "one statement at a time"}
+    with pytest.raises(Exception, match=refusals.get(database, "sql holds several statements")):
+        all_of(f"SELECT 'case_1' AS case_id; {second}")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO decisions VALUES (1)",
+        "-- why\nCREATE TABLE decisions_too (a INTEGER)",
+        "WITH d AS (SELECT 1 AS a) INSERT INTO decisions SELECT a FROM d",
+    ],
+)
+def test_a_statement_that_writes_is_refused_before_it_is_sent(database: str, sql: str) -> None:
+    with pytest.raises(BulkError, match=r"sql is no query: it begins with .*would be rolled back"):
+        all_of(sql)
+
+
+@pytest.mark.parametrize("database", [SQLITE, MARIADB], indirect=True)
+def test_a_statement_without_rows_is_refused(database: str) -> None:
+    sql = "PRAGMA case_sensitive_like = ON" if database == SQLITE else "SET @a = 1"
+    with pytest.raises(BulkError, match="sql is no query: it gives no rows"):
+        all_of(sql)
+
+
+@pytest.mark.parametrize("database", [MARIADB], indirect=True)
+def test_a_second_result_of_a_procedure_is_refused(database: str) -> None:
+    with closing(warehouse().get_conn()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("DROP PROCEDURE IF EXISTS two_results")
+        cursor.execute("CREATE PROCEDURE two_results() BEGIN SELECT 'a' AS case_id; SELECT 'b' AS case_id; END")
+    with pytest.raises(BulkError, match="sql holds several statements"):
+        all_of("CALL two_results()")
+
+
+@pytest.mark.parametrize("is_named_by", ["the connection", "its hook"])
+@pytest.mark.parametrize("database", [POSTGRES], indirect=True)
+def test_a_connection_with_autocommit_is_read_all_the_same(database: str, is_named_by: str) -> None:
+    hook = warehouse()
+    connect = hook.get_conn
+
+    def with_autocommit() -> Any:
+        connection = connect()
+        if is_named_by == "its hook":
+            hook.set_autocommit(connection, True)
+        else:
+            connection.autocommit = True
+        return connection
+
+    hook.get_conn = with_autocommit
+    with query_rows(hook, GENERATED[POSTGRES].format(n=2 * FETCH)) as (_, rows):
+        assert sum(1 for _ in rows) == 2 * FETCH
+
+
+def test_doubled_columns_are_handed_over_before_rows_become_mappings(database: str) -> None:
+    with query_rows(warehouse(), "SELECT 'a' AS case_id, 'b' AS case_id") as (columns, _):
+        assert columns == ["case_id", "case_id"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("SELECT 1", None),
+        ("(SELECT 1)", None),
+        ("VALUES (1)", None),
+        ("SHOW TABLES", None),
+        ("-- insert\nSELECT 'insert'", None),
+        ("WITH a AS (DELETE FROM x RETURNING b) SELECT REPLACE(b, 'c', 'd') FROM a FOR UPDATE", None),
+        ("/* a */ Insert INTO x VALUES (1)", "INSERT"),
+        ("WITH RECURSIVE a AS (SELECT 1) DELETE FROM x", "DELETE"),
+        ("TRUNCATE x", "TRUNCATE"),
+    ],
+)
+def test_a_query_is_told_from_what_writes(sql: str, word: str | None) -> None:
+    assert writing_word(sql) == word
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT ';' AS case_id;", "SELECT ';' AS case_id; -- one; query\n", "SELECT ';' AS case_id ;\n"]
+)
+def test_semicolons_that_end_nothing_are_fine(database: str, sql: str) -> None:
+    assert all_of(sql) == (["case_id"], [{"case_id": ";"}])
+
+
+@pytest.mark.parametrize(
+    ("sql", "several"),
+    [
+        ("SELECT 1", False),
+        ("SELECT 1;;; ", False),
+        ("SELECT ';x', \";y\", $$;z$$, $a$;$$;$a$ -- ;\n/* ; /* ; */ ; */;", False),
+        (r"SELECT E'it\'s; x'", False),
+        ("SELECT 'it''s; x'", False),
+        (r"SELECT 'a\'; SELECT 2", True),  # a backslash means nothing in a plain string
+        ("SELECT $1; SELECT $2", True),
+        ("SELECT 1 /* a */; /* b */ SELECT 2", True),
+        ("SELECT a$$ FROM t; SELECT b$$ FROM t", True),  # dollars in a name
+        ("SELECT 'open; SELECT 2", True),
+    ],
+)
+def test_statements_are_told_apart_as_postgresql_does(sql: str, several: bool) -> None:
+    assert holds_several(sql) is several
+
+
 def test_an_error_of_the_query_comes_through_and_the_connection_is_closed(database: str) -> None:
     with pytest.raises(Exception, match="no_such_table"), query_rows(warehouse(), "SELECT * FROM no_such_table"):
         pytest.fail("the query cannot be run")
@@ -116,7 +233,7 @@ def _is_closed(connection: Any, database: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("database", [MARIADB, MARIADB_MYSQLCLIENT], indirect=True)
+@pytest.mark.parametrize("database", MARIADBS, indirect=True)
 def test_leaving_early_does_not_read_the_rest(database: str) -> None:
     """The rest of these rows would take some 20 seconds."""
     with query_rows(warehouse(), GENERATED[database].format(n=30_000_000)) as (_, rows):
@@ -149,8 +266,9 @@ def test_a_cursor_of_the_connections_choice_gives_values_not_names(
 
 _MEMORY = """
 import resource, sys
-from airflow.providers.common.compat.sdk import BaseHook
-from airflow_provider_persona.transfers.sql_rows import query_rows
+from airflow_provider_persona.version_compat import BaseHook
+from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.source.query import query_rows
 
 def read(sql):
     with query_rows(BaseHook.get_connection("warehouse").get_hook(), sql) as (_, rows):
@@ -167,7 +285,30 @@ def test_a_large_result_is_streamed(database: str) -> None:
     """A client that gathered 300,000 rows of 200 characters would need some 90 MB."""
     wide = GENERATED[database].replace("'Approved' AS status", WIDE[database])
     queries = [wide.format(n=n, pad="x" * 200) for n in (2 * FETCH, 300_000)]
-    done = subprocess.run([sys.executable, "-c", _MEMORY, *queries], capture_output=True, text=True, check=True)
+    done = run_program(_MEMORY, queries)
+    assert done.returncode == 0, done.stderr
     count, grown = done.stdout.split()[-2:]
     assert int(count) == 300_000
     assert float(grown) < 20
+
+
+@pytest.mark.skipif(not HAS_MYSQLCLIENT, reason="mysqlclient is not installed; it has to be compiled")
+def test_mysqlclient_is_among_the_drivers_that_are_tried() -> None:
+    assert MARIADB_MYSQLCLIENT in KINDS
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "advice"),
+    [
+        ("snowflake", "install apache-airflow-providers-snowflake"),
+        ("gcpbigquery", "install apache-airflow-providers-google"),
+        ("", "give it a type"),
+    ],
+)
+def test_a_provider_that_is_not_installed_is_named_and_no_retry_waits_for_it(
+    conn_type: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": "canary"}))
+    with pytest.raises(AirflowFailException, match=f"the connection warehouse .* {advice}$") as caught:
+        sql_hook_of("warehouse")
+    assert "canary" not in str(caught.value)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_persona.simulator import SANDBOX_KEY
 from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
+from airflow_provider_persona.version_compat import DAG
+from persona_simulator import SANDBOX_KEY
+from tests.airflow_process import run_program
 
 POSTGRES = {"conn_type": "postgres", "host": "127.0.0.1", "port": 5432, "login": "postgres", "schema": "test"}
 
@@ -186,6 +185,7 @@ def test_postgresql_as_the_warehouse_end_to_end(transfer, persona, postgres_tabl
 def test_a_query_of_many_rows_needs_little_memory_from_query_to_report(persona):
     """Through query, plan, apply (as a dry run) and ledger, in a process of its own."""
     script = Path(__file__).with_name("operator_memory.py")
-    command = [sys.executable, "-W", "ignore", str(script), "50000", persona.url, SANDBOX_KEY]
-    grown = float(subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).splitlines()[-1])
+    done = run_program(script, ["50000", persona.url, SANDBOX_KEY])
+    assert done.returncode == 0, done.stderr
+    grown = float(done.stdout.splitlines()[-1])
     assert grown < 20

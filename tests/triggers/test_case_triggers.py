@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaNotFoundError, PersonaServerError
-from airflow_provider_persona.triggers.cases import PersonaCasesTrigger, PersonaCaseTrigger, WaitEnded
+from airflow_provider_persona.tasks.wait_trigger import WaitEnded
+from airflow_provider_persona.triggers.cases import PersonaCasesTrigger, PersonaCaseTrigger
 
 
 def _first_event(trigger):

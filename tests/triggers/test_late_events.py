@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_provider_persona.simulator import SANDBOX_KEY
-from airflow_provider_persona.triggers import event_feed
-from airflow_provider_persona.triggers.event_feed import LATENESS
-from airflow_provider_persona.triggers.events import PersonaEventTrigger, _Poll
+from airflow_provider_persona.export import event_feed
+from airflow_provider_persona.export.event_feed import LATENESS
+from airflow_provider_persona.tasks.event_watch import EventPoll
+from airflow_provider_persona.triggers.events import PersonaEventTrigger
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+from persona_simulator import SANDBOX_KEY
 from tests.triggers.late_feed import NAME, LateFeed
 from tests.triggers.test_event_trigger import AssetState
 
@@ -51,7 +52,7 @@ class Watch:
         async def follow():
             trigger = PersonaEventTrigger([NAME])
             trigger.asset_state_store = self._store
-            poll = _Poll(trigger.serialize()[1], clock=lambda: self.now)
+            poll = EventPoll(trigger.serialize()[1], clock=lambda: self.now)
             try:
                 return [event.payload["event_id"] async for event in trigger.filter_shared_stream(looks(poll))]
             finally:

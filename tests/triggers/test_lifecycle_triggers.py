@@ -18,8 +18,8 @@ from airflow_provider_persona.api.errors import (
 )
 from airflow_provider_persona.api.lifecycle import LIFECYCLES
 from airflow_provider_persona.hooks.persona import PersonaHook
+from airflow_provider_persona.tasks.wait_trigger import WaitEnded
 from airflow_provider_persona.triggers.lifecycle import PersonaLifecycleTrigger
-from airflow_provider_persona.triggers.waiting import WaitEnded
 from tests.sensors.lives import BY_NAME, LIVES, change
 
 
@@ -77,7 +77,7 @@ class TestEveryResource:
         thing_id = life.begin(persona_connection)
         change(persona_connection, thing_id, "brand_new")
         trigger = _trigger(life.resource, thing_id, life.targets, give_up_at=time.time())
-        assert _events(trigger) == [{"ended": "timeout"}]
+        assert _events(trigger) == [{"ended": "timeout", "seen": f"{life.resource} {thing_id} has status brand_new"}]
         assert len(persona_connection.requests(operation=LIFECYCLES[life.resource].operation_id)) == 1
 
     def test_an_unknown_id_is_told_at_the_first_look(self, persona_connection, life):
@@ -107,7 +107,7 @@ def test_the_last_look_is_at_the_end_of_the_time_however_late_the_first_was_to_b
     started = time.monotonic()
     thing_id = BY_NAME["report"].begin(persona_connection)
     trigger = _trigger("report", thing_id, give_up_at=time.time() + 0.3, first_poll_after=60.0)
-    assert _events(trigger) == [{"ended": "timeout"}]
+    assert [event["ended"] for event in _events(trigger)] == ["timeout"]
     assert 0.2 < time.monotonic() - started < 5
     assert len(persona_connection.requests(operation="retrieve-a-report")) == 1
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, chain
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-
+from airflow_provider_persona.operators.approval import PersonaApprovalOperator
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
+from airflow_provider_persona.version_compat import DAG, chain
 
 with DAG("e2e_approval", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
     plan = PersonaPlanCaseUpdatesOperator(
@@ -17,11 +16,6 @@ with DAG("e2e_approval", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=U
         max_changes=100,
         forbid_transitions="Approved -> *",
     )
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Change these cases in Persona?",
-        body="{% set plan = ti.xcom_pull(task_ids='plan') %}{{ plan['outcomes'] }} {{ plan['hash'] }}",
-        response_timeout=timedelta(hours=1),
-    )
-    apply = PersonaApplyPlanOperator(task_id="apply", plan=plan.output, retries=3)
+    approve = PersonaApprovalOperator(task_id="approve", plan=plan.output, response_timeout=timedelta(hours=1))
+    apply = PersonaApplyPlanOperator(task_id="apply", plan=approve.output, retries=3)
     chain(plan, approve, apply)

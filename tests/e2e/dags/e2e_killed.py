@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG
-
 from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
+from airflow_provider_persona.version_compat import DAG
 
 with DAG("e2e_killed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
     SqlToPersonaCasesOperator(

@@ -1,0 +1,71 @@
+"""Checkpoints: what they say survives the way to Airflow's task state and back, and their size is bounded."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_persona.bulk.ledger.checkpoint import LARGEST_MAP, Checkpoint
+
+BASE = Checkpoint("d/r/t/1", "content", "plan", "/plan.jsonl", "2026-01-05T08:00:00+00:00", 1_000_000)
+
+
+def stretches(settled: list[bool]) -> list[list[int]]:
+    found: list[list[int]] = []
+    for row, is_settled in enumerate(settled):
+        if is_settled and found and found[-1][1] == row - 1:
+            found[-1][1] = row
+        elif is_settled:
+            found.append([row, row])
+    return found
+
+
+def there_and_back(checkpoint: Checkpoint) -> Checkpoint:
+    found = Checkpoint.from_json(json.loads(json.dumps(checkpoint.to_json())))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_stretches_and_generations_come_back_as_they_were(share: float) -> None:
+    chance = random.Random(7)
+    settled = stretches([False, *(chance.random() < share for _ in range(3000))])
+    generations = {str(row): chance.randint(1, 9) for row in chance.sample(range(1, 3000), 200)}
+    checkpoint = replace(BASE, settled=settled, generations=generations, counts={"updated": 9}, concurrency=24)
+    found = there_and_back(checkpoint)
+    assert found.settled == settled
+    assert found.generations == {row: generations[row] for row in sorted(generations, key=int)}
+    assert (found.counts, found.concurrency) == ({"updated": 9}, 24)
+
+
+def test_every_second_row_failing_takes_little_room() -> None:
+    settled = [[row, row] for row in range(1, 1_000_000, 2)]
+    generations = {str(row): 1 for row in range(2, 1_000_000, 2)}
+    text = json.dumps(replace(BASE, settled=settled, generations=generations).to_json())
+    assert len(text) < 8 * 1024
+
+
+def test_no_pattern_of_failures_makes_it_larger_than_its_bound() -> None:
+    chance = random.Random(7)
+    settled = stretches([False, *(chance.random() < 0.5 for _ in range(1_000_000))])
+    checkpoint = replace(BASE, settled=settled, counts={"updated": 500_000}, concurrency=24)
+    record = checkpoint.to_json()
+    assert len(json.dumps(record)) < LARGEST_MAP
+    found = there_and_back(checkpoint)
+    # It covers no row, so any row may have been under way.
+    assert (found.settled, found.counts, found.concurrency) == ([], {}, 1_000_000)
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, {"format": 99}, {"format": 2}, {"format": 2, "settled": "?"}])
+def test_what_is_no_checkpoint_is_none(odd: object) -> None:
+    assert Checkpoint.from_json(odd) is None
+
+
+def test_the_first_format_is_read() -> None:
+    record = {**BASE.to_json(), "format": 1, "settled": [[1, 3]], "generations": {"4": 2}}
+    found = Checkpoint.from_json(record)
+    assert found is not None
+    assert (found.settled, found.generations) == ([[1, 3]], {"4": 2})

@@ -1,0 +1,118 @@
+"""Reports: matches dismissed all or singly, monitoring, and a run that is never made twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_persona.api.report_change import ReportChange
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.source.columns import ObjectReader
+from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.subjects.report import REPORT
+from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
+from persona_simulator import FaultKind
+from tests.bulk.kinds import KINDS
+from tests.bulk.test_kinds import carried_out, effects, job_of, outcomes, results_in
+from tests.virtual_time import VirtualPersona
+
+KIND = next(kind for kind in KINDS if kind.name == "report")
+RUN = "report-action-re-run-report"
+
+
+def report_of(persona: VirtualPersona, **attributes: Any) -> str:
+    persona.add_objects("rep_one")
+    persona.change_object("rep_one", status="ready", attributes={"has-match": True, **attributes})
+    return "rep_one"
+
+
+def adverse_media(persona: VirtualPersona) -> str:
+    async def main() -> str:
+        async with persona.client() as client:
+            new = {"type": "report/adverse-media", "attributes": {"query": {"term": "X"}}}
+            return str((await client.call("create-a-report", body={"data": new})).json()["data"]["id"])
+
+    object_id = persona.run(main())
+    persona.change_object(object_id, status="ready", attributes={"has-match": True})
+    return object_id
+
+
+def calls(persona: VirtualPersona, operation_id: str) -> int:
+    return sum(effect.operation == operation_id for effect in effects(persona))
+
+
+def test_matches_are_dismissed_all_or_singly(persona: VirtualPersona, tmp_path: Path) -> None:
+    media = adverse_media(persona)
+    rows = [
+        {"report_id": report_of(persona), "dismiss_reason": "homonym", "dismiss_matches": None},
+        {"report_id": media, "dismiss_reason": "homonym", "dismiss_matches": '["ent_1", "ent_2"]'},
+    ]
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"updated": 2}
+    assert calls(persona, "dismiss-matches") == 3
+    assert persona.object(media)["attributes"]["has-match"] is False
+
+
+def test_adverse_media_without_single_matches_fails_that_row_with_personas_title(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    media = adverse_media(persona)
+    rows = [{"report_id": object_id, "dismiss_reason": "homonym"} for object_id in (media, report_of(persona))]
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"failed": 1, "updated": 1}
+    assert (results_in(tmp_path)[media].outcome, results_in(tmp_path)[media].http_status) == (RowOutcome.FAILED, 400)
+    assert "Bad Request" in results_in(tmp_path)[media].reason
+
+
+@pytest.mark.parametrize(("before", "wanted"), [(True, "paused"), (False, "active")])
+def test_monitoring_is_paused_and_resumed(persona: VirtualPersona, tmp_path: Path, before: bool, wanted: str) -> None:
+    object_id = report_of(persona, **{"is-recurring": before})
+    rows = [{"report_id": object_id, "monitoring": wanted}]
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"updated": 1}
+    assert persona.object(object_id)["attributes"]["is-recurring"] is not before
+
+
+@pytest.mark.parametrize("fault", [FaultKind.RESET_AFTER, FaultKind.RESET_BEFORE, FaultKind.HANG_AFTER])
+def test_a_run_without_an_answer_is_made_once(persona: VirtualPersona, tmp_path: Path, fault: FaultKind) -> None:
+    rows = [{"report_id": report_of(persona), "rerun": True}]
+    persona.script_fault(fault, operation=RUN)
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"updated": 1}
+    assert calls(persona, RUN) == 1
+
+
+@pytest.mark.parametrize("fault", [FaultKind.HTTP_500_AFTER, FaultKind.HTTP_500])
+def test_a_run_that_nobody_knows_of_is_not_made_again_by_a_retry(
+    persona: VirtualPersona, tmp_path: Path, fault: FaultKind
+) -> None:
+    rows = [{"report_id": report_of(persona), "rerun": True}]
+    persona.script_fault(fault, operation=RUN)
+    job = job_of(KIND, rows)
+    assert outcomes(carried_out(persona, job, tmp_path)) == {"unresolved": 1}
+    made = calls(persona, RUN)
+    assert outcomes(carried_out(persona, job, tmp_path, is_retry=True)) == {"unresolved": 1}
+    assert calls(persona, RUN) == made
+    assert "look before doing it again" in results_in(tmp_path)["rep_one"].reason
+
+
+def test_personas_word_on_single_matches_without_a_reason_is_not_asked_for() -> None:
+    with pytest.raises(ValueError, match="dismiss_matches needs a dismiss_reason"):
+        ReportChange(dismiss_matches=("ent_1",))
+
+
+@pytest.mark.parametrize("given", [True, 1, "true", " TRUE "])
+def test_what_counts_as_true(given: Any) -> None:
+    found = ObjectReader(REPORT, {"report_id": "id", "rerun": "again"}).read({"id": "rep_1", "again": given})
+    assert isinstance(found, ObjectUpdate)
+    assert found.change.model_dump(exclude_unset=True) == {"rerun": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        *[(nothing, "it asks for nothing") for nothing in (False, 0, None, "false", "")],
+        *[(other, "rerun is neither true nor false") for other in ("yes", 2, 1.5, [])],
+    ],
+)
+def test_what_counts_as_false_or_as_neither(given: Any, reason: str) -> None:
+    found = ObjectReader(REPORT, {"report_id": "id", "rerun": "again"}).read({"id": "rep_1", "again": given})
+    assert found == InvalidRow("rep_1", reason)

@@ -1,0 +1,221 @@
+"""Two attempts at one plan at once, and what an attempt that was cut off leaves to know: the newer fences the older,
+nothing that was planned or written is replaced, and each row's last outcome is true."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_runs import SET_STATUS, attempt, case_rows, changes, decisions, header_of, last_results, lines_of, plan_of
+
+from airflow_provider_persona.api.rate_limit import WindowBudget
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
+from airflow_provider_persona.bulk.errors import RunStoppedError
+from airflow_provider_persona.bulk.ledger.ledger import read_ledger, read_results
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
+from airflow_provider_persona.bulk.plan.file import PLAN_FILE, read_plan
+from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.client import AsyncPersonaClient
+from airflow_provider_persona.storage.errors import FencedError
+from airflow_provider_persona.tasks.event_loop import TaskLoop
+from persona_simulator import SANDBOX_KEY, SimulatorServer
+from tests.virtual_time import VirtualPersona
+
+CREATED = "2026-01-05T08:00:00+00:00"
+
+
+def begun(folder: Path, plan_hash: str, at: str, *numbers: int) -> None:
+    """Leave the ledger of an attempt that was killed with some rows under way."""
+
+    async def go() -> None:
+        ledger = LedgerWriter(folder, plan_hash, 1, 24, at)
+        await ledger.open()
+        for number in numbers:
+            await ledger.begin(number, at)
+        ledger.release()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("guards", [None, Guards.of(None, ["nothing"])], ids=["unguarded", "guarded"])
+@pytest.mark.parametrize("instant", [0.05, 0.07, 0.1001, 0.15])
+def test_a_newer_attempt_stops_the_older_and_every_row_ends_as_updated(
+    persona: VirtualPersona, tmp_path: Path, guards: Guards | None, instant: float
+) -> None:
+    """Airflow lost the heartbeats of a task and started its retry, while the first process still works."""
+    persona.configure(latency_ms=20)
+    rows = decisions(persona)
+    plan = plan_of(rows, tmp_path, guards=guards)
+
+    async def work() -> Report:
+        found = read_plan(tmp_path)
+        assert found is not None
+        async with persona.client() as client:
+            return await apply_plan(found, client, ApplyOptions(), utc=persona.utc)
+
+    async def both() -> tuple[Report, Report]:
+        older = asyncio.create_task(work())
+        await asyncio.sleep(instant)
+        assert 0 < len(persona.journal()) < len(rows)
+        newer = await work()
+        return await older, newer
+
+    older, newer = persona.run(both())
+
+    assert older.stopped is not None
+    assert "a newer attempt of this task is at work" in older.stopped
+    assert newer.counts == {RowOutcome.UPDATED: len(rows)}
+    assert set(changes(persona).values()) == {1}
+    assert Counter(result.outcome for result in last_results(plan).values()) == {RowOutcome.UPDATED: len(rows)}
+    written = len(persona.requests(operation=SET_STATUS))
+    assert written - len(rows) <= 24
+
+
+def test_an_attempt_that_was_paused_while_it_planned_replaces_no_plan(persona: VirtualPersona, tmp_path: Path) -> None:
+    rows = decisions(persona, 20)
+
+    def draft() -> Draft:
+        found = resume_or_draft(lambda: case_rows(rows), tmp_path, header_of(), is_retry=True)
+        assert isinstance(found, Draft)
+        return found
+
+    async def completed(one: Draft) -> Any:
+        async with persona.client() as client:
+            return await complete(one, client, PlanOptions())
+
+    paused = draft()
+    plan = persona.run(completed(draft()))
+    attempt(persona, plan)
+    kept = (plan.folder / PLAN_FILE).read_bytes()
+    with pytest.raises(FencedError, match="is another attempt's plan; this one stops"):
+        persona.run(completed(paused))
+    assert (plan.folder / PLAN_FILE).read_bytes() == kept
+    assert len(list(read_results(plan.folder, plan.header.hash))) == 20
+
+
+def test_what_is_known_is_not_replaced_by_a_look(tmp_path: Path) -> None:
+    """The older attempt noted late that it had changed the row; the newer one had found the change and no author."""
+    line = {"plan": "hash", "object_id": "case_1", "from": "Open", "to": "Declined", "http_status": 200}
+    line |= {"request_ids": [], "generation": 0, "attempts": 1, "retryable": False, "at": CREATED, "row": 1}
+    looked = "already so after an interruption; it may have been this run's own doing"
+    opening = {"segment": 1, "plan": "hash", "concurrency": 24, "at": CREATED, "notes_begun": True}
+    older = [opening, line | {"outcome": "updated", "reason": ""}]
+    newer = [opening | {"segment": 2}, line | {"outcome": "unchanged", "reason": looked}]
+    for number, lines in ((1, older), (2, newer)):
+        text = "".join(json.dumps(one) + "\n" for one in lines)
+        (tmp_path / f"ledger-0000{number}.jsonl").write_text(text)
+    assert [result.outcome for result in read_results(tmp_path, "hash")] == [RowOutcome.UPDATED]
+    assert read_ledger(tmp_path, "hash").outcome(1) is RowOutcome.UPDATED
+
+
+def test_a_row_that_may_have_been_written_before_a_human_decided_says_so(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    case_id = next(case_id for case_id, status in persona.statuses().items() if status == "Open")
+    plan = plan_of([{"case_id": case_id, "status": "Declined"}], tmp_path, guards=Guards.of("Open"))
+    at = persona.utc().isoformat(timespec="milliseconds")
+    begun(tmp_path, plan.header.hash, at, 1)
+    persona.act_as_human(case_id, status="Approved")
+    assert attempt(persona, plan).counts == {RowOutcome.SKIPPED_GUARD: 1}
+    reason = last_results(plan)[1].reason
+    assert f"an attempt that was cut off began this row at {at}, and whether it wrote is unknown" in reason
+
+
+@pytest.mark.parametrize(("minutes", "reads"), [(44, 0), (46, 1)])
+def test_the_age_of_a_key_counts_from_the_attempt_that_first_used_it(
+    persona: VirtualPersona, tmp_path: Path, minutes: int, reads: int
+) -> None:
+    (row,) = decisions(persona, 1)
+    plan = plan_of([row], tmp_path)
+    now = persona.utc()
+    begun(tmp_path, plan.header.hash, (now - timedelta(minutes=minutes)).isoformat(), 1)
+    attempt(persona, plan, utc=lambda: now)
+    assert len(persona.requests(operation="retrieve-case")) == reads
+
+
+def test_rows_that_no_attempt_began_are_not_in_doubt(persona: VirtualPersona, tmp_path: Path) -> None:
+    """Two hours after a kill only the two rows that were under way are looked at."""
+    rows = decisions(persona, 60)
+    plan = plan_of(rows, tmp_path)
+    now = persona.utc()
+    begun(tmp_path, plan.header.hash, (now - timedelta(hours=2)).isoformat(), 3, 7)
+    report = attempt(persona, plan, utc=lambda: now)
+    looked = {request.case_id for request in persona.requests(operation="retrieve-case")}
+    assert looked == {rows[2]["case_id"], rows[6]["case_id"]}
+    assert report.counts == {RowOutcome.UPDATED: 60}
+
+
+DAMAGE = [
+    b"{}",
+    b"[]",
+    b"null",
+    b"\xff\xfe",
+    b"[" * 5000,
+    b'{"plan": "HASH"',
+    b'{"plan": "HASH", "row": 1}',
+    b'{"plan": "HASH", "row": 999999999999}',
+    b'{"plan": "HASH", "row": "x", "outcome": "updated"}',
+    b'{"plan": "HASH", "end": "somehow"}',
+    b'{"plan": "HASH", "begun": -1, "at": 1}',
+    b'{"plan": "HASH", "carried": 3}',
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+def test_a_damaged_line_is_said_and_its_row_is_settled_by_a_look(
+    persona: VirtualPersona, tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = decisions(persona, 3)
+    plan = plan_of(rows, tmp_path)
+    attempt(persona, plan)
+    ledger = tmp_path / "ledger-00001.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    index = next(number for number, line in enumerate(lines) if b'"row":2,' in line)
+    lines[index] = damage.replace(b"HASH", plan.header.hash.encode()) + b"\n"
+    lines = [line for line in lines if b'"end"' not in line or b"somehow" in line]  # it was cut off after that
+    ledger.write_bytes(b"".join(lines))
+    report = attempt(persona, plan)
+    assert "has a damaged line; the rows that have no outcome are looked at first" in caplog.text
+    assert report.counts == {RowOutcome.UPDATED: 2, RowOutcome.UNCHANGED: 1}
+    assert set(changes(persona).values()) == {1}
+
+
+def test_a_clean_stop_leaves_nothing_to_repeat(served_persona: SimulatorServer, tmp_path: Path) -> None:
+    """All requests under way got their answers before the ledger was closed."""
+    persona = served_persona
+    persona.configure(latency_ms=20)
+    rows = decisions(persona)
+    plan = plan_of(rows, tmp_path)
+
+    settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=persona.url, reserve=0.0)
+
+    async def main() -> Report:
+        async with AsyncPersonaClient(settings, budget=WindowBudget(0.0)) as client:
+            return await apply_plan(plan, client, ApplyOptions())
+
+    loop = TaskLoop(main)
+
+    def stop() -> None:
+        while len(persona.journal()) < 100:
+            time.sleep(0.01)
+        loop.stop()
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(RunStoppedError):
+        loop.run()
+    end = lines_of(tmp_path / "ledger-00001.jsonl")[-1]
+    assert end["end"] == "stopped"
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: len(rows)}
+    assert len(persona.requests(operation=SET_STATUS)) == len(rows)

@@ -1,0 +1,123 @@
+"""What people write in Dag files: defaults for a whole Dag, generators, durations, and plans from elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from plan_runs import changed, execute, new_dag, to_status, with_status
+
+from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.operators.plans import (
+    PersonaApplyPlanOperator,
+    PersonaPlanCaseUpdatesOperator,
+    PersonaRevertPlanOperator,
+)
+from airflow_provider_persona.tasks.state_path import is_within
+from airflow_provider_persona.triggers.events import PersonaEventTrigger
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AirflowFailException
+
+pytestmark = pytest.mark.usefixtures("state_path")
+
+
+def test_a_connection_for_the_whole_dag_contradicts_no_given_rows():
+    with new_dag(default_args={"sql_conn_id": "warehouse"}):
+        PersonaPlanCaseUpdatesOperator(task_id="rows", changes=[])
+        assert PersonaPlanCaseUpdatesOperator(task_id="query", sql="SELECT 1").sql_conn_id == "warehouse"
+    for given in ({}, {"sql": "SELECT 1"}, {"sql": "SELECT 1", "sql_conn_id": "w", "changes": []}):
+        with pytest.raises(ValueError, match="give either sql with sql_conn_id, or changes"):
+            PersonaPlanCaseUpdatesOperator(task_id="t", **given)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda given: PersonaBulkUpdateCasesOperator(task_id="t", changes=given), "changes"),
+        (lambda given: PersonaPlanCaseUpdatesOperator(task_id="t", changes=given), "changes"),
+        (lambda given: PersonaOperator(task_id="t", operation_id="redact-a-case", path=given), "path"),
+    ],
+)
+def test_a_generator_is_read_once_so_that_each_parse_gives_the_same_dag(make, argument):
+    if argument == "path":
+        with pytest.raises(Exception, match="path"):
+            make(iter(["case-id"]))
+        return
+    rows = to_status(["case_1", "case_2"])
+    assert getattr(make(row for row in rows), argument) == rows
+
+
+def test_durations_may_be_timedeltas(persona_connection):
+    rows = to_status(with_status(persona_connection, "Open", 2))
+    operator = PersonaBulkUpdateCasesOperator(task_id="t", changes=rows, progress_every=timedelta(seconds=2))
+    assert execute(operator)["counts"]["updated"] == 2
+    if AIRFLOW_V_3_0_PLUS:
+        assert PersonaEventTrigger(poll_interval=timedelta(minutes=1)).poll_interval == 60.0
+        with pytest.raises(ValueError, match="above 0"):
+            PersonaEventTrigger(poll_interval=timedelta(0))
+
+
+# ---------------------------------------------------------------------- plans from elsewhere
+
+
+@pytest.fixture
+def plan(persona_connection):
+    changes = to_status(with_status(persona_connection, "Open", 3))
+    return execute(PersonaPlanCaseUpdatesOperator(task_id="plan", changes=changes))
+
+
+@pytest.mark.parametrize("given", [{"plan": 1}, {"hash": 2}, {"plan": ["a"]}, {"hash": {"a": 1}}])
+def test_an_address_that_is_no_text_says_so(persona_connection, plan, given):
+    operator = PersonaApplyPlanOperator(task_id="apply", plan={**plan, **given})
+    with pytest.raises(AirflowFailException, match="a plan's address and hash are texts, not "):
+        execute(operator)
+    assert persona_connection.journal() == []
+
+
+def moved(plan, folder):
+    """The same plan in another folder."""
+    shutil.copytree(Path(plan["plan"]).parent, folder)
+    return {**plan, "plan": str(folder / "plan.jsonl")}
+
+
+@pytest.mark.parametrize("operator", [PersonaApplyPlanOperator, PersonaRevertPlanOperator])
+def test_a_plan_from_elsewhere_is_not_read_unless_its_place_is_trusted(persona_connection, plan, tmp_path, operator):
+    name = "plan" if operator is PersonaApplyPlanOperator else "report"
+    foreign = moved(plan, tmp_path / "foreign")
+    with pytest.raises(AirflowFailException, match="is neither below the state path nor in its object store"):
+        execute(operator(task_id="t", **{name: foreign}))
+    assert persona_connection.journal() == []
+    if operator is PersonaApplyPlanOperator:
+        trusting = operator(task_id="t", plan=foreign, trusted_paths=[str(tmp_path / "foreign")])
+        assert execute(trusting)["counts"]["updated"] == 3
+        assert len(changed(persona_connection)) == 3
+
+
+def test_no_dots_and_no_link_lead_out_of_the_state_path(plan, tmp_path, state_path):
+    moved(plan, tmp_path / "foreign")
+    (state_path / "link").symlink_to(tmp_path / "foreign")
+    for address in (state_path / ".." / "foreign" / "plan.jsonl", state_path / "link" / "plan.jsonl"):
+        operator = PersonaApplyPlanOperator(task_id="apply", plan={**plan, "plan": str(address)})
+        with pytest.raises(AirflowFailException, match="neither below the state path"):
+            execute(operator)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_there"),
+    [
+        ("s3://aws_default@bucket/elsewhere", True),
+        ("s3://bucket", True),
+        ("s3://other/persona", False),
+        ("gs://bucket/persona", False),
+        ("/bucket/persona", False),
+    ],
+)
+def test_a_plan_in_the_object_store_of_the_state_path_is_found_by_any_connection(place, is_there):
+    assert is_within("s3://another@bucket/persona/1/plan.jsonl", place) is is_there
+
+
+def test_a_local_folder_may_have_a_scheme(tmp_path):
+    assert is_within(f"file://{tmp_path}/1/plan.jsonl", str(tmp_path))
+    assert not is_within(f"file://{tmp_path}/../plan.jsonl", str(tmp_path))

@@ -1,0 +1,183 @@
+"""Files of a run: whole or not at all, private, never through a link that somebody prepared; a full disk is told of."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import json
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fsspec.spec import AbstractBufferedFile
+from upath import UPath
+
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.paths import cannot_write, prepare_folder
+from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
+from airflow_provider_persona.storage.whole_files import put_whole, replacing, scratch_file, write_whole
+
+
+@pytest.fixture(autouse=True)
+def open_umask() -> Iterator[None]:
+    """The most careless umask there is."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes: a write then fails as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_prepared_link_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "plan.jsonl.part").symlink_to(victim)
+    write_whole(tmp_path / "plan.jsonl", [b"1"])
+    assert victim.read_text() == "mine"
+    assert not (tmp_path / "plan.jsonl").is_symlink()
+    assert (tmp_path / "plan.jsonl").read_bytes() == b"1\n"
+
+
+def test_a_prepared_file_does_not_make_the_new_one_readable(tmp_path: Path) -> None:
+    part = tmp_path / "values.jsonl.part"
+    part.write_text("")
+    part.chmod(0o666)
+    with part.open("rb") as prepared:
+        write_whole(tmp_path / "values.jsonl", [b"secret"])
+        assert prepared.read() == b""
+    assert _mode(tmp_path / "values.jsonl") == 0o600
+
+
+def test_a_ledger_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "ledger-00001.jsonl").symlink_to(tmp_path / "victim")
+    writer = SegmentWriter(SegmentedLog(tmp_path, "ledger"), 1, {})
+    with pytest.raises(StoreError, match="this one writes nothing more"):
+        asyncio.run(writer.open())
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_new_folders_are_the_owners_only_and_old_ones_stay(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    prepare_folder(tmp_path / "dag" / "run" / "1")
+    assert [_mode(tmp_path / name) for name in ("", "dag", "dag/run", "dag/run/1")] == [0o755, 0o700, 0o700, 0o700]
+    assert list((tmp_path / "dag" / "run" / "1").iterdir()) == []
+
+
+def test_a_file_that_another_attempt_put_in_the_way_is_not_taken_for_ours(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    path.write_bytes(b"before\n")
+    older = replacing(path)
+    older.__enter__().write(b"older")
+    with replacing(path) as newer:
+        newer.write(b"newer\n")
+    (tmp_path / "plan.jsonl.part").write_bytes(b"half of a third")
+    with pytest.raises(StoreError, match="another attempt of this task has written it"):
+        older.__exit__(None, None, None)
+    assert path.read_bytes() == b"newer\n"
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])  # what fails is closing the file, and writing to it
+def test_a_full_disk_is_a_store_error_and_leaves_what_was_there(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "plan.jsonl"
+    path.write_bytes(b"before\n")
+    with files_of_at_most(5), pytest.raises(StoreError, match=r"cannot be written to .*OSError.*free space") as refused:
+        write_whole(path, [b"x" * size])
+    assert refused.value.retryable
+    assert [entry.name for entry in tmp_path.iterdir()] == ["plan.jsonl"]
+    assert path.read_bytes() == b"before\n"
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_local_disk_is_a_store_error_for_an_object_store_too(size: int) -> None:
+    path = UPath(f"memory://full-{os.getpid()}/plan.jsonl")
+    with files_of_at_most(5), pytest.raises(StoreError, match=r"cannot be written to .*OSError.*free space") as refused:
+        write_whole(path, [b"x" * size])
+    assert refused.value.retryable
+    assert not path.exists()
+
+
+def test_a_full_disk_while_a_scratch_file_is_closed_is_a_store_error(tmp_path: Path) -> None:
+    with scratch_file() as file:
+        file.write(b"x" * 100)
+        with files_of_at_most(5), pytest.raises(StoreError):
+            put_whole(file, tmp_path / "part-00001.jsonl")
+    with scratch_file() as given_up, files_of_at_most(5):
+        given_up.write(b"x" * 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_costs_a_ledger_one_line_and_closing_says_nothing_of_it(tmp_path: Path) -> None:
+    async def write() -> None:
+        await writer.open()
+        await writer.put({"row": 1})
+        with files_of_at_most((tmp_path / "ledger-00001.jsonl").stat().st_size + 4), pytest.raises(StoreError):
+            await writer.put({"row": 2})
+        await writer.put({"row": 3})
+        writer.release()
+
+    writer = SegmentWriter(SegmentedLog(tmp_path, "ledger"), 1, {"attempt": 1})
+    asyncio.run(write())
+    raw = (tmp_path / "ledger-00001.jsonl").read_bytes().split(b"\n")
+    assert [json.loads(line) for line in (raw[1], raw[3])] == [{"row": 1}, {"row": 3}]
+    assert raw[2] == b'{"ro'
+    found = [line for _, line in SegmentedLog(tmp_path, "ledger").lines()]
+    assert found[1:] == [{"row": 1}, None, {"row": 3}]
+
+
+def test_a_disk_that_is_full_is_named_in_the_words_of_the_system(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "text of a library, perhaps with an address in it")
+    message = str(cannot_write(tmp_path / "plan.jsonl", full))
+    assert f"{tmp_path}/plan.jsonl, cannot be written to (OSError: No space left on device); check" in message
+    assert "text of a library" not in message
+
+
+def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None:
+    class Upload(AbstractBufferedFile):  # type: ignore[misc]
+        """As s3fs, gcsfs and adlfs write: what was written is put in place when the file is closed."""
+
+        def _initiate_upload(self) -> None:
+            pass
+
+        def _upload_chunk(self, final: bool = False) -> bool:
+            done.append("put in place")
+            return True
+
+        def write(self, _: object) -> int:
+            raise OSError(errno.EIO, "connection lost")
+
+        def discard(self) -> None:
+            done.append("discarded")
+
+    class Place:
+        protocol = "s3"
+        parent = "s3://bucket"
+
+        def open(self, _: str) -> Upload:
+            return Upload(None, "bucket/ledger-00001.jsonl", "wb")
+
+    done: list[str] = []
+    with scratch_file() as source:
+        source.write(b"x")
+        with pytest.raises(StoreError):
+            put_whole(source, Place(), grows=True)  # type: ignore[arg-type]
+    gc.collect()
+    assert done == ["discarded"]
