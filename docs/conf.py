@@ -20,7 +20,7 @@ from airflow_provider_persona import __version__
 
 project = "airflow-provider-persona"
 release = version = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "persona_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design", "persona_reference"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -30,4 +30,8 @@ python_display_short_literal_types = True
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_logo = html_favicon = "_static/logo.svg"
+html_css_files = ["persona.css"]
+copybutton_exclude = ".linenos, .gp, .go"  # prompts and what a command prints are not copied
 html_show_copyright = False

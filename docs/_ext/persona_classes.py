@@ -1,8 +1,9 @@
 # ruff: noqa: INP001
-"""What the package offers to Dags, found by looking: classes by module, and the arguments that each really takes.
+"""Finds what the package offers to Dags: its classes by module, and the arguments that each class takes.
 
-Most operators take the arguments of their base classes through `**kwargs`. A reader wants one list, so the arguments
-of all our classes along the line of inheritance are put together here, each with the nearest text that describes it.
+Operators with declared arguments have all of them in their signature and in their docstring. Other classes take the
+arguments of their base classes through `**kwargs`. A reader wants one list, so this module joins the arguments of all
+our classes that a class inherits from, each with the nearest text that describes it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "airflow_provider_persona"
-FLOORS = ("operators", "sensors", "triggers", "transfers", "hooks", "decorators")
-"""The packages whose classes are for Dags."""
+FLOORS = ("operators", "sensors", "triggers", "transfers", "hooks", "decorators", "notifications")
+"""The packages that hold classes for Dags."""
 
 _FIELD = re.compile(r"^:(param|raises|returns?)(?: ([\w.]+))?:\s?(.*)$")
-_ELSEWHERE = re.compile(r"^The other parameters are those of `(\w+)`\.$")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Argument:
     :param name: its name.
     :param type: its type as it stands in the source.
     :param default: its default as Python writes it, None when it must be given.
-    :param text: what its docstring says of it, empty when none does.
+    :param text: its description in a docstring, empty when there is none.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Argument:
 
 @dataclass(frozen=True)
 class Docstring:
-    """A docstring, taken apart.
+    """A docstring, split into its parts.
 
-    :param prose: its lines that are no fields.
+    :param prose: the lines that are no fields.
     :param arguments: texts of `:param`, by name.
-    :param others: the other fields, as they stand there.
+    :param others: the other fields, unchanged.
     """
 
     prose: tuple[str, ...]
@@ -66,15 +66,15 @@ def modules(floor: str) -> tuple[ModuleType, ...]:
 
 
 def classes_in(module: ModuleType) -> list[type]:
-    """Return the operators, sensors, triggers and hooks that a module defines for use in Dags, as they stand there.
+    """Return the operators, sensors, triggers and hooks that a module defines for use in Dags, in its order.
 
-    They are told by their name: what several of them share has a name without `Persona`, or one that is private.
+    The name decides: a class that only serves others has no `Persona` in its name, or a private name.
     """
     return [each for each in all_classes_in(module) if "Persona" in each.__name__ and not each.__name__.startswith("_")]
 
 
 def all_classes_in(module: ModuleType) -> list[type]:
-    """Return all operators, sensors, triggers and hooks that a module defines, those that others share too."""
+    """Return all operators, sensors, triggers and hooks that a module defines, also those that only serve others."""
     bases = _airflow_bases()
     own = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     return [each for each in own if issubclass(each, bases)]
@@ -88,16 +88,16 @@ def public_classes() -> tuple[type, ...]:
 
 @cache
 def _airflow_bases() -> tuple[type, ...]:
-    from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+    from airflow.providers.common.compat.sdk import BaseHook, BaseNotifier, BaseOperator
     from airflow.triggers.base import BaseTrigger
 
-    return BaseOperator, BaseTrigger, BaseHook
+    return BaseOperator, BaseTrigger, BaseHook, BaseNotifier
 
 
 def arguments_of(cls: type) -> list[Argument]:
-    """Return every argument that a class takes: those that its docstring tells of, then its own, then the inherited.
+    """Return every argument that a class takes: those that its docstring describes come first.
 
-    What a class gives to its base class by itself is none of its arguments.
+    A class that gives a base class's argument itself does not take that argument.
     """
     found: dict[str, Argument] = {}
     given: set[str] = set()
@@ -116,23 +116,22 @@ def arguments_of(cls: type) -> list[Argument]:
         if not passes_on:
             break
         given |= _given_to_base(init)
-    told = [*docstring_of(cls).arguments]  # whose order has a meaning: "this, or", "that"
+    described = [*docstring_of(cls).arguments]  # in an order that has a meaning: "this, or", "that"
     return sorted(
-        found.values(), key=lambda argument: told.index(argument.name) if argument.name in told else len(told)
+        found.values(),
+        key=lambda argument: described.index(argument.name) if argument.name in described else len(described),
     )
 
 
 def text_of(cls: type, name: str) -> str:
-    """Return what the nearest docstring says of an argument, empty when none does."""
+    """Return the nearest docstring's description of an argument, empty when there is none."""
     texts = (docstring_of(owner).arguments.get(name, "") for owner in _ours(cls))
     return next((text for text in texts if text), "")
 
 
 def prose_of(cls: type) -> list[str]:
-    """Return a class's docstring without fields, and without referring to where the other arguments stand."""
-    ours = {owner.__name__ for owner in _ours(cls)}
-    lines = docstring_of(cls).prose
-    return [line for line in lines if not ((found := _ELSEWHERE.match(line)) and found[1] in ours)]
+    """Return a class's docstring without its fields."""
+    return [*docstring_of(cls).prose]
 
 
 def first_sentence(documented: Any) -> str:
@@ -143,7 +142,7 @@ def first_sentence(documented: Any) -> str:
 
 @cache
 def docstring_of(cls: type) -> Docstring:
-    """Return a class's own docstring, taken apart."""
+    """Return a class's own docstring, split into its parts."""
     prose: list[str] = []
     arguments: dict[str, str] = {}
     others: list[str] = []
@@ -169,18 +168,18 @@ def docstring_of(cls: type) -> Docstring:
 
 
 def _ours(cls: type) -> Iterator[type]:
-    """Yield a class and those of our package that it derives from, nearest first."""
+    """Yield a class and its base classes of our package, nearest first."""
     return (owner for owner in cls.__mro__ if owner.__module__.startswith(f"{PACKAGE}.") or owner is cls)
 
 
 def _parameters(init: Any) -> tuple[list[inspect.Parameter], bool]:
-    """Return the parameters of an `__init__`, and whether it hands others on."""
+    """Return the parameters of an `__init__`, and whether it passes further ones on."""
     parameters = list(inspect.signature(init).parameters.values())[1:]
     return parameters, any(each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def _given_to_base(init: Any) -> set[str]:
-    """Return the names that an `__init__` gives to that of its base class."""
+    """Return the names of the arguments that an `__init__` passes to the one of its base class."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     to_base = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "__init__")

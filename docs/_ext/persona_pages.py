@@ -1,8 +1,8 @@
 # ruff: noqa: INP001
-"""The pages of the reference, made from the catalogue of operations and from the modules that are there.
+"""The pages of the reference, made from the catalogue of operations and from the modules of the package.
 
-A class that is about one resource of Persona stands on that resource's page, beside its operations; any other stands on
-the page of its module. An overview for each kind (operators, sensors, …) links to all of them.
+A class for one resource of Persona is on that resource's page, beside the operations. Any other class is on the page of
+its module. An overview for each kind (operators, sensors, …) links to all of them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from typing import Final
 import persona_classes
 
 from airflow_provider_persona.api.lifecycle import LIFECYCLES
+from airflow_provider_persona.api.messages import API_PREFIX
 from airflow_provider_persona.api.operations import AnswerKind, Operation, catalogue
 
 _ABOUT: Final = {
     "operators": "Tasks that change or read something.",
     "sensors": "Tasks that wait.",
-    "triggers": "What waits in the triggerer. Sensors make theirs themselves; the one for events you make yourself.",
+    "triggers": "Waits that run in the triggerer. Sensors make their own; you make only the one for events yourself.",
     "transfers": "Tasks that move rows and files between Persona and databases or object stores.",
-    "hooks": "Persona in code of your own.",
+    "hooks": "Calls of Persona from your own code.",
     "decorators": "Functions as tasks.",
+    "notifications": "Notices about runs.",
 }
 _MORE: Final = {
     "cases": ("/guides/bulk-update", "/guides/approval", "/guides/resume-and-audit"),
@@ -47,22 +49,30 @@ _ANSWERS: Final = {
 _SPECIAL: Final = re.compile(r"([\\*_|])")
 _WORDS: Final = {"api": "API", "oauth": "OAuth"}
 _EXTRA: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
-    "ledger": (
-        "What is written down",
-        "Plan, ledger and report of a bulk run, as values. How they are used is in :doc:`/guides/resume-and-audit`.",
+    "retries-and-lineage": (
+        "Retries, notices and assets",
+        "What else Dags may name. :doc:`/guides/lineage-and-notices` explains it.",
         (
-            "airflow_provider_persona.bulk.outcomes.RowOutcome",
-            "airflow_provider_persona.bulk.outcomes.RowResult",
-            "airflow_provider_persona.bulk.report.Report",
-            "airflow_provider_persona.bulk.plan.PlanHeader",
-            "airflow_provider_persona.transfers.ledger_table.LedgerTable",
+            "airflow_provider_persona.tasks.retry_policy.PersonaRetryPolicy",
+            "airflow_provider_persona.notifications.runs.PersonaNotice",
+        ),
+    ),
+    "ledger": (
+        "Plan, ledger and report",
+        "The records of a bulk run, as values. :doc:`/guides/resume-and-audit` explains them.",
+        (
+            "airflow_provider_persona.bulk.ledger.outcomes.RowOutcome",
+            "airflow_provider_persona.bulk.ledger.outcomes.RowResult",
+            "airflow_provider_persona.bulk.ledger.report.Report",
+            "airflow_provider_persona.bulk.plan.file.PlanHeader",
+            "airflow_provider_persona.bulk.ledger.table.LedgerTable",
         ),
     ),
     "simulator": (
         "The simulator",
-        "A local Persona for tests. How it is used is in :doc:`/guides/testing`.",
+        "A local Persona for tests. :doc:`/guides/testing` explains it.",
         tuple(
-            f"airflow_provider_persona.simulator.{name}"
+            f"persona_simulator.{name}"
             for name in (
                 "SimulatorServer",
                 "SimulatorControl",
@@ -97,7 +107,7 @@ def pages() -> dict[str, str]:
     return made
 
 
-# ---------------------------------------------------------------------- what stands where
+# ---------------------------------------------------------------------- which page has which class
 
 
 @cache
@@ -109,13 +119,13 @@ def _by_resource() -> dict[str, tuple[Operation, ...]]:
 
 
 def home_of(cls: type) -> str:
-    """Return the page below `reference/` on which a class stands."""
+    """Return the page below `reference/` that shows a class."""
     resource = resource_of(cls)
     return f"resources/{resource}" if resource else _module_page(cls.__module__)
 
 
 def resource_of(cls: type) -> str | None:
-    """Return the resource that a class is about, None when it is about none or any."""
+    """Return the resource that a class is for; None when it is for none, or for any."""
     called = operations_of(cls)
     if called:
         return called[0].resource
@@ -125,7 +135,7 @@ def resource_of(cls: type) -> str | None:
 
 
 def operations_of(cls: type) -> list[Operation]:
-    """Return the operations that a class names, as far as its attributes tell."""
+    """Return the operations that the attributes of a class name."""
     names = [
         getattr(cls, name, None) for name in ("operation_id", "set_operation", "add_operation", "remove_operation")
     ]
@@ -170,8 +180,8 @@ def _resource_page(name: str, operations: Sequence[Operation]) -> str:
 
 def _resource_introduction(name: str) -> Iterator[str]:
     yield (
-        f"What Persona's API has about {_words(name)}. Every operation can be called by its id: once with "
-        ":class:`~airflow_provider_persona.operators.operation.PersonaOperator`, and one that writes for each row of a "
+        f"Operations of Persona's API on {_words(name)}. Every operation can be called by its id: once with "
+        ":class:`~airflow_provider_persona.operators.operation.PersonaOperator`, or, if it writes, for each row of a "
         "query with :class:`~airflow_provider_persona.transfers.sql_to_persona.SqlToPersonaOperator`. Lists and "
         "searches go to files with "
         ":class:`~airflow_provider_persona.transfers.persona_to_object_storage.PersonaToObjectStorageOperator` and to "
@@ -182,12 +192,14 @@ def _resource_introduction(name: str) -> Iterator[str]:
 
 def _operation(operation: Operation, users: Iterable[type]) -> Iterator[str]:
     yield from _heading(operation.operation_id, "~")
-    yield from (f"``{operation.method} {operation.path}``", "", _plain(operation.summary), "")
+    path = operation.path if operation.prefix == API_PREFIX else operation.prefix + operation.path
+    yield from (f"``{operation.method} {path}``", "", _plain(operation.summary), "")
     facts = {
-        "Body keys needed": _codes(key.replace("|", "`` or ``") for key in operation.required),
-        "Body keys known": _codes(operation.body),
-        "Body keys needed, null allowed": _codes(operation.nullable),
-        "Query needed": _codes(operation.required_query),
+        "Required body keys": _codes(key.replace("|", "`` or ``") for key in operation.required),
+        "Body keys": _codes(operation.body),
+        "Required body keys that may be null": _codes(operation.nullable),
+        "Required headers": _codes(operation.headers),
+        "Required query": _codes(operation.required_query),
         "Query": _codes(operation.query),
         "Answer": f"{_ANSWERS[operation.answer]}{', in pages' if operation.paged else ''}; "
         f"status {', '.join(map(str, sorted(operation.success)))}",
@@ -208,9 +220,9 @@ def _twice(operation: Operation) -> str:
     if operation.method == "GET":
         return ""
     if not operation.repeatable:
-        return "it takes effect twice, so it is repeated under the same idempotency key only"
+        return "it takes effect twice, so it is sent again under the same idempotency key only"
     if operation.appends:
-        return f"the same as once, but with {_codes(operation.appends)}, which adds to what is there"
+        return f"the same as once, except with {_codes(operation.appends)}, which adds to the present values"
     return "the same as once"
 
 
@@ -232,14 +244,14 @@ def _class(cls: type) -> Iterator[str]:
 
 
 def _on_module(module: ModuleType, shown: Sequence[type]) -> list[str]:
-    """Return what a module says of its classes together, when all of them are shown and it says more than a title."""
+    """Return a module's docstring, if all of its classes are shown and the docstring is more than a title."""
     text = inspect.cleandoc(module.__doc__ or "")
     is_whole = set(persona_classes.classes_in(module)) <= set(shown)
     return [*text.splitlines(), ""] if is_whole and "\n\n" in text else []
 
 
 def _enums(module: ModuleType) -> list[type]:
-    """Return the enumerations of a module, which are values of arguments."""
+    """Return the enumerations of a module. Their members are values of arguments."""
     own = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     return [each for each in own if issubclass(each, Enum) and not each.__name__.startswith("_")]
 
@@ -281,7 +293,7 @@ def _errors_page() -> str:
     import airflow_provider_persona.api.errors as of_calls
     import airflow_provider_persona.bulk.errors as of_runs
 
-    lines = [*_heading("Errors", "="), "What calls and bulk runs raise. An error never holds a body or a key.", ""]
+    lines = [*_heading("Errors", "="), "Calls and bulk runs raise these. An error never holds a body or a key.", ""]
     for module in (of_calls, of_runs):
         found = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
         for each in found:
@@ -295,9 +307,9 @@ def _connection_page() -> str:
     from airflow_provider_persona.hooks.form import FORM_FIELDS
 
     lines = _heading("Connection and configuration", "=")
-    lines += ["A connection of type ``persona``. How it is made is in :doc:`/guides/first-connection`.", ""]
+    lines += ["A connection of type ``persona``. :doc:`/guides/first-connection` explains how to make one.", ""]
     fields = {
-        "password": "The API key. It decides the environment.",
+        "password": "The API key. It decides which environment answers.",
         "host": "Scheme and host; plain `http` for loopback only. Empty: `https://api.withpersona.com`.",
     }
     fields |= {f"extra {name}": str(field["description"]) for name, field in FORM_FIELDS.items()}
@@ -311,8 +323,8 @@ def _connection_page() -> str:
 def _resource_index() -> str:
     count = len(catalogue())
     about = (
-        f"The {count} operations of Persona's API that the provider knows, by what they are about, each page with the "
-        "operators and sensors made for it. The catalogue is part of the package: "
+        f"The {count} operations of Persona's API that the provider knows, by resource. Each page also has the "
+        "operators and sensors for its resource. The catalogue is part of the package: "
         "``airflow_provider_persona.api.operations.catalogue()``."
     )
     table = {
@@ -358,7 +370,7 @@ def _title(resource: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text for people in which only the code between backticks means something to reStructuredText."""
+    """Return text in which reStructuredText sees no markup except the code between backticks."""
     parts = text.split("`")
     return "`".join(part if at % 2 else _SPECIAL.sub(r"\\\1", part) for at, part in enumerate(parts))
 

@@ -61,7 +61,7 @@ def describe_all_arguments(*event: Any) -> None:
 
 
 def _on_templates(cls: type) -> list[str]:
-    from airflow_provider_persona.operators.private_templates import PrivateTemplate
+    from airflow_provider_persona.tasks.private_templates import PrivateTemplate
 
     names = [name.removeprefix("is_") for name in getattr(cls, "template_fields", ())]
     private = [name for name in names if isinstance(inspect.getattr_static(cls, name, None), PrivateTemplate)]
