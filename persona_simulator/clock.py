@@ -5,6 +5,7 @@ Windows, kept answers, the search index and every timestamp use this clock and n
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -62,7 +63,10 @@ def timestamp(seconds: float | None) -> str | None:
     """Return epoch seconds as Persona writes a time (UTC, milliseconds, `Z`), None as None."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    # Rounded down by hand: `fromtimestamp` rounds to the nearest microsecond, which can lie in the next millisecond, and
+    # then a filter "since the time shown" would not find the object itself.
+    moment = datetime.fromtimestamp(math.floor(seconds * 1000) / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def epoch_seconds(text: str) -> float:
