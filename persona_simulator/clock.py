@@ -63,9 +63,12 @@ def timestamp(seconds: float | None) -> str | None:
     """Return epoch seconds as Persona writes a time (UTC, milliseconds, `Z`), None as None."""
     if seconds is None:
         return None
-    # Rounded down by hand: `fromtimestamp` rounds to the nearest microsecond, which can lie in the next millisecond, and
-    # then a filter "since the time shown" would not find the object itself.
-    moment = datetime.fromtimestamp(math.floor(seconds * 1000) / 1000, UTC)
+    # Rounded down by hand: `fromtimestamp` rounds to the nearest microsecond, which can lie in the next millisecond.
+    # Then a filter "since the time shown" would not find the object itself.
+    milliseconds = math.floor(seconds * 1000)
+    if milliseconds / 1000 > seconds:  # the product was rounded up
+        milliseconds -= 1
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 

@@ -43,6 +43,7 @@ def test_a_time_is_never_shown_later_than_it_was() -> None:
     late = 1_795_760_000.9999998  # less than half a microsecond before the second
     assert timestamp(late) == "2026-11-27T06:13:20.999Z"
     assert all(epoch_seconds(timestamp(late + step / 1000)) <= late + step / 1000 for step in range(2000))
+    assert timestamp(1_795_760_000.001) == "2026-11-27T06:13:20.001Z"
 
 
 def test_a_clock_stands_still_and_runs_on() -> None:
