@@ -6,8 +6,8 @@ No sockets here: `client/` sends a `Request` and returns a `Response` or a `Tran
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -137,6 +137,19 @@ class Request:
             object.__setattr__(self, "_content", None if self.body is None else encode(self.body))
         content: bytes | None = self._content
         return content
+
+    def for_others(self) -> Callable[[str, str | None], Request]:
+        """Return what makes the same request with another path and `about`. All share the body, and its bytes."""
+        content = self.content()
+        same = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        del same["path"], same["about"]
+
+        def request(path: str, about: str | None) -> Request:
+            other = Request(path=path, about=about, **same)
+            object.__setattr__(other, "_content", content)
+            return other
+
+        return request
 
     def headers(self, idempotency_key: str | None) -> dict[str, str]:
         """Return the headers that only this request has."""

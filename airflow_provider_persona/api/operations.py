@@ -13,7 +13,7 @@ import difflib
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -168,6 +168,25 @@ class Operation:
         )
         self._check_content(request)
         return request
+
+    def bind_to(
+        self, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Callable[[str], Request]:
+        """Return what makes the request about one object, for calls that differ in their object only.
+
+        Parameters as for `bind`. They are checked once, at the first object.
+        """
+        (parameter,) = self.path_parameters
+        again: Callable[..., Request] | None = None
+
+        def request_of(object_id: str) -> Request:
+            nonlocal again
+            if again is None:
+                again = self.bind({parameter: object_id}, query, body).for_others()
+            about = object_id if self._answers_with_its_object else None
+            return again(self._fill_path({parameter: object_id}), about)
+
+        return request_of
 
     def appends_with(self, body: Mapping[str, Any] | None) -> bool:
         """Whether a call with this body adds to what is there, so that it must not be repeated."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Protocol
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -37,6 +37,7 @@ class Step:
     shows_in: tuple[str, ...]
     is_denied_by: Callable[[Any], bool] | None = field(default=None, compare=False)
     absence_tells: bool = True
+    _request_of: Any = field(default=None, init=False, repr=False, compare=False)
 
     def check(self, answered: Any, request_id: str | None = None) -> None:
         """Check that the answer to the call shows the wanted state.
@@ -64,14 +65,11 @@ class Step:
 
         :raises BadCallError: when the id cannot be part of a path.
         """
-        called = operation(self.operation_id)
-        (parameter,) = called.path_parameters
-        return called.bind({parameter: object_id}, _sparse_query(self.resource_type, self.shows_in), self.body)
-
-
-@lru_cache(maxsize=256)
-def _sparse_query(resource_type: str, shows_in: tuple[str, ...]) -> Mapping[str, str]:
-    return {f"fields[{resource_type}]": ",".join(sorted({"status", *shows_in}))}
+        if self._request_of is None:
+            query = {f"fields[{self.resource_type}]": ",".join(sorted({"status", *self.shows_in}))}
+            object.__setattr__(self, "_request_of", operation(self.operation_id).bind_to(query, self.body))
+        request_of: Callable[[str], Request] = self._request_of
+        return request_of(object_id)
 
 
 class Change(Protocol):

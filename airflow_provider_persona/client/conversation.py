@@ -86,6 +86,8 @@ class Sleep:
     seconds: float
 
 
+_AWAIT_TURN = AwaitTurn()
+
 Step: TypeAlias = AwaitTurn | Send | Sleep
 Conversation: TypeAlias = Generator[Step, Any, Response | NotSent]
 
@@ -165,7 +167,7 @@ class Caller:
         longest = self.settings.read_timeout if read_timeout is None else read_timeout
         while True:
             generation = exchange.attempt.generation
-            grant: Grant = yield AwaitTurn()
+            grant: Grant = yield _AWAIT_TURN
             hindrance = self._hindrance(fresh_until)
             if hindrance is not None:
                 with self._lock:

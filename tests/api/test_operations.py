@@ -208,6 +208,26 @@ def test_an_operation_like_no_other_suggests_nothing():
 
 
 @pytest.mark.parametrize(
+    ("operation_id", "query", "body"),
+    [
+        ("set-status-for-a-case", {"fields[case]": "status"}, {"meta": {"status": "Approved"}}),
+        ("update-an-account", None, {"data": {"attributes": {"tags": ["a"]}}}),
+        ("retrieve-case", {"fields[case]": ["status", "tags"]}, None),
+    ],
+)
+def test_requests_of_one_kind_for_several_objects_are_as_each_by_itself(operation_id, query, body):
+    called = operation(operation_id)
+    (parameter,) = called.path_parameters
+    request_of = called.bind_to(query, body)
+    for object_id in ("obj_1", "obj_2"):
+        alone = called.bind({parameter: object_id}, query, body)
+        assert request_of(object_id) == alone
+        assert request_of(object_id).content() == alone.content()
+    with pytest.raises(BadCallError, match="cannot be put into a path"):
+        request_of("obj_1/../obj_2")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "found"),
     [
         ("GET", "/cases", "list-all-cases"),

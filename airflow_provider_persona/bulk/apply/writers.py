@@ -29,6 +29,7 @@ class PlanWriter:
         self._plan = plan
         self._options = options
         header, subject = plan.header, plan.header.subject
+        self._changes_objects = isinstance(subject, ObjectSubject)
         self._writer: ObjectWriter | CallWriter = (
             ObjectWriter(
                 client,
@@ -63,7 +64,7 @@ class PlanWriter:
 
     def is_blind(self, row: PlanRow) -> bool:
         """Whether no look could tell if a row was done, and doing it twice would do harm."""
-        if isinstance(self._plan.header.subject, ObjectSubject) or not isinstance(row.wanted, CallRow):
+        if self._changes_objects or not isinstance(row.wanted, CallRow):
             return False
         return not row.wanted.request().repeatable
 

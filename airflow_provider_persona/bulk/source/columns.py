@@ -127,7 +127,7 @@ class ObjectReader:
 
     def _update_of(self, row: Row, object_id: str) -> ObjectUpdate | InvalidRow:
         try:
-            change = self.subject.change(**self._change_of(row))
+            change = self.subject.change_of(self._change_of(row))
             expected = self._expected_status(row)
         except RowError as error:
             return InvalidRow(object_id, str(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -224,8 +225,19 @@ class ObjectSubject:
         parts = {**shown, **private}
         expected, left = parts.pop(EXPECTED_STATUS, None), parts.pop(_AS_LEFT, None)
         return ObjectUpdate(
-            self, object_id, self.change(**parts), expected, None if left is None else self.change(**left)
+            self, object_id, self.change_of(parts), expected, None if left is None else self.change(**left)
         )
+
+    def change_of(self, parts: Mapping[str, Any]) -> Change:
+        """Return the change that some parts ask for. Rows that ask for the same status, and no more, share it.
+
+        :param parts: the parts by their names.
+        :raises ValidationError: pydantic's, when a part is wrong.
+        """
+        status = parts.get("status")
+        if len(parts) == 1 and isinstance(status, str):
+            return _status_change(self.change, status)
+        return self.change(**parts)
 
     def attributes_of(self, parts: Iterable[str]) -> list[str]:
         """Return the attributes to read, so that the status and the given parts of a change show."""
@@ -298,6 +310,11 @@ class ObjectSubject:
     def sparse(self) -> str:
         """Name of the query parameter that says which attributes to read."""
         return f"fields[{self.resource_type}]"
+
+
+@lru_cache(maxsize=256)  # the rows of a run ask for a few statuses, each many times
+def _status_change(change: Callable[..., Change], status: str) -> Change:
+    return change(status=status)
 
 
 @dataclass(frozen=True, slots=True)
