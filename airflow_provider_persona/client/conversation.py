@@ -190,7 +190,7 @@ class Caller:
                     decision.error.name(self.settings.label)
                     self._refusal = decision.error
                 raise decision.error
-            self._report(exchange.request, decision)
+            self._report(exchange.request, decision, was_sent=not _was_not_sent(outcome))
             yield Sleep(decision.after)
             is_anew = exchange.attempt.generation != generation and exchange.attempt.maybe_done
             if is_anew and not may_repeat:
@@ -257,9 +257,9 @@ class Caller:
             breaker.retried()
         return decision
 
-    def _report(self, request: Request, decision: SendAgain) -> None:
+    def _report(self, request: Request, decision: SendAgain, *, was_sent: bool) -> None:
         with self._lock:
-            self.usage.retries += not decision.for_limit
+            self.usage.retries += was_sent and not decision.for_limit
         # A bulk run makes thousands of calls and counts its retries in its report.
         log.log(
             logging.INFO if self.breaker is None else logging.DEBUG,

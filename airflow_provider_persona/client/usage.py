@@ -14,7 +14,7 @@ class Usage:
 
     :param requests: requests that were sent, or may have been; an attempt that made no connection is none.
     :param waited: seconds spent waiting for the request limit; overlapping waits count once.
-    :param retries: requests sent again after a failure (waits for a limit are none).
+    :param retries: how many of them failed and are sent again (waits for a limit do not count).
     :param statuses: answers by HTTP status; 0 counts requests without an answer.
     :param waiting_until: seconds of the client's clock until which it waits for the window now, or None.
     :param waiting_since: seconds of the client's clock since which it waits, or None; `waited` does not count it yet.

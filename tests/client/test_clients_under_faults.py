@@ -139,8 +139,10 @@ def test_what_a_repeat_cannot_help_is_sent_once(persona, connect, call, values, 
 
 
 def test_a_refused_connection_is_no_unknown_outcome(connect, approval, unused_port):
+    face = connect(f"http://127.0.0.1:{unused_port}")
     with pytest.raises(PersonaTransportError, match="tried 4 times"):
-        connect(f"http://127.0.0.1:{unused_port}").call(SET_STATUS, **approval)
+        face.call(SET_STATUS, **approval)
+    assert (face.client.usage.requests, face.client.usage.retries) == (0, 0)  # nothing was sent, so nothing again
 
 
 @pytest.fixture
