@@ -87,7 +87,12 @@ def get_provider_info() -> dict[str, Any]:
         "notifications": [f"{_PACKAGE}.notifications.runs.PersonaRunNotifier"],
         "asset-uris": [_ASSET_URIS],
         "dataset-uris": [_ASSET_URIS],  # the name of the same in Airflow 2
-        "extra-links": [f"{_PACKAGE}.links.PersonaObjectLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.PersonaObjectLink",
+            f"{_PACKAGE}.links.PersonaTabLink",
+            f"{_PACKAGE}.links.PersonaPlanLink",
+            f"{_PACKAGE}.links.PersonaLedgerLink",
+        ],
         "task-decorators": [
             {"name": "persona", "class-name": f"{_PACKAGE}.decorators.persona.persona_task"},
         ],

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.links import PLAN_LINKS, PersonaPlanLink, PersonaTabLink, push_page_links
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.version_compat import Param, answer_within, approval_operator
 
@@ -45,7 +46,8 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
     :param samples: rows that are shown, 0 to 50.
     :param require_reason: whether an approval without a reason fails the task. Airflow keeps the reason, and so do
         ledger and report, so it must hold nobody's data.
-    :param page_url: address of a page with all rows, to be linked.
+    :param page_url: address of a page with all rows, to be linked; by default this task's own tab Persona, and its
+        plan as CSV.
     :param response_timeout: how long to wait for an answer; None for ever.
     :param defaults: the answer when nobody gives one in time: `Reject`, `Approve`, or None to fail the task.
     :param params: further fields of the form, as for Airflow's operator; `reason` is taken.
@@ -62,6 +64,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
     subject: str | None
     body: str | None
     ui_color = "#dce6ff"
+    operator_extra_links = PLAN_LINKS
 
     def __init__(
         self,
@@ -104,7 +107,8 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         """
         with fail_without_retry():
             plan = self._asked_about()
-            self._ask(plan)
+            push_page_links(context, PersonaTabLink, PersonaPlanLink)
+            self._ask(plan, context)
         self.log.info("Asking about plan %s", plan.header.hash)
         try:
             return super().execute(context)
@@ -138,26 +142,27 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         return {**result, **(asked or {})} if approved else result
 
     def _asked_about(self) -> Plan:
-        from airflow_provider_persona.tasks.bulk_task import approved_plan
+        from airflow_provider_persona.tasks.named_plan import approved_plan
         from airflow_provider_persona.tasks.state_path import state_address
 
         places = [state_address(self.state_path), *self.trusted_paths]
         return approved_plan(self.plan, places, None, _now())
 
-    def _ask(self, plan: Plan) -> None:
+    def _ask(self, plan: Plan, context: Context) -> None:
         """Put the question into subject and body. They are rendered by now, so nothing in them is a template."""
         from airflow_provider_persona.bulk.plan.digest import PlanDigest
         from airflow_provider_persona.hooks.persona import PersonaHook
         from airflow_provider_persona.tasks.approval import Question
         from airflow_provider_persona.tasks.arguments import read_back
 
-        told = read_back(self.plan) if isinstance(self.plan, str) else self.plan
+        told, ti = read_back(self.plan) if isinstance(self.plan, str) else self.plan, context.get("ti")
+        own = {"All rows": PersonaTabLink.address(ti), "Plan (CSV)": PersonaPlanLink.address(ti)} if ti else {}
         question = Question(
             digest=PlanDigest.of(plan, self.samples),
             told={**told, "plan": plan.uri},
             now=_now(),
             dashboard=PersonaHook(self.persona_conn_id).settings.dashboard_url,
-            page_url=self.page_url,
+            pages={"All rows": self.page_url} if self.page_url else own,
             note=self.body,
         )
         self.subject, self.body = self.subject or question.subject, question.body()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.links import PLAN_LINKS
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.bulk_arguments import (
     APPLYING,
@@ -30,13 +31,12 @@ from airflow_provider_persona.tasks.bulk_arguments import (
 )
 from airflow_provider_persona.tasks.bulk_task import (
     BulkOperator,
-    approval_of,
-    approved_plan,
     run_applying_task,
     run_planning_task,
 )
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.match_arguments import check_matching
+from airflow_provider_persona.tasks.named_plan import approval_of, approved_plan
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from airflow_provider_persona.tasks.state_path import state_address
 
@@ -66,6 +66,7 @@ class PersonaPlanCaseUpdatesOperator(BulkOperator):
     """
 
     arguments = QUERY_OR_GIVEN_ROWS + COLUMNS + GUARDS + COMPARE_FOR_PLAN + BEFORE + THRESHOLDS + IN_VAIN + KEEPING
+    operator_extra_links = PLAN_LINKS
     template_ext: Sequence[str] = (".sql",)
 
     def check_arguments(self) -> None:
@@ -110,6 +111,7 @@ class PersonaPlanUpdatesOperator(BulkOperator):
         + IN_VAIN
         + KEEPING
     )
+    operator_extra_links = PLAN_LINKS
     template_ext: Sequence[str] = (".sql",)
 
     def check_arguments(self) -> None:
@@ -248,6 +250,7 @@ class PersonaRevertPlanOperator(BulkOperator):
         + IN_VAIN
         + KEEPING
     )
+    operator_extra_links = PLAN_LINKS
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan the way back.

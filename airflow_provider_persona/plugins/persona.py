@@ -6,13 +6,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_persona.links import PREFIX, TAB
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS
-
-PREFIX = "/persona"
-"""Where Airflow's API server has the pages."""
-
-TAB = "persona"
-"""Last part of the tab's address in Airflow's UI."""
 
 
 class PersonaPlugin(AirflowPlugin):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Question:
     :param told: what the planning task returned, for the `estimate` and the `thresholds`.
     :param now: UTC time at which it is asked.
     :param dashboard: address of Persona's dashboard.
-    :param page_url: address of a page with all rows, or None.
+    :param pages: addresses of pages with all rows, by what they are called.
     :param note: Markdown that stands above, or None.
     """
 
@@ -45,7 +45,7 @@ class Question:
     told: Mapping[str, Any]
     now: datetime
     dashboard: str = DASHBOARD
-    page_url: str | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
 
     @property
@@ -122,9 +122,9 @@ class Question:
 
     def _last(self) -> str:
         header = self.digest.header
-        page = f" [All rows]({self.page_url})." if self.page_url else ""
+        pages = "".join(f" [{name}]({address})." for name, address in self.pages.items())
         plan = escaped(self.told.get("plan"))
-        return f"Planned at {escaped(header.created_at)}. Plan {plan}, hash `{header.hash}`.{page}"
+        return f"Planned at {escaped(header.created_at)}. Plan {plan}, hash `{header.hash}`.{pages}"
 
 
 def question_time() -> datetime:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from airflow_provider_persona.links import (
+    RUN_LINKS,
+    PersonaLedgerLink,
+    PersonaPlanLink,
+    PersonaTabLink,
+    push_page_links,
+)
 from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare
-from airflow_provider_persona.tasks.arguments import is_given, read_back
+from airflow_provider_persona.tasks.arguments import is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
 from airflow_provider_persona.tasks.lost_signals import heeding_signals
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.bulk.apply.options import ApplyOptions
-    from airflow_provider_persona.bulk.approval import Approval
     from airflow_provider_persona.bulk.job import BulkJob
     from airflow_provider_persona.bulk.ledger.report import Report
     from airflow_provider_persona.bulk.ledger.table import LedgerTable
@@ -39,6 +45,7 @@ class BulkOperator(BaseOperator):
 
     arguments: ClassVar[ArgumentGroup]
     ui_color = "#dce6ff"
+    operator_extra_links = RUN_LINKS
     _running: TaskLoop[Any] | None = None
     deed: TaskDeed | None = None
     report: Report | None = None
@@ -234,6 +241,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     carried = checkpoints.load() if checkpoints is not None else None
     with heeding_signals():
         begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
+    push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
     async def main() -> Report:
         async with at.hook.async_client(connections=job.applying.concurrency) as client:
@@ -273,6 +281,7 @@ def run_planning_task(
     at = TaskRun.of(task, context)
     with heeding_signals():
         draft = begin_anew(job, at.folder, at.header(job, environment))
+    push_page_links(context, PersonaTabLink)
 
     async def main() -> tuple[Plan, Estimate]:
         async with at.hook.async_client(connections=job.applying.concurrency) as client:
@@ -286,6 +295,7 @@ def run_planning_task(
         plan, expected = task.run_coroutine(main)
     finally:
         draft.close()
+    push_page_links(context, PersonaPlanLink)
     at.log_plan(plan)
     tell_assets(task, context, TaskDeed.planned(plan.header))
     if plan.header.rows and plan.header.invalid == plan.header.rows and job.applying.fail_in_vain:
@@ -326,6 +336,7 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
     at = TaskRun.of(task, context)
     check_environment(plan, at.hook.settings.expected_environment_id)
     at.log_plan(plan)
+    push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
     table = at.ledger_table()
     checkpoints = checkpoints_of(context)
 
@@ -340,61 +351,3 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
             )
 
     return at.conclude(task.run_coroutine(main), applying, table)
-
-
-def approval_of(given: Mapping[str, Any] | str) -> Approval | None:
-    """Return the approval that a task before named beside the plan, or None."""
-    from airflow_provider_persona.bulk.approval import Approval
-
-    named = read_back(given) if isinstance(given, str) else given
-    return Approval.of(named.get("approval")) if isinstance(named, Mapping) else None
-
-
-def approved_plan(
-    given: Mapping[str, Any] | str, places: Sequence[str], max_age: timedelta | None, now: datetime
-) -> Plan:
-    """Return the plan that a task before named, when it is still that one and not too old.
-
-    :param given: what that task returned: the plan's address under `plan`, its hash under `hash` or `plan_hash`; from
-        an approval `approved` too.
-    :param places: folders, or addresses in object stores, that plans may come from.
-    :param max_age: how old it may be, or None.
-    :param now: UTC time.
-    :raises PlanError: when it is gone, edited, another one, too old, or was rejected.
-    """
-    from airflow_provider_persona.bulk.approval import Approval
-    from airflow_provider_persona.bulk.errors import PlanError
-    from airflow_provider_persona.bulk.plan.file import read_plan
-    from airflow_provider_persona.tasks.state_path import is_within, store_path
-
-    named = read_back(given) if isinstance(given, str) else given
-    if not isinstance(named, Mapping):
-        raise PlanError(f"plan is what the task before returned to XCom, a mapping, not {type(given).__name__}")
-    if named.get("approved") is False:
-        by = (Approval.of(named.get("approval")) or Approval(None, None, None)).by
-        raise PlanError(f"the plan was rejected by {by or 'nobody in time'}; it is not applied")
-    uri, wanted = named.get("plan"), named.get("hash") or named.get("plan_hash")
-    if not uri or not wanted:
-        raise PlanError("a plan is given by its address under `plan` and its hash under `hash`; one of them is missing")
-    if not isinstance(uri, str) or not isinstance(wanted, str):
-        raise PlanError(
-            f"a plan's address and hash are texts, not {type(uri).__name__} and {type(wanted).__name__}; give what the "
-            "planning task returned"
-        )
-    if not any(is_within(uri, place) for place in places):
-        raise PlanError(
-            f"the plan at {uri} is neither below the state path nor in its object store, so it is not read. Give this "
-            "task the state_path of the planning task, or name the folder in trusted_paths"
-        )
-    plan = read_plan(store_path(uri).parent)
-    if plan is None:
-        raise PlanError(
-            f"there is no plan at {uri}; where tasks run on several machines, state_path must be an object store or a "
-            "folder that all of them see"
-        )
-    if plan.header.hash != wanted:
-        raise PlanError(f"the plan at {uri} has hash {plan.header.hash}, and {wanted} was asked for; it is not applied")
-    age = now - datetime.fromisoformat(plan.header.created_at)
-    if max_age is not None and age > max_age:
-        raise PlanError(f"the plan at {uri} is {age} old, and max_age is {max_age}; plan anew")
-    return plan

@@ -52,7 +52,11 @@ def test_the_question_has_what_is_needed_to_decide(planned, persona_connection):
     rows = to_status(opened + decided + pending) + to_status(["", "no id"]) + to_status(opened[:1], "Approved")
     told, plan = planned(rows, never_from=["Aproved", "Approved"], max_changes=50, max_invalid=0.5)
     asked = _asked(
-        told, plan, dashboard="https://persona.example/d", page_url="https://airflow.example/p", note="*Hello*"
+        told,
+        plan,
+        dashboard="https://persona.example/d",
+        pages={"All rows": "https://airflow.example/p"},
+        note="*Hello*",
     )
     body = asked.body()
 
@@ -63,7 +67,7 @@ def test_the_question_has_what_is_needed_to_decide(planned, persona_connection):
     assert "**Aproved**: no case and no template has this status" in body
     assert told["environment"] in body
     assert told["hash"] in body
-    assert "https://airflow.example/p" in body
+    assert "[All rows](https://airflow.example/p)." in body
     assert dict(_table(body, "from -> to"))[r"Pending -\> Declined"] == "1"
     left_out = _table(body, "rows that stay")
     counted = {outcome: 0 for outcome in told["outcomes"] if outcome != "change"}

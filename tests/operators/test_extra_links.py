@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_persona.links import PersonaObjectLink
+from airflow_provider_persona.get_provider_info import get_provider_info
+from airflow_provider_persona.links import PersonaLedgerLink, PersonaObjectLink, PersonaPlanLink, PersonaTabLink
+from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
 from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
 from airflow_provider_persona.sensors.cases import PersonaCaseSensor
-from airflow_provider_persona.version_compat import DAG
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS, DAG
 from persona_simulator import SANDBOX_KEY
 
 BOARD = "https://persona.example/dashboard"
@@ -59,3 +64,55 @@ def test_a_link_that_cannot_be_kept_fails_no_task(persona):
 
     PersonaObjectLink.push({"ti": Away()}, BOARD)
     PersonaObjectLink.push({}, BOARD)
+
+
+def test_a_task_with_a_plan_leads_to_its_tab_and_its_files_also_when_it_fails(run_dag, persona):
+    rows = [{"case_id": "case_sim000001", "status": "Approved"}, {"case_id": "case_sim000002", "status": "Aproved"}]
+    with DAG("paged", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
+        plan = PersonaPlanCaseUpdatesOperator(task_id="plan", changes=rows)
+        PersonaApplyPlanOperator(task_id="apply", plan=plan.output)
+        PersonaBulkUpdateCasesOperator(task_id="both", changes=rows[:1])
+        PersonaPlanCaseUpdatesOperator(task_id="too_many", changes=rows, max_changes=0)
+    run = run_dag(dag)
+    found = {}
+    for task in run.get_task_instances():
+        links = dag.get_task(task.task_id).operator_extra_links
+        pushed = {link.name: task.xcom_pull(task_ids=task.task_id, key=link.xcom_key) for link in links}
+        found[task.task_id] = {name: address for name, address in pushed.items() if address}
+    assert str(run.get_task_instance("apply").state) == "failed"
+    if not AIRFLOW_V_3_1_PLUS:  # there are no pages to lead to
+        assert not any(found.values())
+        return
+    run_id = quote(run.run_id, safe="")
+
+    def leads(task_id, *files):
+        tab = {"Persona: all rows": f"/dags/paged/runs/{run_id}/tasks/{task_id}/plugin/persona"}
+        return tab | {f"Persona: {file} (CSV)": f"/persona/csv/{file}/paged/{task_id}/-1/{run_id}" for file in files}
+
+    assert {
+        task: {name: url.removeprefix("http://localhost:8080") for name, url in links.items()}
+        for task, links in found.items()
+    } == {
+        "plan": leads("plan", "plan"),
+        "apply": leads("apply", "plan", "ledger"),
+        "both": leads("both", "plan", "ledger"),
+        "too_many": leads("too_many"),
+    }
+
+
+def test_an_address_has_whatever_an_id_holds(monkeypatch):
+    ti = SimpleNamespace(dag_id="d", run_id="a/b ü)?#", task_id="group.t", map_index=3)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/team/")
+    assert PersonaTabLink.address(ti) == (
+        "https://airflow.example/team/dags/d/runs/a%2Fb%20%C3%BC%29%3F%23/tasks/group.t/mapped/3/plugin/persona"
+    )
+    assert PersonaLedgerLink.address(ti) == (
+        "https://airflow.example/team/persona/csv/ledger/d/group.t/3/a%2Fb%20%C3%BC%29%3F%23"
+    )
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "/")
+    assert PersonaPlanLink.address(ti).startswith("/persona/csv/plan/d/")
+
+
+def test_airflow_is_told_of_every_link():
+    ours = (PersonaObjectLink, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
+    assert get_provider_info()["extra-links"] == [f"airflow_provider_persona.links.{link.__name__}" for link in ours]
