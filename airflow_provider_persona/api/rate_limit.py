@@ -196,6 +196,16 @@ class WindowBudget:
         reset = length if is_new else max(0.0, self._end() - now)
         return time_for(requests, WindowState(self.limit, remaining, math.ceil(reset)), ours, length)
 
+    def window(self, now: float) -> tuple[int, int] | None:
+        """Return the limit, and the requests that are left of it in the present window.
+
+        :param now: the time, in seconds of a monotonic clock.
+        :returns: None where no limit is known, or no answer has told of the present window yet.
+        """
+        if not self.limit or self._remaining is None or now >= self._end():
+            return None
+        return self.limit, self._remaining
+
     # ------------------------------------------------------------------ how much
 
     def _allowed_in_flight(self) -> int:

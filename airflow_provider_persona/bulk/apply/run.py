@@ -202,6 +202,7 @@ class _Run:
             raise
         end = self._end()
         verified = await self._verify(end)
+        self._telling.note_limit(self._utc())
         await self._close(end)
         self._ended = end
         await self._save_checkpoint()
@@ -381,6 +382,7 @@ class _Run:
             at=self._now(),
             end=self._end().value if self._is_over() else None,
             progress=self._telling.sentence(self._counts, self._utc(), self._ended, self._halt.why),
+            limit_use=self._telling.limit_use.to_json(),
         )
 
     def _is_over(self) -> bool:
@@ -391,4 +393,5 @@ class _Run:
         while True:
             await asyncio.sleep(self._options.progress_every)
             self._telling.tell(self._counts)
+            self._telling.note_limit(self._utc())
             await self._save_checkpoint()

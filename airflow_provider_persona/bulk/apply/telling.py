@@ -13,6 +13,7 @@ from typing import Final
 
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd
+from airflow_provider_persona.bulk.ledger.limit_use import LimitUse
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Progress
 from airflow_provider_persona.bulk.plan.file import PlanHeader
@@ -65,6 +66,7 @@ class Telling:
         self._resumed = resumed
         self.began = self._client.clock()
         self.before = self._client.usage.copy()
+        self.limit_use = LimitUse(self._client.budget.reserve)
         self._last: tuple[object, ...] | None = None
         self._last_at = self.began
         self._last_done = resumed
@@ -80,6 +82,14 @@ class Telling:
             return
         self._last, self._last_at, self._last_done = _state(progress), now, progress.done
         self._on_progress(progress)
+
+    def note_limit(self, at: datetime) -> None:
+        """Note how much of the request limit is used now.
+
+        :param at: UTC time.
+        """
+        sent = self._client.usage.requests - self.before.requests
+        self.limit_use.note(at, sent, self._client.budget.window(self._client.clock()))
 
     def progress(self, counts: Counter[RowOutcome], note: str = "") -> Progress:
         """Return how far the attempt is now."""

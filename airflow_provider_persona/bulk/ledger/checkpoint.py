@@ -49,6 +49,7 @@ class Checkpoint:
     :param at: UTC time, ISO 8601.
     :param end: how the run ended, or None while it has not.
     :param progress: a sentence for people.
+    :param limit_use: how much of the request limit was used when, as `LimitUse.to_json` returns it; of this attempt.
     """
 
     run: str
@@ -64,6 +65,7 @@ class Checkpoint:
     at: str = ""
     end: str | None = None
     progress: str = ""
+    limit_use: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -87,7 +89,8 @@ class Checkpoint:
         that is too large, the checkpoint covers no row: after a loss each is looked at first, and none is lost.
         """
         settled, generations = _packed_stretches(self.settled), _packed_numbers(self.generations)
-        record = asdict(replace(self, settled=[], generations={}, format=FORMAT))
+        record = asdict(replace(self, settled=[], generations={}, limit_use={}, format=FORMAT))
+        record["limit_use"] = self.limit_use  # `asdict` would copy each of its numbers
         if len(settled) > LARGEST_MAP:
             return record | {"counts": {}, "concurrency": self.rows}
         kept = generations if len(generations) <= LARGEST_MAP else ""  # without its generation a row meets its failure
