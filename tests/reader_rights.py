@@ -9,7 +9,12 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-READABLE = {"alice": ("e2e_", "looked_at"), "mallory": ("another_dag",), "nobody": ()}
+READABLE = {
+    "alice": ("e2e_", "looked_at"),
+    "mallory": ("another_dag",),
+    "nobody": (),
+    "olga": ("looked_at", "persona_"),
+}
 """What the ids of the Dags begin with that a user may read."""
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from airflow_provider_persona.api.dashboard import dashboard_address
+from airflow_provider_persona.bulk.ledger.limit_use import limit_use_of
 from airflow_provider_persona.bulk.ledger.row_index import RowFilter, RowIndex
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow
 from airflow_provider_persona.bulk.plan.file import PlanHeader
@@ -72,6 +73,12 @@ def task_answer(records: TaskRecords) -> dict[str, Any]:
         "said_at": progress.get("at") or None,
         "said_end": progress.get("end") or None,
     }
+
+
+def limit_answer(records: TaskRecords) -> dict[str, Any]:
+    """Return how much of the request limit was used when, as far as the last attempt kept it."""
+    reserve, samples = limit_use_of(records.progress.get("limit_use"))
+    return {"reserve": reserve, "samples": samples}
 
 
 def header_answer(header: PlanHeader) -> dict[str, Any]:

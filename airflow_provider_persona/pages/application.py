@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import resources
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -25,6 +25,7 @@ from airflow_provider_persona.pages.answers import (
     approvals_answer,
     header_answer,
     index_answer,
+    limit_answer,
     rows_answer,
     task_answer,
 )
@@ -32,11 +33,13 @@ from airflow_provider_persona.pages.csv_lines import ledger_csv, plan_csv
 from airflow_provider_persona.pages.headers import SafeHeaders
 from airflow_provider_persona.pages.run_files import CannotReadError, RunFiles
 from airflow_provider_persona.pages.task_records import (
+    REVERT_DAG,
     TaskAddress,
     TaskRecords,
     approvals_of,
     list_records,
     records_of,
+    revert_dag,
 )
 
 _SECONDS: Final = 1.0
@@ -110,6 +113,9 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
     @app.get("/data/task/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def task(records: RecordsDep, session: SessionDep, user: GetUserDep) -> dict[str, Any]:
         answer: dict[str, Any] = {**task_answer(records), "approvals": [], "files": None, "why": None}
+        answer["limit_use"] = limit_answer(records)
+        may_revert = _may(user, REVERT_DAG, DagAccessEntity.RUN, method="POST")
+        answer["revert"] = revert_dag(session) if may_revert else None
         try:
             with files.index_of(records, _readable_by(user), _SECONDS) as (index, is_complete):
                 answer["plan"] |= header_answer(index.plan.header) | {"address": index.plan.uri}
@@ -198,10 +204,10 @@ def _readable_by(user: Any) -> Callable[[str], bool]:
     )
 
 
-def _may(user: Any, dag_id: str, entity: DagAccessEntity) -> bool:
+def _may(user: Any, dag_id: str, entity: DagAccessEntity, *, method: Literal["GET", "POST"] = "GET") -> bool:
     # Through the dependency itself, so that teams and whatever comes later count here as on Airflow's own pages.
     try:
-        requires_access_dag(method="GET", access_entity=entity, param_dag_id=dag_id)(None, user)  # type: ignore[arg-type]
+        requires_access_dag(method=method, access_entity=entity, param_dag_id=dag_id)(None, user)  # type: ignore[arg-type]
     except HTTPException:
         return False
     return True

@@ -32,6 +32,9 @@ _PLANNERS = ("PersonaPlanCaseUpdatesOperator", "PersonaPlanUpdatesOperator", "Pe
 _RESULT, _REPORT = "return_value", "report"
 _NAMED_BY: Final = 12
 """Characters of a hash that name a plan to people, as in the guide to approvals."""
+REVERT_DAG: Final = "persona_revert_run"
+"""The example Dag that takes a run back, and its task that plans the way back."""
+_REVERT_TASK: Final = "plan_the_way_back"
 _LIVE = ("running", "queued", "restarting", "deferred")
 
 
@@ -232,6 +235,16 @@ def approvals_of(session: Session, address: TaskAddress, plan_hash: str) -> list
             )
         )
     return found
+
+
+def revert_dag(session: Session) -> dict[str, Any] | None:
+    """Return what the tab needs to trigger the example Dag that takes a run back, or None where there is none."""
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    wanted = (DagModel.dag_id == REVERT_DAG, DagModel.is_stale.is_(False), DagModel.has_import_errors.is_not(True))
+    paused = session.scalar(select(DagModel.is_paused).where(*wanted))
+    return None if paused is None else {"dag_id": REVERT_DAG, "task_id": _REVERT_TASK, "is_paused": paused}
 
 
 def _is(model: Any, address: TaskAddress) -> tuple[Any, ...]:

@@ -125,6 +125,37 @@ def test_cases_are_decided_by_the_reference_ids_of_their_customers(run_dag, load
     ]
 
 
+def test_a_change_is_planned_back_and_a_dry_run_ends_there(run_dag, load_dag, warehouse, persona_connection):
+    decided = _with_status(persona_connection, "Open", 6)
+    warehouse("case_decisions", "case_id, new_status, expected_status", [(c, "Declined", None) for c in decided])
+    made = run_dag(load_dag("persona_bulk_update"), dry_run=False)
+    report = made.get_task_instance("update_cases").xcom_pull(task_ids="update_cases")
+    persona_connection.act_as_human(decided[0], status="Approved")
+    changes = len(persona_connection.journal())
+
+    run = run_dag(load_dag("persona_revert_run"), plan=report["plan"], plan_hash=report["plan_hash"])
+
+    assert run.state == "success"
+    planned = run.get_task_instance("plan_the_way_back").xcom_pull(task_ids="plan_the_way_back")
+    assert planned["transitions"] == {"Declined -> Open": 5}
+    assert str(run.get_task_instance("apply").state) == "skipped"
+    assert len(persona_connection.journal()) == changes
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_1_PLUS, reason="here a person is asked first")
+def test_where_no_person_can_be_asked_the_way_back_is_gone_when_it_is_no_dry_run(
+    run_dag, load_dag, warehouse, persona_connection
+):
+    decided = _with_status(persona_connection, "Open", 6)
+    warehouse("case_decisions", "case_id, new_status, expected_status", [(c, "Declined", None) for c in decided])
+    made = run_dag(load_dag("persona_bulk_update"), dry_run=False)
+    report = made.get_task_instance("update_cases").xcom_pull(task_ids="update_cases")
+
+    run_dag(load_dag("persona_revert_run"), plan=report["plan"], plan_hash=report["plan_hash"], dry_run=False)
+
+    assert {persona_connection.statuses()[case_id] for case_id in decided} == {"Open"}
+
+
 @pytest.mark.parametrize("path", sorted(DAGS.glob("persona_*.py")), ids=lambda path: path.stem)
 def test_an_example_says_what_it_is_and_does_nothing_unasked(path, load_dag):
     if path.stem in NEED_A_NEWER_AIRFLOW:

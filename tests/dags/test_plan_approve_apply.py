@@ -57,3 +57,19 @@ def test_what_changed_while_a_person_thought_is_left_alone(run_and_answer, load_
     assert persona_connection.statuses()[decided[0]] == "Approved"
     counts = run.get_task_instance("apply").xcom_pull(task_ids="apply")["counts"]
     assert (counts["updated"], counts["skipped_guard"]) == (29, 3)
+
+
+def test_what_was_applied_is_taken_back_after_an_approval(
+    run_and_answer, run_dag, load_dag, persona_connection, decided
+):
+    made = run_dag(load_dag("persona_bulk_update"), dry_run=False)
+    report = made.get_task_instance("update_cases").xcom_pull(task_ids="update_cases")
+    named = {"plan": report["plan"], "plan_hash": report["plan_hash"]}
+
+    run, asked = run_and_answer(load_dag("persona_revert_run"), "Approve", reason="ticket 4712", dry_run=False, **named)
+
+    assert str(run.state) == "success"
+    assert asked["subject"] == "Change 30 cases in Persona?"
+    assert "All rows" in asked["body"]
+    assert {persona_connection.statuses()[case_id] for case_id in decided} == {"Open"}
+    assert run.get_task_instance("apply").xcom_pull(task_ids="apply")["counts"]["updated"] == 30

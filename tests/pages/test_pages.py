@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ if not AIRFLOW_V_3_1_PLUS:
 
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, init_plugins
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models.dag import DagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -32,6 +34,7 @@ from sqlalchemy import delete, insert, select, update
 
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
 from airflow_provider_persona.pages.headers import HEADERS
+from airflow_provider_persona.pages.task_records import REVERT_DAG
 from tests.airflow_fixtures import put_into_database
 from tests.operators.plan_runs import new_dag
 
@@ -58,11 +61,11 @@ class Seen:
     def path(self, task_id: str = "apply", dag_id: str = DAG_ID, map_index: str = "-1") -> str:
         return f"{dag_id}/{task_id}/{map_index}/{quote(self.runs[dag_id], safe='')}"
 
-    def get(self, address: str, user: str | None = "alice") -> Any:
+    def get(self, address: str, user: str | None = "alice", role: str = "viewer") -> Any:
         """Ask as a user, whose login stands in the cookie that Airflow's UI has."""
         self.client.cookies.clear()
         if user is not None:
-            token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="viewer"))
+            token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role=role))
             self.client.cookies.set("_token", token)
         return self.client.get(address)
 
@@ -332,6 +335,43 @@ def test_a_task_that_is_none_of_persona_s_says_so(seen: Seen) -> None:
     assert answer["files"] is None
     assert answer["why"] == "This task has left no plan and no report"
     assert seen.get(f"/persona/data/task/{DAG_ID}/nothing/-1/x").status_code == 404
+
+
+def test_the_way_back_is_offered_to_those_who_may_trigger_its_dag(seen: Seen) -> None:
+    def offered(user: str, role: str) -> Any:
+        return seen.get(f"/persona/data/task/{seen.path()}", user, role).json()["revert"]
+
+    assert offered("olga", "user") is None, "there is no such Dag yet"
+    with new_dag(REVERT_DAG) as dag:
+        EmptyOperator(task_id="plan_the_way_back")
+    put_into_database(dag)
+    assert offered("olga", "user") == {"dag_id": REVERT_DAG, "task_id": "plan_the_way_back", "is_paused": False}
+    assert offered("olga", "viewer") is None, "may read it, and not trigger it"
+    assert offered("alice", "user") is None, "may not even read it"
+    with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id == REVERT_DAG).values(is_stale=True))
+    assert offered("olga", "user") is None
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="tasks have no state before Airflow 3.3")
+@pytest.mark.parametrize("is_odd", [False, True])
+def test_the_use_of_the_limit_is_shown_as_it_was_noted(kept: Seen, is_odd: bool) -> None:
+    noted = kept.task()["limit_use"]
+    assert noted["reserve"] == 0.2
+    assert len(noted["samples"]) <= 1  # at its end, if its window was not over by then; it took no 5 s
+    model = import_module("airflow.models.task_state_store").TaskStateStoreModel
+    samples = [[1_800_000_000 + 5 * n, n, 300, 300 - n] for n in range(50)]
+    record = {"limit_use": {"reserve": MARKUP, "samples": MARKUP} if is_odd else {"reserve": 0.1, "samples": samples}}
+    mine = (model.dag_id == DAG_ID, model.task_id == "apply", model.key == "persona_progress")
+    with create_session() as session:
+        before = session.scalar(select(model.value).where(*mine))
+        session.execute(update(model).where(*mine).values(value=json.dumps(record)))
+    try:
+        found = kept.task()["limit_use"]
+    finally:
+        with create_session() as session:
+            session.execute(update(model).where(*mine).values(value=before))
+    assert found == ({"reserve": None, "samples": []} if is_odd else {"reserve": 0.1, "samples": samples})
 
 
 # --- what is gone, damaged, or elsewhere

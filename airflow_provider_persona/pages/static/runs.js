@@ -1,16 +1,10 @@
 // The list of runs.
 import {
-  airflowBase, ask, byId, duration, fill, followTheme, make, moment, number, outsideLink, pager, stackedBar,
+  ask, byId, duration, fill, followTheme, make, moment, number, outsideLink, pager, stackedBar, tabOf,
 } from "./shared.js";
 
 const wanted = { page: 0, dag: "" };
 let timer = null;
-
-function tabOf(task) {
-  const part = encodeURIComponent;
-  const mapped = task.map_index >= 0 ? `/mapped/${task.map_index}` : "";
-  return `${airflowBase()}dags/${part(task.dag_id)}/runs/${part(task.run_id)}/tasks/${part(task.task_id)}${mapped}/plugin/persona`;
-}
 
 function row(run) {
   const { task, counts } = run;

@@ -61,18 +61,31 @@ export function moment(text) {
 }
 
 /** Ask for data. Airflow's login reaches us as a cookie of the same origin. */
-export async function ask(path) {
-  const answer = await fetch(root + path, { credentials: "same-origin", headers: { Accept: "application/json" } });
+export function ask(path) {
+  return exchange(root + path, { headers: { Accept: "application/json" } });
+}
+
+/** Trigger a Dag through Airflow's own API, which asks for itself whether the user may. Returns the run. */
+export function trigger(dagId, conf) {
+  return exchange(`${airflowBase()}api/v2/dags/${encodeURIComponent(dagId)}/dagRuns`, {
+    method: "POST",
+    headers: { Accept: "application/json", "Content-Type": "application/json" },
+    body: JSON.stringify({ logical_date: null, conf }),
+  });
+}
+
+async function exchange(address, options) {
+  const answer = await fetch(address, { credentials: "same-origin", ...options });
   if (answer.ok) return answer.json();
   if (answer.status === 401) throw new Error("Your login has ended. Load Airflow's page again, and log in.");
-  if (answer.status === 403) throw new Error("Airflow does not let you read this.");
+  if (answer.status === 403) throw new Error(`Airflow does not let you ${options.method ? "do" : "read"} this.`);
   let detail = "";
   try {
     detail = (await answer.json()).detail;
   } catch {
     // not an answer of ours
   }
-  throw new Error(detail || `Airflow's API server answered ${answer.status}.`);
+  throw new Error(typeof detail === "string" && detail ? detail : `Airflow's API server answered ${answer.status}.`);
 }
 
 /**
@@ -106,6 +119,13 @@ export function outsideLink(href, text, { inNewTab }) {
 /** The base of Airflow's own pages, which may be a folder. */
 export function airflowBase() {
   return root.slice(0, root.length - "/persona".length) + "/";
+}
+
+/** The address of a task's tab. */
+export function tabOf(task) {
+  const part = encodeURIComponent;
+  const mapped = task.map_index >= 0 ? `/mapped/${task.map_index}` : "";
+  return `${airflowBase()}dags/${part(task.dag_id)}/runs/${part(task.run_id)}/tasks/${part(task.task_id)}${mapped}/plugin/persona`;
 }
 
 export function stackedBar(target, counts, whole) {

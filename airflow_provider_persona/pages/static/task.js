@@ -1,8 +1,9 @@
 // The tab of one task.
 import {
   ORDER, STATES, ask, badge, byId, duration, fill, followTheme, make, moment, number, outsideLink, pager, root, share,
-  stackedBar,
+  stackedBar, tabOf, trigger,
 } from "./shared.js";
+import { showLimit, showPace } from "./charts.js";
 
 const here = window.location.pathname.slice(root.length + "/task/".length);
 const KINDS = { case: "cases", inquiry: "inquiries", account: "accounts", report: "reports", transaction: "transactions" };
@@ -218,43 +219,6 @@ function showMatrix(run) {
   );
 }
 
-function showPace(run) {
-  const { seconds, stretches } = run.files ? run.files.pace : { seconds: 1, stretches: [] };
-  byId("pace-card").hidden = stretches.length < 2;
-  if (stretches.length < 2) return;
-  const first = stretches[0][0];
-  const last = stretches[stretches.length - 1][0];
-  const fold = Math.max(1, Math.ceil(((last - first) / seconds + 1) / 80));
-  const width = fold * seconds;
-  const buckets = Array.from({ length: Math.floor((last - first) / width) + 1 }, () => ({}));
-  for (const [began, counts] of stretches) {
-    const bucket = buckets[Math.floor((began - first) / width)];
-    for (const [state, count] of Object.entries(counts)) bucket[state] = (bucket[state] || 0) + count;
-  }
-  const sum = (bucket) => Object.values(bucket).reduce((total, one) => total + one, 0);
-  const most = Math.max(1, ...buckets.map(sum));
-  const label = (index) => new Date((first + index * width) * 1000).toISOString().slice(11, width < 60 ? 19 : 16);
-  fill(
-    byId("pace"),
-    make(
-      "div",
-      { class: "bars", role: "img", "aria-label": `at most ${number(most)} rows in ${duration(width)}` },
-      ...buckets.map((bucket, index) => {
-        const column = make("div", { class: "column", title: `${label(index)} UTC: ${number(sum(bucket))} rows` });
-        for (const state of [...ORDER].reverse().filter((one) => bucket[one])) {
-          const part = make("span", { class: `s-${state}` });
-          part.style.height = `${(100 * bucket[state]) / most}%`;
-          column.append(part);
-        }
-        return column;
-      }),
-    ),
-    make("div", { class: "axis quiet" }, make("span", { text: `${label(0)} UTC` }),
-      make("span", { text: `${duration(width)} a bar, ${number(most)} rows in the tallest` }),
-      make("span", { text: `${label(buckets.length - 1)} UTC` })),
-  );
-}
-
 function showChips(run) {
   const { counts, rows } = shownCounts(run);
   const chip = (text, state) =>
@@ -323,6 +287,7 @@ async function loadRows(run, isAnew) {
 function showRevert(run) {
   const { counts } = shownCounts(run);
   byId("revert-card").hidden = isPlan(run) || run.task.is_live || !counts.updated || !run.plan.hash || !run.plan.address;
+  byId("draft").hidden = !run.revert;
   byId("revert").textContent = [
     "PersonaRevertPlanOperator(",
     '    task_id="plan_the_way_back",',
@@ -330,6 +295,22 @@ function showRevert(run) {
     `            "plan_hash": ${JSON.stringify(run.plan.hash)}},`,
     ")",
   ].join("\n");
+}
+
+async function draft(isDryRun) {
+  const { revert, plan } = last;
+  const buttons = [byId("draft-plan"), byId("draft-ask")];
+  for (const button of buttons) button.disabled = true; // a second click would begin a second run
+  try {
+    const run = await trigger(revert.dag_id, { plan: plan.address, plan_hash: plan.hash, dry_run: isDryRun });
+    const task = { dag_id: revert.dag_id, run_id: run.dag_run_id, task_id: revert.task_id, map_index: -1 };
+    fill(byId("drafted"), "The way back is being planned: ", outsideLink(tabOf(task), run.dag_run_id, { inNewTab: false }),
+      revert.is_paused ? `. The Dag ${revert.dag_id} is paused, so its run waits until somebody unpauses it.` : ".");
+  } catch (error) {
+    fill(byId("drafted"), error.message);
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
 }
 
 let last = null;
@@ -353,6 +334,8 @@ function show(run) {
   showReasons(run);
   showMatrix(run);
   showPace(run);
+  byId("limit-card").hidden = isPlan(run);
+  showLimit(run);
   showRevert(run);
 }
 
@@ -393,6 +376,8 @@ byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   choose({ object_id: byId("object-id").value.trim() });
 });
+byId("draft-plan").addEventListener("click", () => draft(true));
+byId("draft-ask").addEventListener("click", () => draft(false));
 byId("copy-revert").addEventListener("click", async () => {
   const text = byId("revert").textContent;
   try {
