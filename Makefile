@@ -12,7 +12,7 @@ UPPER_DATE := 2026-11-01
 # Each test that starts a process would compile Airflow and all that it imports again: half of the suite's time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-airflow2 contract e2e pictures soak mutants bench docs lint matrix dist constraints clean
+.PHONY: help demo test test-airflow2 contract specification e2e pictures soak mutants bench docs lint matrix dist constraints clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,9 +26,12 @@ test: $(AIRFLOW3)/ready  ## Run the tests on Airflow 3.3.2 (ARGS go to pytest)
 test-airflow2: $(AIRFLOW2)/ready  ## Run the same tests on Airflow 2.11.2
 	$(call suite,$(AIRFLOW2))
 
-contract: $(AIRFLOW3)/ready $(CONTRACT)/ready  ## Hold simulator and catalogue against Persona's specification (SPEC=path)
+contract: specification $(AIRFLOW3)/ready $(CONTRACT)/ready  ## Hold simulator and catalogue against Persona's specification (SPEC=path)
 	PERSONA_SPECIFICATION="$(SPEC)" $(AIRFLOW3)/bin/python -m tools.contract
 	PERSONA_SPECIFICATION="$(SPEC)" $(AIRFLOW3)/bin/python -m pytest -q -m contract tests/api tests/simulator tests/tools
+
+specification:  # asked first: setting up takes a minute
+	@PERSONA_SPECIFICATION="$(SPEC)" $(PYTHON) tools/contract_specification.py
 
 e2e: $(AIRFLOW3)/ready $(AIRFLOW3)/browser  ## Run Dags under a real scheduler, triggerer and two Celery workers; needs PostgreSQL, Redis, Chromium
 	PERSONA_E2E=1 $(AIRFLOW3)/bin/python -m pytest tests/e2e --timeout 900 $(ARGS)
@@ -52,10 +55,11 @@ bench: $(AIRFLOW3)/ready  ## Compare this provider with what one would write wit
 docs: $(AIRFLOW3)/ready  ## Build the documentation into docs/_build/html
 	$(AIRFLOW3)/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
 
-lint: $(AIRFLOW3)/ready  ## Check style and types
+lint: $(AIRFLOW3)/ready  ## Check style, types and GitHub's workflows
 	$(AIRFLOW3)/bin/ruff check .
 	$(AIRFLOW3)/bin/ruff format --check .
 	$(AIRFLOW3)/bin/mypy
+	$(AIRFLOW3)/bin/zizmor --offline --quiet --persona=auditor .github
 
 matrix: $(UV)  ## Install the wheel beside each Airflow and check it there (ARGS=--short: four Airflows, without tests)
 	UV=$(UV) $(AS_PIP) $(PYTHON) tools/matrix.py $(ARGS); status=$$?; rm -rf *.egg-info; exit $$status  # else tests find the package twice

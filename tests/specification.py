@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-VARIABLE = "PERSONA_SPECIFICATION"
-_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "api"
-SPECIFICATION = Path(os.environ.get(VARIABLE) or _FOLDER / "persona-openapi-2025-12-08.json")
-"""The file that the variable names; without the variable a copy beside the repository."""
-OPERATIONS = _FOLDER / "operations.json"
+from tools.contract_specification import BESIDE, SPECIFICATION, VARIABLE
+
+__all__ = ["OPERATIONS", "SPECIFICATION", "document", "is_given"]
+
+OPERATIONS = BESIDE / "operations.json"
 """A list of all operations, those too that Persona has withdrawn; beside the repository only."""
 
 

@@ -22,8 +22,8 @@ from xml.etree import ElementTree as ET
 
 from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
 from tests.simulator.catalogue_requests import PATHS
-from tests.specification import SPECIFICATION
 from tools.contract_prism import PRISM, refusals
+from tools.contract_specification import SPECIFICATION, fault
 
 _SCHEMATHESIS: Final = Path(".venv-contract/bin/schemathesis")
 _REASONS: Final = Path(__file__).with_name("contract_reasons.toml")
@@ -35,16 +35,12 @@ _OPTIONS: Final = (
     *("--checks", "not_a_server_error,status_code_conformance", "--continue-on-failure", "--no-shrink"),
     *("--suppress-health-check", "all", "--warnings", "off", "--report", "junit"),
 )
-WHERE: Final = """\
-There is no specification at {given}.
-Persona publishes it under Apache-2.0 at https://github.com/persona-id/persona-openapi, a folder for each version.
-Bundle 2025-12-08/openapi.yaml into one JSON file, and give it: make contract SPEC=path/to/openapi.json"""
 
 
 def main() -> int:
     """Run both testers; return 0 when all that they found has a reason, 1 otherwise, 2 without a specification."""
-    if not SPECIFICATION.is_file():
-        print(WHERE.format(given=SPECIFICATION), file=sys.stderr)
+    if said := fault():
+        print(said, file=sys.stderr)
         return 2
     reasons = tomllib.loads(_REASONS.read_text("utf-8"))
     begun = time.monotonic()
