@@ -76,8 +76,8 @@ class Question:
         day = "" if end.date() == self.now.date() else f" on {end:%d %B}"
         kept = f" with {reserve:.0%} left to others" if isinstance(reserve, int | float) else ""
         return (
-            f"About {estimate['requests']:,} requests under a limit of {limit} a window{kept}: {in_words(seconds)}, by "
-            f"{end:%H:%M} UTC{day} if it is approved now ({self.now:%H:%M} UTC)."
+            f"About {estimate['requests']:,} requests under a limit of {escaped(limit)} a window{kept}: "
+            f"{in_words(seconds)}, by {end:%H:%M} UTC{day} if it is approved now ({self.now:%H:%M} UTC)."
         )
 
     def _warnings(self) -> Iterator[str]:

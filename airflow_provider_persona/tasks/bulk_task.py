@@ -157,7 +157,9 @@ class TaskRun:
         planned = ", ".join(f"{count} {name}" for name, count in header.planned.items())
         repeats = f"; {header.repeats} repeats collapsed" if header.repeats else ""
         self.task.log.info("Planned %d rows: %s%s", header.rows, planned, repeats)
-        details = [f"{count} rows go {name}" for name, count in header.transitions.items()]
+        details = [
+            f"{count} {'row goes' if count == 1 else 'rows go'} {name}" for name, count in header.transitions.items()
+        ]
         details += [f"{count} of them cannot be taken back: {reason}" for reason, count in header.irreversible.items()]
         self.log_group("The plan", [*details, f"Plan: {plan.uri}", f"Hash: {header.hash}"])
         for label in header.unknown_labels:

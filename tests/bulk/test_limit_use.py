@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue, TypeAdapter
 
 from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
@@ -23,6 +24,10 @@ BEGAN = datetime(2026, 11, 27, 8, tzinfo=UTC)
 LIMIT, RESERVE = 60, 0.2
 
 
+STORED = TypeAdapter(JsonValue)
+"""What Airflow's task state checks a value against, where a worker sends it to the API."""
+
+
 class Kept:
     """Keeps the last checkpoint as Airflow does: as JSON."""
 
@@ -33,7 +38,7 @@ class Kept:
         return Checkpoint.from_json(self.record)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        self.record = json.loads(json.dumps(checkpoint.to_json()))
+        self.record = json.loads(STORED.dump_json(STORED.validate_python(checkpoint.to_json())))
 
 
 def _noted(count: int, pause: float = 5.0) -> list[LimitSample]:

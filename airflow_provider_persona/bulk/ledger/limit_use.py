@@ -60,8 +60,8 @@ class LimitUse:
             self._thin()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain data, a list of numbers for each sample."""
-        return {"reserve": self.reserve, "samples": self._samples.copy()}
+        """Return it as plain data, a list of numbers for each sample: Airflow's task state takes no tuples."""
+        return {"reserve": self.reserve, "samples": [list(sample) for sample in self._samples]}
 
     def _thin(self) -> None:
         # Of each two the fuller window stays. So what shows is the most that was used, and never a lucky moment.
