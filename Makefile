@@ -39,9 +39,9 @@ e2e: $(AIRFLOW3)/ready $(AIRFLOW3)/browser  ## Run Dags under a real scheduler, 
 pictures: $(AIRFLOW3)/ready $(AIRFLOW3)/browser  ## Take the pictures of the documentation anew, as e2e sees the pages
 	PERSONA_E2E=1 PERSONA_PICTURES=docs/pictures $(AIRFLOW3)/bin/python -m pytest tests/e2e/test_tab.py --timeout 900 $(ARGS)
 
-soak: $(AIRFLOW3)/ready  ## Run the accounting, crash, storage and memory tests with many more steps, runs and rows
-	PERSONA_SOAK=1 $(AIRFLOW3)/bin/python -m pytest tests/bulk/test_accounting.py tests/bulk/test_crashes.py \
-	  tests/bulk/test_crashes_in_virtual_time.py tests/bulk/test_storage_faults.py \
+soak: $(AIRFLOW3)/ready  ## Run the accounting, crash, storage and memory tests at length, over all kinds (SHARE=0.1: a tenth of it)
+	PERSONA_SOAK=$(or $(SHARE),1) $(AIRFLOW3)/bin/python -m pytest tests/bulk/test_accounting.py tests/bulk/test_crashes.py \
+	  tests/bulk/test_crashes_in_virtual_time.py tests/bulk/test_crashes_of_kinds.py tests/bulk/test_storage_faults.py \
 	  tests/bulk/test_constant_memory.py --timeout 7200 $(ARGS)
 
 mutants: $(AIRFLOW3)/ready $(MUTANTS)/ready  ## Change the engine's decisions one at a time; the quick tests must notice (ARGS: names of mutants)

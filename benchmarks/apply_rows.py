@@ -23,6 +23,11 @@ from typing import Any
 
 WANTED = "SELECT case_id, new_status AS status FROM case_updates ORDER BY id"
 
+BY_ACCOUNT = (
+    "SELECT replace(case_id, 'case_', 'act_') AS account_id, new_status AS status FROM case_updates ORDER BY id"
+)
+"""The same cases by their accounts: the simulator gives each case one of the same number."""
+
 USED_ON_THE_WAY = (
     "airflow.providers.sqlite.hooks.sqlite",
     "airflow_provider_persona.bulk.apply.run",
@@ -45,6 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reserve", type=float, default=None, help="share of the limit left to others")
     parser.add_argument("--read-timeout", type=float, default=None, help="seconds until an answer must have arrived")
     parser.add_argument("--compare", default="never")
+    parser.add_argument(
+        "--match-by", choices=["account-id"], default=None, help="name cases by another key than their id"
+    )
     parser.add_argument("--concurrency", type=int, default=24)
     parser.add_argument("--only-from", action="append", help="change only cases in this status (repeatable)")
     parser.add_argument("--dry-run", action="store_true", help="plan and read, write nothing")
@@ -92,7 +100,8 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     operator = SqlToPersonaCasesOperator(
         task_id="apply_rows",
-        sql=WANTED,
+        sql=WANTED if arguments.match_by is None else BY_ACCOUNT,
+        match_by=arguments.match_by,
         sql_conn_id="warehouse",
         state_path=str(arguments.state),
         compare=arguments.compare,

@@ -83,7 +83,7 @@ def notes(scenario: Scenario, found: Iterable[Measurement]) -> list[str]:
                 f"{one.label}: EXTRAPOLATED PER ROW from {one.rows} mapped tasks, one after the other in dag.test(); "
                 f"{scenario.rows:,} rows would take about {whole:,.0f} s at that rate"
             )
-        elif one.rows < scenario.rows and scenario.name not in ("memory", "compared"):
+        elif one.rows < scenario.rows and scenario.name not in ("memory", "compared", "matched"):
             said.append(f"{one.label}: given fewer rows, because it is slow")
     return [f"  note  {line}" for line in said]
 

@@ -340,6 +340,14 @@ COMPARED = Scenario(
 )
 """Rows beyond the 200,000 name cases that do not exist, so the list shows only those that do."""
 
+MATCHED = replace(
+    COMPARED,
+    name="matched",
+    about="the same for rows that name their cases by the account, so that the cases are found first",
+    latency_ms=20,
+    entries=tuple(replace(entry, options=(*entry.options, "--match-by", "account-id")) for entry in COMPARED.entries),
+)
+
 _GUARDED = Entry(Contestant.OURS, options=("--only-from", "Open", "--only-from", "open"))
 
 READ_WRITE_GAP = Scenario(
@@ -377,5 +385,17 @@ FAIRNESS = Scenario(
 
 SCENARIOS = {
     one.name: one
-    for one in (UNLIMITED, LIMITED, FAULTS, TAIL, SMALL, MOSTLY_RIGHT, MEMORY, COMPARED, READ_WRITE_GAP, FAIRNESS)
+    for one in (
+        UNLIMITED,
+        LIMITED,
+        FAULTS,
+        TAIL,
+        SMALL,
+        MOSTLY_RIGHT,
+        MEMORY,
+        COMPARED,
+        MATCHED,
+        READ_WRITE_GAP,
+        FAIRNESS,
+    )
 }

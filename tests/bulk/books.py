@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bulk_runs import RETRIEVE, SET_STATUS
-
 from airflow_provider_persona.bulk.apply.object_writer import SHOWN_LATER
 from airflow_provider_persona.bulk.apply.sample import sampled_rows
 from airflow_provider_persona.bulk.ledger.ledger import read_results
@@ -23,27 +21,18 @@ from airflow_provider_persona.bulk.plan.draft import PlanOptions
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader
 from airflow_provider_persona.bulk.plan.guards import Guards
 from persona_simulator import SimulatorControl
-from persona_simulator.journal import HUMAN, Effect, LoggedRequest
+from persona_simulator.journal import Effect, LoggedRequest
+from tests.bulk.audited import Audited, ThingNow, is_foreign
 
-NOTE = "external-integration-id"
 _LOOK_IS_GOOD_FOR = 1.5
-_OF_PART = {"status": SET_STATUS, "note": "update-a-case", "tag": "add-tag"}
-
-
-@dataclass(frozen=True, slots=True)
-class CaseState:
-    """A case at one moment."""
-
-    status: str
-    note: str | None
-    tags: frozenset[str]
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a valid row wishes for."""
 
-    status: str
+    status: str | None
     expected: str | None = None
     note: str | None = None
     tag: str | None = None
@@ -53,59 +42,69 @@ class Wanted:
         parts = {"status": self.status, "note": self.note, "tag": self.tag}
         return {name: value for name, value in parts.items() if value is not None}
 
-    def shows(self, part: str, state: CaseState) -> bool:
+    def shows(self, part: str, state: ThingNow) -> bool:
         if part == "status":
             return state.status == self.status
         return state.note == self.note if part == "note" else self.tag in state.tags
 
-    def is_so(self, state: CaseState) -> bool:
+    def is_so(self, state: ThingNow) -> bool:
         return all(self.shows(part, state) for part in self.parts)
 
 
-def expected_of(given: Iterable[Mapping[str, Any]]) -> dict[int, tuple[str, Wanted]]:
+def expected_of(given: Iterable[Mapping[str, Any]], kind: Audited) -> dict[int, tuple[str, Wanted]]:
     """Return the valid rows by their numbers: no repeats, and none where two contradict one another."""
     wishes: dict[str, dict[Wanted, int]] = {}
     for number, row in enumerate(given, 1):
-        case_id = row["case_id"]
-        if case_id and "/" not in case_id and row["status"]:
-            note, tag = row.get("fields", {}).get(NOTE), (row.get("add_tags") or [None])[0]
-            wanted = Wanted(row["status"], row.get("expected_status"), note, tag)
-            wishes.setdefault(case_id, {}).setdefault(wanted, number)
+        if _is_valid(row, kind):
+            tag = (row.get("add_tags") or [None])[0]
+            wanted = Wanted(row.get("status"), row.get("expected_status"), kind.note_wished(row), tag)
+            wishes.setdefault(row[kind.id_column], {}).setdefault(wanted, number)
     return {
-        number: (case_id, wanted)
-        for case_id, several in wishes.items()
+        number: (thing_id, wanted)
+        for thing_id, several in wishes.items()
         if len(several) == 1
         for wanted, number in several.items()
     }
 
 
-def repeats_in(given: Iterable[Mapping[str, Any]]) -> int:
+def repeats_in(given: Iterable[Mapping[str, Any]], kind: Audited) -> int:
     """Return how many rows repeat a valid one."""
     given = list(given)
-    valid = {case_id for case_id, _ in expected_of(given).values()}
-    return sum(row["case_id"] in valid and bool(row["status"]) for row in given) - len(valid)
+    valid = {thing_id for thing_id, _ in expected_of(given, kind).values()}
+    return sum(row[kind.id_column] in valid and _is_valid(row, kind) for row in given) - len(valid)
+
+
+def _is_valid(row: Mapping[str, Any], kind: Audited) -> bool:
+    thing_id, status = row[kind.id_column], row.get("status")
+    wishes = bool(status) and kind.knows(status) if kind.has_status else kind.note_wished(row) is not None
+    return bool(thing_id) and "/" not in thing_id and wishes
 
 
 class Journal:
-    """The simulator's journal and log of requests, read as they grow, and the cases as they are now."""
+    """The simulator's journal and log of requests, read as they grow, and the things as they are now.
 
-    def __init__(self, sim: SimulatorControl) -> None:
+    :param sim: the simulator.
+    :param kind: what kind of thing.
+    :param count: how many of them there are.
+    """
+
+    def __init__(self, sim: SimulatorControl, kind: Audited, count: int) -> None:
         self._sim = sim
+        self.kind = kind
+        self._ids = kind.make(sim, count)
         self.effects: list[Effect] = []
         self.requests: list[LoggedRequest] = []
-        self.cases: dict[str, CaseState] = {}
+        self.things: dict[str, ThingNow] = {}
         self._accounted = self._answered = 0
         self.catch_up()
-        self.first = dict(self.cases)
+        self.first = dict(self.things)
+        self.unaccounted()
 
     def catch_up(self) -> None:
         under_way = self._first_under_way()
         self.requests[under_way:] = self._sim.requests(since=under_way)
         self.effects += self._sim.journal(since=len(self.effects))
-        self.cases = {
-            case["case_id"]: CaseState(case["status"], case["fields"].get(NOTE), frozenset(case["tags"]))
-            for case in self._sim.cases()
-        }
+        self.things = self.kind.now(self._sim, self._ids)
 
     def _first_under_way(self) -> int:
         """Return the number of the first request that was not answered yet when it was read, or of the next to come."""
@@ -119,7 +118,7 @@ class Journal:
         return new
 
     def status_at(self, case_id: str, at: float) -> str | None:
-        """Return a case's status at a time."""
+        """Return a thing's status at a time."""
         for effect in reversed(self.effects):
             if effect.case_id == case_id and effect.at <= at:
                 return effect.to_status
@@ -140,6 +139,7 @@ def request_of(effect: Effect) -> int:
 class Book:
     """One plan, whatever becomes of it.
 
+    :param kind: what the rows are about.
     :param root: the run's folder.
     :param header: who plans.
     :param given: the source rows.
@@ -148,6 +148,7 @@ class Book:
     :param planning: how it is planned.
     """
 
+    kind: Audited
     root: Path
     header: PlanHeader
     given: list[dict[str, Any]]
@@ -162,7 +163,7 @@ class Book:
     clock_was_turned: bool = False
     own: list[Effect] = field(default_factory=list)
     _plan: Plan | None = None
-    _snapshots: list[dict[str, CaseState]] = field(default_factory=list)
+    _snapshots: list[dict[str, ThingNow]] = field(default_factory=list)
     _interrupted: bool = False
     _lines: int = 0
     _planned_at: int = 0
@@ -171,7 +172,7 @@ class Book:
     _report: Report | None = None
 
     def __post_init__(self) -> None:
-        self.rows = len(self.given) - repeats_in(self.given)
+        self.rows = len(self.given) - repeats_in(self.given, self.kind)
 
     @property
     def plan(self) -> Plan:
@@ -195,13 +196,13 @@ class Book:
 
     def planned(self, journal: Journal) -> None:
         """Planning has ended, and must not have written."""
-        assert all(effect.actor == HUMAN for effect in journal.effects[self._first_effect :])
+        assert all(map(is_foreign, journal.effects[self._first_effect :]))
         assert {request.method for request in journal.requests[self._first_request :]} <= {"GET"}
         self._planned_at = len(journal.effects)
         self.snapshot(journal)
 
     def snapshot(self, journal: Journal) -> None:
-        self._snapshots.append(journal.cases)
+        self._snapshots.append(journal.things)
 
     def lost(self) -> None:
         """Its folder is gone."""
@@ -221,7 +222,7 @@ class Book:
     ) -> list[RowResult]:
         """Hold an attempt against the journal, and return its records; `report` is None when it died."""
         self.snapshot(journal)
-        assert not dry_run or all(effect.actor == HUMAN for effect in journal.effects[self._first_effect :])
+        assert not dry_run or all(map(is_foreign, journal.effects[self._first_effect :]))
         self.account_for(journal)
         leaves_rows = dry_run or sample is not None
         may_be_sent = self._may_be_sent(sample)
@@ -249,7 +250,8 @@ class Book:
     def account_for(self, journal: Journal) -> None:
         """Take in what was done since the last attempt at any plan began, by this one's requests."""
         for effect in journal.unaccounted():
-            if effect.actor != HUMAN:
+            # What comes along with one, such as an inquiry's session, is no thing of a row.
+            if not is_foreign(effect) and effect.object_id in journal.things:
                 self._check_effect(effect, journal)
                 self.own.append(effect)
 
@@ -258,27 +260,29 @@ class Book:
     def _check_effect(self, effect: Effect, journal: Journal) -> None:
         wanted = self._wanted(effect.case_id)
         assert wanted is not None, f"no row is about it: {effect}"
-        parts = {"status": "status", f"fields.{NOTE}": "note", "tags": "tag"}
-        operations = {_OF_PART[part] for part in wanted.parts}
-        assert effect.operation in operations, f"no row wished for it: {effect}"
+        made_by = {part: self.kind.operation_of(part, value) for part, value in wanted.parts.items()}
+        assert effect.operation in made_by.values(), f"no row wished for it: {effect}"
         for name in effect.parts:
-            assert _OF_PART[parts[name]] == effect.operation, effect
+            part = self.kind.part_of(name)
+            if part is None:
+                continue  # a time, for example
+            assert made_by.get(part) == effect.operation, effect
             before = [own.index for own in self.own if own.case_id == effect.case_id and name in own.parts]
             assert not before or self._others(journal, effect.case_id, before[-1], effect.index), f"twice: {effect}"
-        if effect.operation == SET_STATUS:
+        if "status" in effect.parts:
             assert effect.to_status == wanted.status, effect
         self._check_guards(effect, wanted, journal)
 
     def _check_guards(self, effect: Effect, wanted: Wanted, journal: Journal) -> None:
         """Make sure that the last look before a write gave leave; what a human does after it is the race left."""
-        drifts = self.heeds_drift and effect.case_id in self._snapshots[0]
+        drifts = self.heeds_drift and self.kind.tells_when and effect.case_id in self._snapshots[0]
         if not (self.guards.needs_read(wanted.expected) or drifts):
             return
         number = request_of(effect)
         looks = [
             request
             for request in journal.requests[self._first_request : number]
-            if request.operation == RETRIEVE and request.case_id == effect.case_id and request.status == 200
+            if request.operation == self.kind.retrieve and request.case_id == effect.case_id and request.status == 200
         ]
         assert looks, f"nobody looked first: {effect}"
         look = looks[-1]
@@ -286,7 +290,7 @@ class Book:
             return  # when it was answered is not known to the millisecond
         sent_at = journal.requests[number].at
         assert self.clock_was_turned or sent_at - look.at < _LOOK_IS_GOOD_FOR, f"it was looked at long before: {effect}"
-        status = journal.status_at(effect.case_id, look.at)
+        status = journal.status_at(effect.case_id, look.at) if self.kind.has_status else None
         objection = self.guards.objection(status, wanted.expected)
         mine = [own for own in self.own if own.case_id == effect.case_id]
         assert objection is None, f"{objection}: {effect}"
@@ -300,7 +304,7 @@ class Book:
                 assert not changed, f"it was changed since it was planned: {effect}"
 
     @property
-    def _snapshots_at_planning(self) -> dict[str, CaseState]:
+    def _snapshots_at_planning(self) -> dict[str, ThingNow]:
         return self._snapshots[1]
 
     def _foreign(self, journal: Journal, case_id: str) -> list[Effect]:
@@ -311,6 +315,10 @@ class Book:
             for effect in journal.effects[self._planned_at :]
             if effect.case_id == case_id and effect.changed and effect.index not in mine
         ]
+
+    def _brings_about(self, effect: Effect) -> bool:
+        """Whether an effect changed a part that rows wish for, and not only a time beside it."""
+        return any(self.kind.part_of(name) for name in effect.parts)
 
     def _others(self, journal: Journal, case_id: str, after: int, before: int | None = None) -> bool:
         """Whether anybody else changed a case between two effects."""
@@ -351,13 +359,13 @@ class Book:
             self._check_unresolved(result, journal)
 
     def _check_updated(
-        self, result: RowResult, wanted: Wanted, states: list[CaseState], mine: list[Effect], journal: Journal
+        self, result: RowResult, wanted: Wanted, states: list[ThingNow], mine: list[Effect], journal: Journal
     ) -> None:
         # After an unclear answer, a look that finds the case as wished is all there is to go by.
         looked = result.reason == SHOWN_LATER and any(map(wanted.is_so, states))
         assert mine or looked, f"no effect: {result}"
         for part in wanted.parts:
-            is_mine = any(own.operation == _OF_PART[part] for own in mine)
+            is_mine = any(own.operation == self.kind.operation_of(part, wanted.parts[part]) for own in mine)
             assert is_mine or any(wanted.shows(part, state) for state in states), f"{part} is not so: {result}"
         # Whoever plans anew after a loss finds what an attempt before it did, and can know no status of before.
         changed = [own for own in mine if "status" in own.parts and own.index >= self._planned_at]
@@ -365,7 +373,7 @@ class Book:
             assert result.from_status == changed[0].from_status, result
 
     def _check_skipped(
-        self, result: RowResult, wanted: Wanted, states: list[CaseState], mine: list[Effect], journal: Journal
+        self, result: RowResult, wanted: Wanted, states: list[ThingNow], mine: list[Effect], journal: Journal
     ) -> None:
         foreign = self._foreign(journal, str(result.object_id))
         objects = not states or any(self.guards.objection(state.status, wanted.expected) for state in states)
@@ -376,7 +384,7 @@ class Book:
 
     def _check_failed(self, result: RowResult, mine: list[Effect], journal: Journal) -> None:
         for own in mine:
-            if not own.changed or self._others(journal, own.case_id, own.index):
+            if not self._brings_about(own) or self._others(journal, own.case_id, own.index):
                 continue
             if journal.requests[request_of(own)].fault == "latency":
                 continue  # it may have been worked on still when the case was looked at; no look can foretell that
@@ -390,7 +398,7 @@ class Book:
         looks = [
             request
             for request in about
-            if request.operation == RETRIEVE
+            if request.operation == self.kind.retrieve
             and request.status == 200
             and request.fault is None
             and request.index > max(writes, default=-1)
@@ -401,7 +409,7 @@ class Book:
 
     def _check_report(self, report: Report, *, leaves_rows: bool) -> None:
         assert report.rows == self.rows
-        assert report.repeats == repeats_in(self.given) or not self.given
+        assert report.repeats == repeats_in(self.given, self.kind) or not self.given
         if report.stopped is not None:
             return
         assert report.counts.total() == self.rows, report
@@ -421,15 +429,16 @@ class Book:
         assert not left
         assert self.was_lost or len(results) == self.rows
 
-    def assert_settled(self) -> None:
+    def assert_settled(self, journal: Journal) -> None:
         """Make sure that the last attempt, made while nothing went wrong, left only what cannot be done."""
         assert self._report is not None
         assert self._report.stopped is None
         results = {result.row: result for result in read_results(self.plan.folder, self.plan.header.hash)}
         for result in results.values():
             if result.outcome in NOT_DONE:
-                case_id, wanted = self.valid[result.row]
-                assert case_id == "case_missing" or wanted.status == "Nonsense", result
+                thing_id, wanted = self.valid[result.row]
+                is_possible = thing_id in journal.things and wanted.status != "Nonsense"
+                assert not is_possible or _is_refused(thing_id, wanted, journal), result
 
     def takes_back(self, header: PlanHeader, plan: Plan, journal: Journal, **options: Any) -> Book:
         """Return the book of the plan that takes this one back, after a look at whether it does."""
@@ -444,10 +453,20 @@ class Book:
             is_right = (row.to_status, row.expected_status) in moves
             assert is_right or self._foreign(journal, row.object_id), f"it did not happen: {row}"
             valid[row.number] = row.object_id, Wanted(row.to_status, row.expected_status)
-        book = Book(plan.folder.parent, header, [], valid, Guards(), PlanOptions(), **options)
+        book = Book(self.kind, plan.folder.parent, header, [], valid, Guards(), PlanOptions(), **options)
         book.rows = plan.header.rows
         book.plan = plan
         return book
+
+
+def _is_refused(thing_id: str, wanted: Wanted, journal: Journal) -> bool:
+    """Whether Persona itself refused a wish for the state that the thing is in."""
+    if wanted.status is None:
+        return False
+    operation = journal.kind.operation_of("status", wanted.status)
+    asked = [each for each in journal.requests if each.case_id == thing_id and each.operation == operation]
+    # An inquiry that never expired is resumed without a change of its status.
+    return bool(asked) and (asked[-1].status == _CONFLICT or wanted.status == "pending")
 
 
 def torn_line(plan: Plan) -> bytes:

@@ -32,8 +32,7 @@ from airflow_provider_persona.bulk.plan.file import Plan, read_plan
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import MappedRows
-from airflow_provider_persona.bulk.subjects import operation_subject
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects import object_subject, operation_subject
 from airflow_provider_persona.bulk.subjects.operation import OperationRows
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.paths import StorePath
@@ -54,6 +53,7 @@ class Job:
     :param compare: how rows are compared with the live cases.
     :param never_from: a guard.
     :param verify: whether the changed cases are read again at the end.
+    :param kind: name of the kind of object that rows change.
     :param call: arguments of `OperationRows` for rows that are calls, else None.
     :param heeds_drift: whether the plan holds the states of the cases and drift is heeded.
     :param planned: whether `folder` holds a plan that was made before, so that only applying is left.
@@ -69,6 +69,7 @@ class Job:
     compare: str = "never"
     never_from: list[str] = field(default_factory=list)
     verify: bool = False
+    kind: str = "case"
     call: Mapping[str, Any] | None = None
     heeds_drift: bool = False
     planned: bool = False
@@ -93,8 +94,9 @@ class Job:
         applying = ApplyOptions(
             read_first=reads_first, heed_drift=self.heeds_drift, concurrency=self.concurrency, verify=self.verify
         )
-        mapping = ObjectRows(CASE) if self.call is None else OperationRows(**self.call)
-        subject = CASE if self.call is None else operation_subject(self.call["operation_id"])
+        kind = object_subject(self.kind)
+        mapping = ObjectRows(kind) if self.call is None else OperationRows(**self.call)
+        subject = kind if self.call is None else operation_subject(self.call["operation_id"])
         guards = Guards.of(None, self.never_from)
         return BulkJob(MappedRows(GivenRows(self.rows), mapping), subject, guards, planning, applying)
 

@@ -8,21 +8,37 @@ from __future__ import annotations
 import os
 from importlib import metadata
 
-SOAK = os.environ.get("PERSONA_SOAK") == "1"
+_SOAKED = float(os.environ.get("PERSONA_SOAK") or 0)
+"""The share of a whole soak: 1 is all of it, which takes hours, and 0.1 is a tenth."""
+
+SOAK = _SOAKED > 0
 IN_CI = os.environ.get("CI") == "true"
 BRIEF = not SOAK and metadata.version("apache-airflow").startswith("2.")
 
-TRIALS = 2_000 if SOAK else 40 if BRIEF else 200 if IN_CI else 60
-"""Seeded runs on virtual time that are killed, stopped or paused."""
 
-STORMS = 1_000 if SOAK else 10 if BRIEF else 40 if IN_CI else 15
+def _length(soak: int, *, brief: int, ci: int, usual: int) -> int:
+    if SOAK:
+        return max(ci, round(soak * _SOAKED))
+    return brief if BRIEF else ci if IN_CI else usual
+
+
+TRIALS = _length(2_000, brief=40, ci=200, usual=60)
+"""Seeded runs over cases on virtual time that are killed, stopped or paused."""
+
+TRIALS_OF_A_FURTHER_KIND = _length(500, brief=4, ci=32, usual=8)
+"""As many over each other kind."""
+
+STORMS = _length(1_000, brief=10, ci=40, usual=15)
 """Seeded runs on virtual time with faults of the disk, and as many with faults of an object store."""
 
-STEPS = 20_000 if SOAK else 400 if BRIEF else 2_000 if IN_CI else 800
-"""Steps of the accounting machine."""
+STEPS = _length(20_000, brief=400, ci=2_000, usual=800)
+"""Steps of the accounting machine over cases."""
 
-CRASHES = 200 if SOAK else 8 if BRIEF else 40 if IN_CI else 20
+STEPS_OF_A_FURTHER_KIND = _length(4_000, brief=80, ci=400, usual=120)
+"""Steps over each other kind."""
+
+CRASHES = _length(200, brief=8, ci=44, usual=24)
 """Seeded runs with a worker process that is killed; a fourth as many lose its disk too."""
 
-PLANNED_ROWS = 1_000_000 if SOAK else 100_000
+PLANNED_ROWS = _length(1_000_000, brief=100_000, ci=100_000, usual=100_000)
 """Rows of the plan whose memory is measured."""

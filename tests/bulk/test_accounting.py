@@ -7,18 +7,18 @@ acts as a human in between, and takes changes back. After each attempt `books` a
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from books import NOTE, Book, Journal, expected_of, torn_line
-from bulk_runs import RETRIEVE, SET_STATUS, case_rows
+from books import Book, Journal, expected_of, torn_line
 from fates import Fate, KeptCheckpoints, until_death
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from lengths import SOAK, STEPS
+from lengths import SOAK, STEPS, STEPS_OF_A_FURTHER_KIND
 from rare_ways import WaysGone
 
 from airflow_provider_persona.api.errors import PersonaError
@@ -32,17 +32,15 @@ from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeade
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from persona_simulator import FaultKind, SimulatorConfig, usual_rates
+from tests.bulk.audited import AUDITED, CASES, Audited
 from tests.virtual_time import VirtualPersona
 
 STEPS_A_RUN = 40
-CASES = 12
+THINGS = 12
 NO_LIMIT = 1_000_000
 A_LATE_ANSWER = 0.02
-KYC = ("Open", "Pending", "In Review", "Approved", "Declined")
-MONITORING = ("open", "escalated", "resolved", "closed")
 
-FAULTS = [kind for kind in FaultKind if kind is not FaultKind.SLOW]
-OPERATIONS = [None, SET_STATUS, SET_STATUS, RETRIEVE, "update-a-case", "add-tag", "list-all-cases"]
+FAULTS = [fault for fault in FaultKind if fault is not FaultKind.SLOW]
 
 
 class Steps:
@@ -55,10 +53,10 @@ class Steps:
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
-            "case": st.integers(0, CASES - 1),
+            "thing": st.integers(0, THINGS - 1),
             "status": st.integers(0, 4),
             "kind": st.sampled_from(["plain"] * 6 + ["expects", "expects", "expects other", "note", "tag", "all"]),
-            "flaw": st.sampled_from([None] * 12 + ["no id", "no status", "no such case", "no such status", "bad id"]),
+            "flaw": st.sampled_from([None] * 12 + ["no id", "no status", "no such thing", "no such status", "bad id"]),
         }
     ),
     min_size=1,
@@ -69,12 +67,13 @@ ROWS = st.lists(
 class Accounting(RuleBasedStateMachine):
     """One environment, up to three plans in it, and everything that can happen to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, kind: Audited, folder: Path) -> None:
         super().__init__()
+        self.kind = kind
         self.sim = VirtualPersona(
-            SimulatorConfig(cases=CASES, limit=NO_LIMIT, search_lag_seconds=0, idempotency_ttl_seconds=3600.0)
+            SimulatorConfig(cases=THINGS, limit=NO_LIMIT, search_lag_seconds=0, idempotency_ttl_seconds=3600.0)
         )
-        self.journal = Journal(self.sim)
+        self.journal = Journal(self.sim, kind, THINGS)
         self.folder = folder
         self.turned = 0.0
         self.made = 0
@@ -105,33 +104,46 @@ class Accounting(RuleBasedStateMachine):
         Steps.taken += 1
         self._make_room()
         given = [self._row(row) for row in rows]
-        guards = (Guards(), Guards.of(None, ["Approved", "closed"]), Guards.of(["Open", "open"]), Guards.of(None, "x"))[
-            guard
-        ]
+        guards = self._guards(guard)
+        if self.kind.call is not None:
+            compare, reads_first = "never", False  # nothing is known of what it does
         keeps_states = keeps_states and compare != "never"
         self.made += 1
         root = self.folder / f"run {self.made}"
         only_from = None if guards.only_from is None else sorted(guards.only_from)
-        header = PlanHeader(
-            f"run {self.made}", "rows", None, self._utc().isoformat(), None, only_from, sorted(guards.never_from)
-        )
+        header = replace(self._header("rows"), only_from=only_from, never_from=sorted(guards.never_from))
         book = Book(
+            self.kind,
             root,
             header,
             given,
-            expected_of(given),
+            expected_of(given, self.kind),
             guards,
             PlanOptions(CompareMode.of(compare), record_states=keeps_states),
         )
         book.reads_first, book.heeds_drift = reads_first, keeps_states
         self._draw_up(book, KeptCheckpoints())
 
+    def _header(self, source: str) -> PlanHeader:
+        return PlanHeader(f"run {self.made}", source, None, self._utc().isoformat(), **self.kind.in_header)
+
+    def _guards(self, number: int) -> Guards:
+        if not self.kind.has_status:
+            return Guards()
+        lets, forbids = self.kind.guarded
+        return (
+            Guards(),
+            Guards.of(None, [forbids, "closed"]),
+            Guards.of([lets, lets.lower()]),
+            Guards.of(None, "x"),
+        )[number]
+
     def _draw_up(self, book: Book, store: KeptCheckpoints) -> bool:
         """Plan; return whether that could be done."""
         self._catch_up()
         book.watch(self.journal)
         found = resume_or_draft(
-            lambda: case_rows(book.given, None), book.root, book.header, checkpoint=store.load(), is_retry=True
+            lambda: self.kind.read(book.given), book.root, book.header, checkpoint=store.load(), is_retry=True
         )
         assert isinstance(found, Draft)
         plan = self._completed(found, book.planning)
@@ -157,48 +169,48 @@ class Accounting(RuleBasedStateMachine):
             draft.close()
 
     def _row(self, drawn: dict[str, Any]) -> dict[str, Any]:
-        case_id, now = sorted(self.journal.cases.items())[drawn["case"]]
-        labels = KYC if now.status in KYC else MONITORING
-        status = labels[drawn["status"] % len(labels)]
-        row: dict[str, Any] = {"case_id": case_id, "status": status}
-        kind, flaw = drawn["kind"], drawn["flaw"]
-        if kind == "expects":
-            row["expected_status"] = now.status
-        if kind == "expects other":
-            row["expected_status"] = labels[(labels.index(now.status) + 1) % len(labels)]
-        if kind in ("note", "all"):
-            row["fields"] = {NOTE: f"note {drawn['status']}"}
-        if kind in ("tag", "all"):
-            row["add_tags"] = [f"tag {drawn['status']}"]
+        thing_id, now = sorted(self.journal.things.items())[drawn["thing"]]
+        row: dict[str, Any] = {self.kind.id_column: thing_id}
+        kind, flaw, number = drawn["kind"], drawn["flaw"], drawn["status"]
         flaws = {
-            "no id": {"case_id": None},
-            "bad id": {"case_id": "a/b"},
-            "no status": {"status": ""},
-            "no such case": {"case_id": "case_missing"},
-            "no such status": {"status": "Nonsense"},
+            "no id": {self.kind.id_column: None},
+            "bad id": {self.kind.id_column: "a/b"},
+            "no such thing": {self.kind.id_column: f"{thing_id.partition('_')[0]}_missing"},
         }
+        if self.kind.has_status:
+            labels = self.kind.labels_like(now.status)
+            row["status"] = labels[number % len(labels)]
+            if kind == "expects":
+                row["expected_status"] = now.status
+            if kind == "expects other":
+                row["expected_status"] = next(label for label in labels[number:] + labels if label != now.status)
+            flaws |= {"no status": {"status": ""}, "no such status": {"status": "Nonsense"}}
+        if kind in ("note", "all") or not self.kind.has_status:
+            row |= self.kind.note_in(self.kind.note(number))
+        if kind in ("tag", "all") and self.kind.tag:
+            row["add_tags"] = [f"tag {number}"]
         return row | flaws.get(flaw, {})
 
     @rule(which=st.integers(0, 2), keeps_states=st.booleans())
     def take_back(self, which: int, *, keeps_states: bool) -> None:
         """Make the plan that takes a settled one back."""
         done = [book for book in self.books if book.is_complete]
-        if not done:
+        if not done or not self.kind.has_status:
             return
         Steps.taken += 1
         old = done[which % len(done)]
         self.made += 1
-        header = PlanHeader(f"run {self.made}", "revert", None, self._utc().isoformat())
+        header = self._header("revert")
         options = PlanOptions(CompareMode.AUTO if keeps_states else CompareMode.NEVER, record_states=keeps_states)
         root = self.folder / f"run {self.made}"
         self._make_room()
         self._catch_up()
-        before = dict(self.journal.cases)
+        before = dict(self.journal.things)
         plan = self._completed(new_draft(RowsToRevert(old.plan).read(), root, header), options)
         if plan is None:
             return
         book = old.takes_back(header, plan, self.journal, heeds_drift=keeps_states)
-        assert before == self.journal.cases
+        assert before == self.journal.things
         book.watch(self.journal)
         book.planned(self.journal)
         self.books.append(book)
@@ -248,7 +260,7 @@ class Accounting(RuleBasedStateMachine):
     @rule(
         which=st.integers(0, 2),
         instant=st.integers(1, 30),
-        case=st.integers(0, CASES - 1),
+        case=st.integers(0, THINGS - 1),
         status=st.integers(0, 4),
         does=st.sampled_from(["decides", "notes", "turns clock", "narrows limit", "widens limit", "closes limit"]),
     )
@@ -298,13 +310,13 @@ class Accounting(RuleBasedStateMachine):
             self._mend()
             book = self.books.pop(0)
             if self._attempt(book, 4):
-                book.assert_settled()
+                book.assert_settled(self.journal)
 
     def _book(self, which: int) -> Book:
         if not self.books:
             self._mend()
             self.plan(
-                [{"case": which, "status": 1, "kind": "plain", "flaw": None}],
+                [{"thing": which, "status": 1, "kind": "plain", "flaw": None}],
                 "never",
                 0,
                 keeps_states=False,
@@ -398,42 +410,40 @@ class Accounting(RuleBasedStateMachine):
 
     @rule(
         kind=st.sampled_from(FAULTS),
-        operation=st.sampled_from(OPERATIONS),
-        case=st.none() | st.integers(0, CASES - 1),
+        operation=st.integers(-2, 6),
+        case=st.none() | st.integers(0, THINGS - 1),
         times=st.sampled_from([1, 1, 1, 2, 5, 6, 12]),
         skip=st.sampled_from([0, 0, 1, 3]),
     )
-    def go_wrong(self, kind: FaultKind, operation: str | None, case: int | None, times: int, skip: int) -> None:
+    def go_wrong(self, kind: FaultKind, operation: int, case: int | None, times: int, skip: int) -> None:
         """Let some of the next requests meet a fault."""
         Steps.taken += 1
-        self._go_wrong(kind, operation, case, times, skip)
+        thing_id = None if case is None else sorted(self.journal.things)[case]
+        about = self.kind.operations[operation % len(self.kind.operations)] if operation >= 0 else None
+        self.sim.script_fault(kind, operation=about, case_id=thing_id, times=times, skip=skip, seconds=A_LATE_ANSWER)
 
     @rule(
         which=st.integers(0, 2),
         first=st.sampled_from(FAULTS),
         second=st.sampled_from(FAULTS),
-        operation=st.sampled_from([SET_STATUS, SET_STATUS, "update-a-case", "add-tag"]),
+        operation=st.integers(0, 4),
         skip=st.integers(0, 3),
         concurrency=st.integers(1, 6),
     )
     def go_wrong_in_a_row(
-        self, which: int, first: FaultKind, second: FaultKind, operation: str, skip: int, concurrency: int
+        self, which: int, first: FaultKind, second: FaultKind, operation: int, skip: int, concurrency: int
     ) -> None:
         """Make an attempt, and let one of its writes meet a fault, and all repeats of that another."""
         Steps.taken += 1
         book = self._book(which)
         left = sorted(case_id for case_id, _ in book.valid.values() if not book.has_touched(case_id))
         if left:
-            case_id = left[skip % len(left)]
-            self.sim.script_fault(first, operation=operation, case_id=case_id, seconds=A_LATE_ANSWER)
-            self.sim.script_fault(second, operation=operation, case_id=case_id, times=5, seconds=A_LATE_ANSWER)
+            thing_id = left[skip % len(left)]
+            writes = self.kind.operations[:-1]
+            about = writes[operation % len(writes)]
+            self.sim.script_fault(first, operation=about, case_id=thing_id, seconds=A_LATE_ANSWER)
+            self.sim.script_fault(second, operation=about, case_id=thing_id, times=5, seconds=A_LATE_ANSWER)
         self._attempt(book, concurrency)
-
-    def _go_wrong(
-        self, kind: FaultKind, operation: str | None, case: int | None, times: int = 1, skip: int = 0
-    ) -> None:
-        case_id = None if case is None else sorted(self.journal.cases)[case]
-        self.sim.script_fault(kind, operation=operation, case_id=case_id, times=times, skip=skip, seconds=A_LATE_ANSWER)
 
     @rule(total=st.sampled_from([0.0, 0.1, 0.3]))
     def go_wrong_at_random(self, total: float) -> None:
@@ -445,13 +455,13 @@ class Accounting(RuleBasedStateMachine):
         Steps.taken += 1
         self._mend()
 
-    @rule(case=st.integers(0, CASES - 1), status=st.integers(0, 4))
+    @rule(case=st.integers(0, THINGS - 1), status=st.integers(0, 4))
     def decide(self, case: int, status: int) -> None:
         """A human changes a status in the dashboard."""
         Steps.taken += 1
         self._decide(case, status)
 
-    @rule(case=st.integers(0, CASES - 1))
+    @rule(case=st.integers(0, THINGS - 1))
     def note(self, case: int) -> None:
         """A human changes a field in the dashboard."""
         Steps.taken += 1
@@ -473,14 +483,15 @@ class Accounting(RuleBasedStateMachine):
         self.sim.configure(fault_rates={}, limit=NO_LIMIT)
 
     def _decide(self, case: int, status: int) -> None:
-        case_id, now = sorted(self.journal.cases.items())[case]
-        labels = KYC if now.status in KYC else MONITORING
-        self.sim.act_as_human(case_id, status=labels[status % len(labels)])
-        self._seen_by_all()
+        thing_id = sorted(self.journal.things)[case]
+        if self.kind.decide(self.sim, thing_id, status):
+            self._seen_by_all()
+        else:
+            self._note(case)
 
     def _note(self, case: int) -> None:
         self.made += 1
-        self.sim.act_as_human(sorted(self.journal.cases)[case], fields={NOTE: f"human {self.made}"})
+        self.kind.note_as_human(self.sim, sorted(self.journal.things)[case], f"human {self.made}")
         self._seen_by_all()
 
     def _seen_by_all(self) -> None:
@@ -500,17 +511,19 @@ class Accounting(RuleBasedStateMachine):
         self._mend()
         for book in self.books if self.is_sound else ():
             if self._attempt(book, 4):
-                book.assert_settled()
+                book.assert_settled(self.journal)
         Steps.ways.saw_requests(self.journal.requests)
 
 
 @pytest.mark.timeout(3600 if SOAK else 600)
-def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", AUDITED, ids=lambda kind: kind.name)
+def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path, kind: Audited) -> None:
     Steps.taken, Steps.ways = 0, WaysGone()
+    steps = STEPS if kind is CASES else STEPS_OF_A_FURTHER_KIND
     run_state_machine_as_test(
-        lambda: Accounting(tmp_path / "state"),
+        lambda: Accounting(kind, tmp_path / "state"),
         settings=settings(
-            max_examples=2 * STEPS // STEPS_A_RUN,
+            max_examples=2 * steps // STEPS_A_RUN,
             stateful_step_count=STEPS_A_RUN,
             deadline=None,
             derandomize=not SOAK,
@@ -520,7 +533,7 @@ def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert Steps.taken >= STEPS
-    print(f"rare ways: {dict(Steps.ways.counts.most_common())}")
-    if STEPS >= 2_000:
-        assert not Steps.ways.never_gone(at_length=SOAK), Steps.ways.counts
+    assert Steps.taken >= steps
+    print(f"{kind.name}: {Steps.taken} steps, rare ways: {dict(Steps.ways.counts.most_common())}")
+    if kind is CASES and steps >= 2_000:
+        assert not Steps.ways.never_gone(at_length=steps >= 20_000), Steps.ways.counts

@@ -35,6 +35,8 @@ from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import read_plan
 from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorControl, SimulatorServer
 from tests.airflow_process import AirflowProcess, run_program, wait_for_what_was_sent
+from tests.bulk.audited import is_foreign
+from tests.bulk.kinds import KINDS, Kind
 
 REPOSITORY = Path(__file__).parents[2]
 A_KILL_MAY_REPEAT = 25
@@ -52,6 +54,7 @@ class Scenario:
     :param already: how many of the cases are as wished before.
     :param invalid: how many rows beside them are none, spread among them.
     :param parts: whether each row wishes for tags and fields too, which takes three calls.
+    :param kind: the kind of objects, where they are no cases.
     :param in_store: whether plan and ledger are in an object store.
     :param slack: requests by which two undisturbed runs may differ.
     :param limit: requests a second, or None for no limit.
@@ -63,6 +66,7 @@ class Scenario:
     already: int = 0
     invalid: int = 0
     parts: bool = False
+    kind: Kind | None = None
     in_store: bool = False
     slack: int = 0
     limit: int | None = None
@@ -97,6 +101,10 @@ SCENARIOS = [
     Scenario("calls that create, in an object store", in_store=True, options={"call": CREATE, "concurrency": 12}),
     Scenario("calls that tag", options={"call": TAG, "concurrency": 20}),
     Scenario("within a limit", rows=250, limit=100),
+    *(
+        Scenario(kind.subject.plural, rows=80, kind=kind, options={"kind": kind.name, "compare": compare})
+        for kind, compare in zip(KINDS[1:], ("never", "list", "get", "never"), strict=True)
+    ),
 ]
 
 
@@ -183,6 +191,8 @@ def job_for(scenario: Scenario, sim: SimulatorServer, folder: Path) -> Job:
 
 
 def _rows(scenario: Scenario, sim: SimulatorServer) -> list[dict[str, Any]]:
+    if scenario.kind is not None:
+        return scenario.kind.rows(scenario.kind.ids(sim, scenario.rows))
     if scenario.options.get("call") is CREATE:
         return [{"number": f"row {number}"} for number in range(scenario.rows)]
     cases = random.Random(1).sample(sorted(sim.statuses().items()), scenario.rows)
@@ -206,6 +216,12 @@ def assert_done_once(scenario: Scenario, job: Job, sim: SimulatorServer, before:
         made = [case["fields"][EXTERNAL_ID] for case in sim.cases() if case["case_id"] not in before]
         assert Counter(made) == Counter(row["number"] for row in job.rows)
         assert len(effects) == len(made)
+        return
+    if scenario.kind is not None:
+        calls = Counter((effect.object_id, effect.operation) for effect in effects if not is_foreign(effect))
+        assert set(calls.values()) == {1}
+        assert {object_id for object_id, _ in calls} == {row[scenario.kind.subject.id_column] for row in job.rows}
+        assert len({operation for _, operation in calls}) * scenario.rows == len(calls)
         return
     parts = Counter((effect.case_id, part) for effect in effects for part in effect.parts)
     if job.call is TAG:

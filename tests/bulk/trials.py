@@ -28,15 +28,24 @@ from airflow_provider_persona.bulk.plan.file import PLAN_FILE, read_plan
 from airflow_provider_persona.storage.errors import FencedError
 from persona_simulator import SimulatorConfig
 from persona_simulator.in_memory import InMemoryTransport
+from persona_simulator.journal import Effect
+from tests.bulk.audited import is_foreign
+from tests.bulk.kinds import KINDS, CallKind, Kind
 from tests.virtual_time import VirtualPersona
 
 ROWS = 40
 FIELD = "external-integration-id"
-CREATE = {
-    "operation_id": "create-a-case",
-    "body": {f"data.attributes.fields.{FIELD}": "number"},
-    "constants": {"data.attributes.case-template-id": "ctmpl_kyc"},
-}
+CREATE = CallKind(
+    "create a case",
+    {
+        "operation_id": "create-a-case",
+        "body": {f"data.attributes.fields.{FIELD}": "number"},
+        "constants": {"data.attributes.case-template-id": "ctmpl_kyc"},
+    },
+    "number",
+    made=FIELD,
+)
+CASE = KINDS[0]
 DECIDED = {"Pending", "escalated"}
 """Statuses that nobody but a human sets, and that the guarded runs never change."""
 
@@ -77,17 +86,22 @@ class Trial:
     :param seed: what decides about all of it.
     :param folder: where the run's files stand.
     :param store: what stands before the folder in its address, such as `shelf:` for an object store.
+    :param kind: what the rows are about; every fourth trial over cases makes new ones.
     """
 
     seed: int
     folder: Path
     store: str = ""
+    kind: Kind | CallKind = CASE
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
         self.sim = VirtualPersona(SimulatorConfig(cases=ROWS, limit=1_000_000, latency_ms=15))
-        self.is_creating = self.seed % 4 == 3
-        self.is_guarded = self.seed % 4 in (1, 2)
+        is_case = self.kind is CASE
+        if is_case and self.seed % 4 == 3:
+            self.kind = CREATE
+        self.is_creating = isinstance(self.kind, CallKind) and bool(self.kind.made)
+        self.is_guarded = self.seed % 4 in (1, 2) and isinstance(self.kind, Kind) and self.kind.subject.has_status
         self.has_parts = self.seed % 8 in (2, 4)
         self.decided: dict[str, int] = {}
         self.deaths = Counter[End]()
@@ -95,8 +109,10 @@ class Trial:
         self.job = Job(self.sim.url, f"{self.store}{self.folder}", self._rows(), "", **self._options())
 
     def _rows(self) -> list[dict[str, Any]]:
-        if self.is_creating:
-            return [{"number": f"row {number}"} for number in range(ROWS)]
+        if isinstance(self.kind, CallKind):
+            return self.kind.rows(self.sim, ROWS)
+        if self.kind is not CASE:
+            return self.kind.rows(self.kind.ids(self.sim, ROWS))
         rows = [{"case_id": name, "status": other_decision(status)} for name, status in self.statuses.items()]
         return [row | {"fields": {FIELD: "x"}, "add_tags": ["t"]} if self.has_parts else row for row in rows]
 
@@ -104,11 +120,18 @@ class Trial:
         options: dict[str, Any] = {"concurrency": self.chance.choice((1, 4, 12, 24))}
         if self.chance.random() < 0.3:
             options["checkpoints"] = str(self.folder.with_suffix(".checkpoint"))
-        if self.is_creating:
-            return options | {"call": CREATE}
+        if isinstance(self.kind, CallKind):
+            return options | {"call": self.kind.call}
+        options["kind"] = self.kind.name
         if self.is_guarded:
-            options |= {"never_from": sorted(DECIDED), "heeds_drift": self.chance.random() < 0.3}
+            never_from = sorted(DECIDED) if self.kind is CASE else [self.kind.decided]
+            options |= {"never_from": never_from, "heeds_drift": self.chance.random() < 0.3}
         return options | {"compare": self.chance.choice(("never", "get", "list"))}
+
+    @property
+    def last_writes(self) -> int:
+        """How often the call was sent that settles a row."""
+        return len(self.sim.requests(operation=self.kind.last_step))
 
     # ------------------------------------------------------------------ attempts
 
@@ -184,7 +207,13 @@ class Trial:
         """Let time pass, and a human decide."""
         self.job = replace(self.job, is_retry=True)
         self.sim.time.pass_by(self.chance.choice((30.0, 20 * 60.0, 50 * 60.0, 3 * 3600.0)))
-        if self.is_guarded:
+        if self.is_guarded and self.kind is not CASE:
+            assert isinstance(self.kind, Kind)
+            for row in self.chance.sample(self.job.rows, 4):
+                object_id = row[self.kind.subject.id_column]
+                self.kind.decide_as_human(self.sim, object_id)
+                self.decided[object_id] = len(self.sim.journal())
+        elif self.is_guarded:
             for case_id in self.chance.sample(sorted(self.statuses), 4):
                 template_has_it = self.statuses[case_id] in ("Open", "Pending", "In Review", "Approved", "Declined")
                 self.sim.act_as_human(case_id, status="Pending" if template_has_it else "escalated")
@@ -202,24 +231,34 @@ class Trial:
         assert plan is not None
         assert report is None or report.is_balanced
         results = last_results(plan)
+        journal = self.sim.journal()
         if self.is_creating:
-            made = Counter(case["fields"][FIELD] for case in self.sim.cases() if case["case_id"] not in self.statuses)
+            made = Counter(map(self._value_of, self._made(journal)))
             assert max(made.values()) == 1
             unresolved = [row for row in results.values() if row.outcome is RowOutcome.UNRESOLVED]
             assert len(made) >= ROWS - len(unresolved)
             return
-        journal = self.sim.journal()
-        ours = [
-            (index, effect)
-            for index, effect in enumerate(journal)
-            if effect.changed and effect.actor != "human" and "status" in effect.parts
-        ]
-        assert max(Counter(effect.case_id for _, effect in ours).values(), default=0) <= 1
+        mine = [(index, effect) for index, effect in enumerate(journal) if effect.changed and not is_foreign(effect)]
+        settling = "status" if isinstance(self.kind, Kind) and self.kind.subject.has_status else None
+        ours = [(index, effect) for index, effect in mine if settling is None or settling in effect.parts]
+        by_operation = Counter((effect.object_id, effect.operation) for _, effect in ours)
+        assert max(by_operation.values(), default=0) <= 1
         for case_id, since in self.decided.items():
             assert not [effect for index, effect in ours if effect.case_id == case_id and index >= since]
         changed = {effect.case_id for _, effect in ours}
         for result in results.values():
             self.assert_outcome(result, is_changed=result.object_id in changed)
+
+    def _made(self, journal: list[Effect]) -> list[str]:
+        assert isinstance(self.kind, CallKind)
+        return [effect.object_id for effect in journal if effect.operation == self.kind.last_step]
+
+    def _value_of(self, object_id: str) -> str:
+        """Return what a row gave to the new thing that it made."""
+        assert isinstance(self.kind, CallKind)
+        if self.kind is CREATE:
+            return next(str(case["fields"][FIELD]) for case in self.sim.cases() if case["case_id"] == object_id)
+        return str(self.sim.object(object_id)["attributes"][self.kind.made])
 
     def assert_outcome(self, result: RowResult, *, is_changed: bool) -> None:
         if result.outcome is RowOutcome.UPDATED:
