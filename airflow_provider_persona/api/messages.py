@@ -6,6 +6,8 @@ No sockets here: `client/` sends a `Request` and returns a `Response` or a `Tran
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -170,6 +172,17 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_ANSWER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+
 _DEEPEST = 300
 """Levels of an answer. Python parses more, and then fails at writing them: both count on its stack, which is fuller
 by then. Persona's own answers have about ten."""
@@ -186,6 +199,25 @@ def _is_deeper(value: Any, most: int) -> bool:
             for child in (node.values() if isinstance(node, dict) else node)
         ]
     return any(isinstance(node, dict | list) for node in level)
+
+
+def _parsed(text: str) -> Any:
+    """Return what a JSON text holds, without what no file, database or XCom takes.
+
+    Half of a character, which a program leaves that cuts a text in the middle of an emoji, becomes the sign for an
+    unknown one. A number that JSON does not have (NaN, Infinity, 1e999) becomes null. So it costs its own value only.
+
+    :raises ValueError: when it is not JSON, or is nested too deeply.
+    """
+    try:
+        found = _ANSWER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if text.count("{") + text.count("[") > _DEEPEST and _is_deeper(found, _DEEPEST):
+        raise ValueError("nested too deeply")
+    if not _ESCAPED_HALF.search(text):
+        return found
+    return json.loads(_HALF.sub("\ufffd", json.dumps(found, ensure_ascii=False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +245,8 @@ class Response:
         :raises ValueError: when it is not JSON, or is nested too deeply.
         """
         if self._parsed is _UNPARSED:
-            try:
-                parsed = json.loads(self.content)
-            except RecursionError:
-                raise ValueError("nested too deeply") from None
-            if self.content.count(b"{") + self.content.count(b"[") > _DEEPEST and _is_deeper(parsed, _DEEPEST):
-                raise ValueError("nested too deeply")
+            # Decoded here, because `json.loads` would let halves of characters pass from bytes.
+            parsed = _parsed(self.content.decode(json.detect_encoding(self.content)))
             object.__setattr__(self, "_parsed", parsed)
         return self._parsed
 

@@ -6,10 +6,11 @@ attribute of another type than documented makes its object unreadable (`PersonaA
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -27,6 +28,18 @@ def _texts(value: Any) -> Any:
     return [each for each in value if each is not None] if isinstance(value, list) else value
 
 
+def _label(value: str | None) -> str | None:
+    if value is not None and (len(value) > _LONGEST_LABEL or _CONTROL.search(value)):
+        raise ValueError("it is no label")
+    return value
+
+
+_LONGEST_LABEL = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+_Status = Annotated[str | None, AfterValidator(_label)]
+"""A status. Labels are shown in logs, ledgers and pages, so none may steer a terminal or turn the text around."""
+
 _Tags = Annotated[list[str] | None, BeforeValidator(_texts)]
 """Tags, without null entries."""
 
@@ -38,7 +51,7 @@ class _Attributes(BaseModel):
 class CaseAttributes(_Attributes):
     """Attributes of a case. Others are kept as they came. All are optional, because a read asks for some only."""
 
-    status: str | None = None
+    status: _Status = None
     name: str | None = None
     resolution: str | None = None
     created_at: datetime | None = None
@@ -67,7 +80,7 @@ class AccountAttributes(_Attributes):
 class InquiryAttributes(_Attributes):
     """The attributes of an inquiry that have a meaning here; the rest is kept. All are optional: reads are sparse."""
 
-    status: str | None = None
+    status: _Status = None
     note: str | None = Field(default=None, repr=False)
     updated_at: datetime | None = None
     tags: _Tags = None
@@ -77,7 +90,7 @@ class InquiryAttributes(_Attributes):
 class TransactionAttributes(_Attributes):
     """The attributes of a transaction that have a meaning here; the rest is kept. All are optional."""
 
-    status: str | None = None
+    status: _Status = None
     updated_at: datetime | None = None
     tags: _Tags = None
     fields: dict[str, Any] | None = Field(default=None, repr=False)
@@ -86,7 +99,7 @@ class TransactionAttributes(_Attributes):
 class ReportAttributes(_Attributes):
     """The attributes of a report that have a meaning here; the rest is kept. All are optional: reads are sparse."""
 
-    status: str | None = None
+    status: _Status = None
     has_match: bool | None = None
     is_recurring: bool | None = None
     tags: _Tags = None

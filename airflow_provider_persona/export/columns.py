@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from airflow_provider_persona.export.errors import ExportError
 from airflow_provider_persona.storage.sql_names import checked_column
 
 ID, TYPE = "id", "type"
-_HALF: Final = re.compile("[\ud800-\udfff]")
 _WHOLE: Final = ("attributes", "relationships")
 _RELATED: Final = "relationships."
 
@@ -90,9 +88,4 @@ def _asked_for(path: str) -> list[str]:
 def _flat(value: Any) -> Any:
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return whole_text(value.replace("\0", "\ufffd")) if isinstance(value, str) else value  # PostgreSQL takes no NUL
-
-
-def whole_text(text: str) -> str:
-    """Return a text that can be encoded. JSON may hold one half of a character, which has no encoding by itself."""
-    return text if text.isascii() else _HALF.sub("\ufffd", text)
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value  # PostgreSQL takes no NUL

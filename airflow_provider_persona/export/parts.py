@@ -9,7 +9,6 @@ from enum import StrEnum
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
-from airflow_provider_persona.export.columns import whole_text
 from airflow_provider_persona.export.errors import MissingLibraryError
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class JsonLines:
         """Write some objects."""
         for item in items:
             line = json.dumps(self._columns.record(item), ensure_ascii=False, separators=(",", ":"))
-            self._scratch.write(whole_text(line).encode() + b"\n")
+            self._scratch.write(line.encode() + b"\n")
 
     def finish(self) -> None:
         """Nothing is missing."""

@@ -76,6 +76,55 @@ def _any_failures() -> Any:
     return FailureLimit(1.0)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (204, b""),
+        (200, b""),
+        (200, b"<html>Sign in</html>"),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {"status": "\\ud83d"}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {"status": "\xed\xa0\xbd"}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {"status": NaN}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {"status": "\\u0000\\u001b[31m"}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {"status": "' + b"long" * 5000 + b'"}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": ["status"]}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002", "attributes": {}}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002"}}'),
+        (200, b'{"data": {"type": "case", "id": "case_00002"}} and more'),
+    ],
+    ids=range(12),
+)
+def test_one_odd_answer_costs_one_row_and_is_taken_for_nothing(
+    tmp_path: Path, method: str, status: int, body: bytes
+) -> None:
+    def answers(asked: Asked) -> Answer:
+        if asked.case_id == "case_00002" and asked.method == method:
+            return status, body
+        return 200, case(asked.case_id, "Open" if asked.method == "GET" else "Declined")
+
+    plan = plan_of(rows(3), tmp_path, guards=Guards.of("Open"))
+    with StrangePersona(answers) as persona:
+        report = attempt(persona, plan, max_failures=_any_failures())
+    assert report.stopped is None
+    results = last_results(plan)
+    assert [results[row].outcome for row in (1, 3)] == [RowOutcome.UPDATED] * 2
+    assert results[2].outcome in (RowOutcome.FAILED, RowOutcome.UNRESOLVED, RowOutcome.SKIPPED_GUARD)
+    assert (results[2].reason + str(results[2].from_status)).isprintable()
+    assert len(results[2].reason) < 1000
+
+
+@pytest.mark.parametrize("body", [{"attributes": ["status"]}, {"attributes": {}}, {"attributes": {"status": None}}, {}])
+def test_no_guard_passes_on_an_answer_without_a_status(tmp_path: Path, body: dict[str, Any]) -> None:
+    plan = plan_of(rows(1), tmp_path, guards=Guards.of(None, "Approved"))
+    with StrangePersona(lambda asked: (200, {"data": {"type": "case", "id": asked.case_id, **body}})) as persona:
+        attempt(persona, plan, max_failures=_any_failures())
+    assert [asked.method for asked in persona.asked].count("POST") == 0
+    result = last_results(plan)[1]
+    assert (result.outcome, result.retryable) == (RowOutcome.FAILED, True)
+    assert "shows no status" in result.reason
+
+
 FORBIDDEN = {"errors": [{"title": "Forbidden", "details": "This case is not visible"}]}
 KEY_MAY_NOT = {"errors": [{"title": "Forbidden", "details": "API key does not have the permission case.write"}]}
 

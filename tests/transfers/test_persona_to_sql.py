@@ -132,8 +132,8 @@ def test_ids_that_differ_in_capitals_only_are_two(persona, table):
     assert sorted(_rows(table, "id, status")) == [("case_A", "2"), ("case_a", "3")]
 
 
-VALUES = {"a": True, "b": False, "c": 5, "d": 1.5, "e": 2**70, "f": "text", "g": None, "h": "\ud83d-"}
-TEXTS = {"a": "true", "b": "false", "c": "5", "d": "1.5", "e": str(2**70), "f": "text", "g": None, "h": "\ufffd-"}
+VALUES = {"a": True, "b": False, "c": 5, "d": 1.5, "e": 2**70, "f": "text", "g": None}
+TEXTS = {"a": "true", "b": "false", "c": "5", "d": "1.5", "e": str(2**70), "f": "text", "g": None}
 
 
 def _values_of(columns, values):

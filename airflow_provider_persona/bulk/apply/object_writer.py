@@ -186,6 +186,13 @@ class ObjectWriter:
 
     def _objection(self, work: RowWork) -> str | None:
         current = work.current or ObjectState(work.update.object_id)
+        if current.status is None and self._guards.needs_read(work.row.expected_status):
+            raise PersonaAnswerError(
+                f"the answer to {self._subject.read_operation} shows no status, so no guard can tell whether the "
+                f"{self._subject.name} may be changed",
+                operation_id=self._subject.read_operation,
+                retryable=True,
+            )
         objection = self._guards.objection(current.status, work.row.expected_status)
         if objection is None and self._may_drift(work.row):
             since = None if self._may_show_own_doing(work, current) else work.row.updated_at
