@@ -4,6 +4,7 @@ nothing that was planned or written is replaced, and each row's last outcome is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
-from airflow_provider_persona.bulk.errors import RunStoppedError
+from airflow_provider_persona.bulk.errors import PlanError, RunStoppedError
 from airflow_provider_persona.bulk.ledger.ledger import read_ledger, read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
@@ -28,7 +29,7 @@ from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complet
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, read_plan
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.storage.errors import FencedError
+from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.tasks.event_loop import TaskLoop
 from persona_simulator import SANDBOX_KEY, SimulatorServer
 from tests.virtual_time import VirtualPersona
@@ -157,6 +158,11 @@ def test_rows_that_no_attempt_began_are_not_in_doubt(persona: VirtualPersona, tm
     assert report.counts == {RowOutcome.UPDATED: 60}
 
 
+def _carried(**damaged: Any) -> bytes:
+    sound = {"settled": [[1, 1]], "counts": {}, "generations": {}, "concurrency": 1, "at": "2026-01-05T08:00:00+00:00"}
+    return json.dumps({"plan": "HASH", "carried": sound | damaged}).encode()
+
+
 DAMAGE = [
     b"{}",
     b"[]",
@@ -170,6 +176,20 @@ DAMAGE = [
     b'{"plan": "HASH", "end": "somehow"}',
     b'{"plan": "HASH", "begun": -1, "at": 1}',
     b'{"plan": "HASH", "carried": 3}',
+    b"\0" * 200,
+    b'{"plan": "HASH"}',
+    b'{"plan": "of another"}',
+    b'{"plan": "HASH", "begun": 2, "at": "2026-01-05T08:00:0~Z"}',
+    b'{"plan": "HASH", "begun": 2, "at": "2026-01-05T08:00:00"}',
+    b'{"plan": "HASH", "segment": 1, "at": 5, "concurrency": 3, "notes_begun": true}',
+    b'{"plan": "HASH", "segment": 1, "at": "2026-01-05T08:00:00Z", "concurrency": "x", "notes_begun": true}',
+    _carried(settled=[[1, 10**13]]),
+    _carried(settled=[[3, 1]]),
+    _carried(counts={"updated": "many"}),
+    _carried(counts=None),
+    _carried(generations={"1": -1}),
+    _carried(at="soon"),
+    b'{"plan": "HASH"}\0'.decode().encode("utf-16"),
 ]
 
 
@@ -190,6 +210,48 @@ def test_a_damaged_line_is_said_and_its_row_is_settled_by_a_look(
     assert "has a damaged line; the rows that have no outcome are looked at first" in caplog.text
     assert report.counts == {RowOutcome.UPDATED: 2, RowOutcome.UNCHANGED: 1}
     assert set(changes(persona).values()) == {1}
+
+
+ODD = (None, 5.5, -1, 10**400, True, "x", "", [], [None], {}, float("nan"), "2026-13-01T00:00:00Z", "9" * 300)
+
+
+@pytest.mark.parametrize("which", ["segment", "begun", "row", "end"])
+def test_no_member_of_a_line_that_is_damaged_ends_a_run_in_an_error_of_python(
+    persona: VirtualPersona, tmp_path: Path, which: str
+) -> None:
+    plan = plan_of([*decisions(persona, 3), {"case_id": "case_missing", "status": "Open"}], tmp_path)
+    attempt(persona, plan)
+    ledger = tmp_path / "ledger-00001.jsonl"
+    sound = lines_of(ledger)
+    index = next(number for number, line in enumerate(sound) if which in line)
+    for member, odd in itertools.product(sound[index], ODD):
+        for path in tmp_path.glob("ledger-*.jsonl"):
+            path.unlink()
+        lines = [*sound[:index], sound[index] | {member: odd}, *sound[index + 1 :]]
+        ledger.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+        assert len(list(read_results(plan.folder, plan.header.hash))) >= 3
+        report = attempt(persona, plan)
+        assert report.is_balanced
+        assert set(changes(persona).values()) == {1}
+
+
+def test_a_segment_that_stands_there_twice_counts_once(persona: VirtualPersona, tmp_path: Path) -> None:
+    plan = plan_of(decisions(persona, 3), tmp_path)
+    attempt(persona, plan)
+    (tmp_path / "ledger-00002.jsonl").write_bytes((tmp_path / "ledger-00001.jsonl").read_bytes())
+    report = attempt(persona, plan)
+    assert report.counts == {RowOutcome.UPDATED: 3}
+    assert set(changes(persona).values()) == {1}
+
+
+@pytest.mark.parametrize("name", ["ledger-00001.jsonl", "plan.jsonl"])
+def test_a_folder_in_the_place_of_a_file_is_named(persona: VirtualPersona, tmp_path: Path, name: str) -> None:
+    plan = plan_of(decisions(persona, 3), tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    with pytest.raises((StoreError, PlanError), match=name):
+        attempt(persona, plan)
+    assert not persona.journal()
 
 
 def test_a_clean_stop_leaves_nothing_to_repeat(served_persona: SimulatorServer, tmp_path: Path) -> None:

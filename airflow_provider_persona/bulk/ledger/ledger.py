@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_persona.bulk.errors import PlanError
-from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult, time_of, whole_number
 from airflow_provider_persona.storage.paths import StorePath, shown
 from airflow_provider_persona.storage.segments import SegmentedLog
 
@@ -291,16 +291,32 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
                 state.record(result)
             return result is not None
         if "begun" in line:
-            state.begin_row(_row_number(line["begun"]), line["at"])
+            state.begin_row(_row_number(line["begun"]), time_of(line["at"]))
         elif "segment" in line:
-            state.begin_attempt(line["at"], line["concurrency"], notes_begun=bool(line.get("notes_begun")))
+            rows_at_once = whole_number(line["concurrency"], _MOST_ROWS)
+            state.begin_attempt(time_of(line["at"]), rows_at_once, notes_begun=bool(line.get("notes_begun")))
         elif "carried" in line:
-            state.carry_over(**line["carried"])
-        elif "end" in line:
+            state.carry_over(**_checked_carried(**line["carried"]))
+        else:
             state.end_attempt(AttemptEnd(line["end"]))
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
     return True
+
+
+def _checked_carried(
+    settled: Any, counts: Mapping[Any, Any], generations: Mapping[Any, Any], concurrency: Any, at: Any
+) -> dict[str, Any]:
+    """Return what a line carries over, after a check of all of it: nothing of a damaged line may be taken in."""
+    for first, last in settled:
+        if _row_number(first) > _row_number(last):
+            raise ValueError("no stretch of rows")
+    for name, count in counts.items():
+        RowOutcome(name), whole_number(count, _MOST_ROWS)
+    for row, generation in generations.items():
+        int(row), whole_number(generation)
+    whole_number(concurrency, _MOST_ROWS), time_of(at)
+    return {"settled": settled, "counts": counts, "generations": generations, "concurrency": concurrency, "at": at}
 
 
 def result_of(line: Mapping[str, Any]) -> RowResult | None:
@@ -314,15 +330,27 @@ def result_of(line: Mapping[str, Any]) -> RowResult | None:
 
 def _row_number(value: Any) -> int:
     """Return a row's number; a damaged one could ask for all the memory there is."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MOST_ROWS:
+    if not whole_number(value, _MOST_ROWS):
         raise ValueError("no number of a row")
-    return value
+    return int(value)
 
 
 def _read(
     folder: StorePath, plan_hash: str, before: int | None = None, on_torn: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[StorePath, Mapping[str, Any] | None]]:
+    foreign: StorePath | None = None
     for path, line in ledger_of(folder).lines(before, on_torn):
-        if line is not None and "plan" in line and line["plan"] != plan_hash:
-            raise PlanError(f"{shown(path)} is the ledger of another plan; give each plan its own folder")
-        yield path, line if line is not None and "plan" in line else None
+        if foreign is not None and foreign != path:
+            raise _foreign(foreign)
+        is_ours = line is not None and line.get("plan") == plan_hash
+        if is_ours:
+            foreign = None
+        elif line is not None and "plan" in line and "segment" in line:
+            foreign = path  # unless a line of this plan follows: then this one is damaged
+        yield path, line if is_ours else None
+    if foreign is not None:
+        raise _foreign(foreign)
+
+
+def _foreign(path: StorePath) -> PlanError:
+    return PlanError(f"{shown(path)} is the ledger of another plan; give each plan its own folder")

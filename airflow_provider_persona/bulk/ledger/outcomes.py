@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -90,18 +91,51 @@ class RowResult:
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any]) -> RowResult:
-        """Return the record that a ledger's line holds."""
+        """Return the record that a ledger's line holds.
+
+        :raises KeyError: when the line is damaged; so do `TypeError` and `ValueError`.
+        """
         return cls(
             row=line["row"],
-            object_id=line["object_id"],
+            object_id=_text_or_none(line["object_id"]),
             outcome=RowOutcome(line["outcome"]),
-            from_status=line["from"],
-            to_status=line["to"],
-            reason=line["reason"],
-            http_status=line["http_status"],
-            request_ids=tuple(line["request_ids"]),
-            generation=line["generation"],
-            attempts=line["attempts"],
-            retryable=line["retryable"],
-            at=line["at"],
+            from_status=_text_or_none(line["from"]),
+            to_status=_text_or_none(line["to"]),
+            reason=_text(line["reason"]),
+            http_status=None if line["http_status"] is None else whole_number(line["http_status"]),
+            request_ids=tuple(map(_text, line["request_ids"])),
+            generation=whole_number(line["generation"]),
+            attempts=whole_number(line["attempts"]),
+            retryable=bool(line["retryable"]),
+            at=time_of(line["at"]),
         )
+
+
+def whole_number(value: Any, most: int = 10**9) -> int:
+    """Return a number that a line of a ledger holds.
+
+    :raises ValueError: when it is none from 0 to `most`; the line is damaged then.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError("no number")
+    return value
+
+
+def time_of(value: Any) -> str:
+    """Return a time, with its offset from UTC, that a line of a ledger holds.
+
+    :raises ValueError: when it is none; the line is damaged then.
+    """
+    if datetime.fromisoformat(_text(value)).tzinfo is None:
+        raise ValueError("no offset")
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")  # noqa: TRY004 - every damage of a line is one kind of error
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)

@@ -163,7 +163,10 @@ class RowIndex:
             self.damaged += 1
             return
         if parsed["plan"] != self.plan.header.hash:
-            raise PlanError(f"the ledger in {shown(self.plan.folder)} is of another plan")
+            if "segment" in parsed:
+                raise PlanError(f"the ledger in {shown(self.plan.folder)} is of another plan")
+            self.damaged += 1
+            return
         if "row" not in parsed:
             self._take_other_line(parsed)
             return

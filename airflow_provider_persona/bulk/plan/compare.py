@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_persona.api.document import moment
 from airflow_provider_persona.api.errors import PersonaError, PersonaNotFoundError
 from airflow_provider_persona.api.messages import Request, canonical_json
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
@@ -330,15 +331,17 @@ class Comparer:
             if line is None:
                 continue  # notes only save requests: what a damaged line said is asked for again
             if "segment" in line:
-                is_same = line.get("content") == content
-                if not is_same or now - datetime.fromisoformat(line["at"]) > _GOOD_FOR:
+                at = moment(line.get("at"))
+                if line.get("content") != content or at is None or now - at > _GOOD_FOR:
                     notes.delete()
                     return
                 continue
-            seen = [(object_id, Seen(*what)) for object_id, what in line["seen"].items()]
+            seen = _seen_in(line)
+            if seen is None:
+                continue
             self._spool.note_seen(seen)
             if "walk" in line:
-                frontiers[line["walk"]] = line["after"]
+                frontiers[line["walk"]] = line.get("after")
                 self._begun.add(line["walk"])
                 self._under_way.add(line["walk"])
         # Pages of two walks overlap where they meet, so what stands in the notes is more than what was seen.
@@ -346,6 +349,19 @@ class Comparer:
         self._frontiers = [_Frontier(walk, after) for walk, after in frontiers.items() if after is not None]
         if frontiers and "" not in frontiers:
             self._frontiers.insert(0, _Frontier("", ""))
+
+
+def _seen_in(line: Mapping[str, Any]) -> list[tuple[str, Seen]] | None:
+    """Return what a line of the notes says, or None for a damaged one."""
+    seen, places = line.get("seen"), (line.get("walk"), line.get("after"))
+    if not isinstance(seen, dict) or not all(place is None or isinstance(place, str) for place in places):
+        return None
+    try:
+        found = [(object_id, Seen(*what)) for object_id, what in seen.items()]
+    except TypeError:
+        return None
+    plain = (each for _, state in found for each in asdict(state).values())
+    return found if all(each is None or isinstance(each, str | bool) for each in plain) else None
 
 
 def _needs_no_step(update: ObjectUpdate, state: ObjectState) -> bool:

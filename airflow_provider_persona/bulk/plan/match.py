@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_persona.api.document import Resource
+from airflow_provider_persona.api.document import Resource, moment
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
@@ -230,9 +230,9 @@ class Matcher:
             if line is not None and "n" in line:
                 found.append(line)
         for line in found:
-            if self._utc() - datetime.fromisoformat(line["at"]) <= _GOOD_FOR:
-                objects = tuple(Candidate(*each) for each in line["objects"])
-                self._keys.note_of_row(line["n"], Found(objects, line["has_more"], line["problem"]))
+            at = moment(line.get("at"))
+            if at is not None and self._utc() - at <= _GOOD_FOR and (noted := _found_in(line)) is not None:
+                self._keys.note_of_row(line["n"], noted)
         if self._keys.count() > _FEW:
             self._log = SegmentWriter(notes, notes.last + 1, {"content": content})
             await self._log.open()
@@ -241,6 +241,25 @@ class Matcher:
         number = self._keys.note(key, found)
         if self._log is not None:
             await self._log.put(_line(number, found, self._utc()))
+
+
+def _found_in(line: Mapping[str, Any]) -> Found | None:
+    """Return what a line of the notes says, or None for a damaged one: then the key is looked for again."""
+    try:
+        objects = tuple(Candidate(*each) for each in line["objects"])
+        has_more, problem = line["has_more"], line["problem"]
+    except (KeyError, TypeError):
+        return None
+    texts = [part for each in objects for part in (each.status, each.template)]
+    is_sound = (
+        isinstance(line["n"], int)
+        and abs(line["n"]) < 2**63
+        and isinstance(has_more, bool)
+        and isinstance(problem, str)
+        and all(isinstance(each.id, str) for each in objects)
+        and all(text is None or isinstance(text, str) for text in texts)
+    )
+    return Found(objects, has_more, problem) if is_sound else None
 
 
 def _line(number: int, found: Found, at: datetime) -> dict[str, Any]:
