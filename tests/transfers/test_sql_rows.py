@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.errors import BulkError, QueryError
 from airflow_provider_persona.bulk.source.query import FETCH, query_rows
 from airflow_provider_persona.bulk.source.statements import holds_several, writing_word
 from airflow_provider_persona.tasks.sql_hook import sql_hook_of
@@ -267,7 +267,7 @@ def test_a_cursor_of_the_connections_choice_gives_values_not_names(
 _MEMORY = """
 import resource, sys
 from airflow_provider_persona.version_compat import BaseHook
-from airflow_provider_persona.bulk.errors import BulkError
+from airflow_provider_persona.bulk.errors import BulkError, QueryError
 from airflow_provider_persona.bulk.source.query import query_rows
 
 def read(sql):
@@ -312,3 +312,48 @@ def test_a_provider_that_is_not_installed_is_named_and_no_retry_waits_for_it(
     with pytest.raises(AirflowFailException, match=f"the connection warehouse .* {advice}$") as caught:
         sql_hook_of("warehouse")
     assert "canary" not in str(caught.value)
+
+
+class OddSqlite:
+    """A database in memory whose driver makes rows or texts in a way of its own, as drivers may be told to."""
+
+    conn_type = "sqlite"
+
+    def __init__(self, **ways: Any) -> None:
+        self._ways = ways
+
+    def get_conn(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(":memory:")
+        for name, way in self._ways.items():
+            setattr(connection, name, way)
+        return connection
+
+
+@pytest.mark.parametrize("way", [lambda _, row: row[:1], lambda _, row: (*row, 1), lambda *_: 5, lambda *_: None])
+def test_a_row_that_does_not_fit_the_columns_is_an_error_of_the_query(way: Any) -> None:
+    with (
+        pytest.raises(QueryError, match="the query failed: its driver gave a row without one value") as caught,
+        query_rows(OddSqlite(row_factory=way), "SELECT 'case_1' AS case_id, 'Open' AS status") as (_, rows),
+    ):
+        list(rows)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["at once", "later"])
+def test_a_value_that_the_driver_cannot_read_is_an_error_of_the_query_without_it(first: bool) -> None:
+    rows_before = "" if first else f"WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < {FETCH})"
+    sql = "SELECT 'canary' AS case_id" if first else f"{rows_before} SELECT i FROM g UNION ALL SELECT 'canary'"
+    with (
+        pytest.raises(QueryError, match=r"cannot read one of its values \(ValueError\)") as caught,
+        query_rows(OddSqlite(text_factory=int), sql) as (_, rows),
+    ):
+        list(rows)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("database", [POSTGRES], indirect=True)
+def test_a_date_that_python_does_not_have_is_an_error_of_the_query(database: str) -> None:
+    with pytest.raises(QueryError, match=r"cannot read one of its values|DataError"):
+        all_of("SELECT DATE '10000-01-01' AS case_id")

@@ -54,6 +54,27 @@ def errors_named(query: str) -> Iterator[None]:
 
 
 @contextmanager
+def _rows_named(query: str) -> Iterator[None]:
+    """Turn what goes wrong while rows are fetched into an error that names the query, as `errors_named` does.
+
+    A driver raises what Python raises for a value that Python has no room for (psycopg2: the year 10000; SQLite: a text
+    that its converter refuses). The text of such an error holds the value.
+
+    :raises QueryError: also then, and no retry helps.
+    """
+    with errors_named(query):
+        try:
+            yield
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if "Error" in {kind.__name__ for kind in type(error).__mro__}:
+                raise
+            raise QueryError(
+                f"{query} failed: the driver cannot read one of its values ({type(error).__name__}); cast it to text",
+                retryable=False,
+            ) from None
+
+
+@contextmanager
 def query_rows(
     database: Database, sql: str, parameters: Any = None, name: str = "the query"
 ) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
@@ -85,7 +106,7 @@ def query_rows(
         if cursor.description is None and not _is_named(database):
             raise _no_query("it gives no rows")
         # A named cursor of some drivers describes its columns only once it has fetched.
-        with errors_named(name):
+        with _rows_named(name):
             first = cursor.fetchmany(FETCH)
         # Rows become mappings only after this: whoever reads the columns sees which names are there twice.
         columns = [column[0] for column in cursor.description or ()]
@@ -119,12 +140,22 @@ def _mappings(columns: list[str], first: Any, cursor: Any, sql: str, name: str) 
     while rows:
         for row in rows:
             # A connection may ask its driver for rows that are mappings already (PostgreSQL's `realdictcursor`).
-            yield row if isinstance(row, Mapping) else dict(zip(columns, row, strict=True))
-        with errors_named(name):
+            yield row if isinstance(row, Mapping) else _mapping(columns, row, name)
+        with _rows_named(name):
             rows = cursor.fetchmany(FETCH)
     # Drivers tell of a second result only after the first. No row is used before all are read.
     if _has_another_result(cursor, sql):
         raise _several()
+
+
+def _mapping(columns: list[str], row: Any, name: str) -> Mapping[str, Any]:
+    try:
+        return dict(zip(columns, row, strict=True))
+    except (TypeError, ValueError):
+        raise QueryError(
+            f"{name} failed: its driver gave a row without one value for each of its {len(columns)} columns",
+            retryable=False,
+        ) from None
 
 
 def _has_another_result(cursor: Any, sql: str) -> bool:
