@@ -8,6 +8,7 @@ remain for everybody, and the whole seconds until the window ends (docs.withpers
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ LONGEST_WAIT = 15 * 60
 longer one is a mistake, for example a time of day in place of seconds."""
 
 _LARGEST_LIMIT = 10**9
+
+# `int` and `float` would also take `1_000`, the digits of other scripts, which only one of the two clients decodes, and
+# more digits than a number has room for.
+_WHOLE = re.compile("[0-9]{1,18}")
+_SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,11 @@ def window_state(headers: Mapping[str, str]) -> WindowState | None:
 
     :param headers: the headers, with names in lower case.
     """
-    try:
-        limit, remaining = int(headers["ratelimit-limit"]), int(headers["ratelimit-remaining"])
-        reset = int(headers["ratelimit-reset"])
-    except (KeyError, ValueError):
+    texts = [headers.get(f"ratelimit-{name}", "") for name in ("limit", "remaining", "reset")]
+    if not all(map(_WHOLE.fullmatch, texts)):
         return None
-    if min(limit, remaining, reset) < 0 or max(limit, remaining) > _LARGEST_LIMIT:
+    limit, remaining, reset = map(int, texts)
+    if max(limit, remaining) > _LARGEST_LIMIT:
         return None
     return WindowState(limit, remaining, reset if reset <= LONGEST_WAIT else WINDOW)
 
@@ -105,8 +110,5 @@ def time_for(requests: int, window: WindowState, ours: int, length: float) -> tu
 
 
 def _seconds(response: Response, name: str) -> float | None:
-    try:
-        seconds = float(response.headers[name])
-    except (KeyError, ValueError):
-        return None
-    return seconds if 0 <= seconds < math.inf else None
+    text = response.headers.get(name, "")
+    return float(text) if _SECONDS.fullmatch(text) else None

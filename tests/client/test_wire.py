@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import zlib
+from contextlib import suppress
 
 import pytest
 
@@ -109,6 +110,50 @@ def test_an_answer_of_just_the_limit_is_taken(connect, serve, packs):
     sent = gzip.compress(body, compresslevel=1) if packs else body
     server = serve(once(answer(sent, headers="Content-Encoding: gzip\r\n" if packs else "")))
     assert connect(server.url, policy=NO_RETRIES).call("list-all-cases").json() == {"data": []}
+
+
+SMUGGLED = b'{"data": [{"type": "case", "id": "case_other"}]}'
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\n" + answer(SMUGGLED),
+        b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+        b"HTTP/1.1 304 Not Modified\r\n\r\n" + answer(SMUGGLED),
+        answer(b"{}") + answer(SMUGGLED),
+        answer(b"{}") + b"\0" * 100,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + answer(SMUGGLED),
+    ],
+    ids=["204-and-more", "204-with-a-body", "304-and-more", "two-answers", "garbage", "chunked-and-more"],
+)
+def test_what_follows_an_answer_is_not_taken_for_the_next_one(connect, serve, first):
+    asked = []
+
+    def handle(received, line):
+        asked.append(received)
+        line.send(first if len(asked) == 1 else answer({"data": []}))
+
+    face = connect(serve(handle).url, policy=NO_RETRIES)
+    with suppress(PersonaError):
+        face.call("list-all-cases")
+    time.sleep(0.05)  # what follows has arrived by now, as it has when a client pauses between two calls
+    assert face.call("list-all-cases").json() == {"data": []}
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "value", ["", "-5", "1.5", "[60]", "5, 5", "NaN", "9" * 400, "\u0665", "60;w=60", "5\r\nRateLimit-Reset: 7"]
+)
+@pytest.mark.parametrize("header", ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Date"])
+def test_headers_that_make_no_sense_cost_no_call_and_no_wait(connect, serve, header, value):
+    sent = {"RateLimit-Limit": "300", "RateLimit-Remaining": "299", "RateLimit-Reset": "60", header: value}
+    lines = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
+    waits = []
+    face = connect(serve(always(answer({"data": []}, headers=lines))).url, policy=NO_RETRIES, sleep=waits.append)
+    for _ in range(3):
+        assert face.call("list-all-cases").json() == {"data": []}
+    assert sum(waits) <= 60
 
 
 # ---------------------------------------------------------------------- deadlines
