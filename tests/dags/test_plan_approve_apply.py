@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_2_PLUS
-
-pytestmark = [
-    pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="Airflow 3.1 cannot wait for a person in `dag.test()`"),
-    # A run that nobody answers waits for ever, and the event loop of its trigger swallows the exception that the usual
-    # timeout raises. This one ends the process.
-    pytest.mark.timeout(120, method="thread"),
-]
+# A run that nobody answers waits for ever, and the event loop of its trigger swallows the exception that the usual
+# timeout raises. This one ends the process.
+pytestmark = pytest.mark.timeout(120, method="thread")
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from airflow_provider_persona.sensors.lifecycle import (
     PersonaTransactionSensor,
 )
 from airflow_provider_persona.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_1_PLUS,
     DAG,
     AirflowException,
     AirflowFailException,
@@ -119,6 +121,8 @@ class TestInEveryMode:
         assert str(wait(PersonaReportSensor, report_id=thing_id, soft_fail=True, **mode).state) == "skipped"
 
     def test_the_timeout_ends_it(self, wait, persona, mode):
+        if mode == {"mode": "reschedule"} and AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS:
+            pytest.skip("in `dag.test()` of Airflow 3.0 no sensor that is rescheduled ever ends by its timeout")
         instance = wait(PersonaReportSensor, report_id=REPORT.begin(persona), timeout=1, retries=2, **mode)
         assert (str(instance.state), instance.try_number) == ("failed", 1)
         assert len(persona.requests(operation="retrieve-a-report")) >= 2
@@ -131,12 +135,12 @@ class TestInEveryMode:
 
 
 @pytest.mark.parametrize("resource", ["report", "workflow-run", "importer", "graph-query"])
-def test_what_a_dag_began_is_waited_for_until_persona_is_done(wait, persona, resource):
-    life = BY_NAME[resource]
+def test_what_a_dag_began_is_waited_for_until_persona_is_done(persona_connection, resource):
+    """Without a Dag run, before the begin of which a slow machine would let Persona finish."""
+    persona, life = persona_connection, BY_NAME[resource]
     thing_id = life.made()
-    instance = wait(life.sensor, **life.arguments(thing_id))
-    assert str(instance.state) == "success"
-    assert instance.xcom_pull(task_ids="wait")["status"] == persona.object(thing_id)["status"]
+    found = life.sensor(task_id="wait", poke_interval=0.1, **life.arguments(thing_id)).execute({})
+    assert found["status"] == persona.object(thing_id)["status"]
     assert len(persona.requests(operation=LIFECYCLES[resource].operation_id)) > 1
 
 
@@ -148,7 +152,10 @@ def test_many_are_mapped(run_dag, persona_connection):
         PersonaReportSensor.partial(task_id="wait", target_statuses=["ready"]).expand(report_id=ids)
     run = run_dag(dag)
     assert str(run.state) == "success"
-    assert [found["id"] for found in run.get_task_instance("wait", map_index=0).xcom_pull(task_ids="wait")] == ids
+    # One by one: in Airflow 3.1 a run's instance fails when it pulls those of all.
+    instances = [run.get_task_instance("wait", map_index=index) for index in range(3)]
+    found = [each.xcom_pull(task_ids="wait", map_indexes=each.map_index)["id"] for each in instances]
+    assert found == ids
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,13 @@ import pytest
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.transfers.persona_to_object_storage import PersonaToObjectStorageOperator
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, DAG, AirflowFailException, Asset
+from airflow_provider_persona.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_3_PLUS,
+    DAG,
+    AirflowFailException,
+    Asset,
+)
 from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorProcess
 from tests.airflow_process import AirflowProcess, run_program
 
@@ -370,7 +376,7 @@ def test_a_cleared_incremental_task_reads_what_it_had_read(persona, persona_conn
     assert execute("wednesday")["rows"] == 0
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="assets keep state from Airflow 3.3 on")
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="assets keep state from Airflow 3.3 on")
 def test_with_an_outlet_asset_the_mark_is_kept_there(export, persona, tmp_path):
     given = {"incremental": True, "outlets": [Asset("x-lake://cases")], "lookback": 0}
     first = _summary(export(**given))
