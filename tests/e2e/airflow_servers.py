@@ -322,6 +322,11 @@ def _settings(home: Path, database: str, api: str, queue: str) -> dict[str, str]
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+        # Dags that enable it tell what they read and wrote, a file for each event.
+        "OPENLINEAGE__SELECTIVE_ENABLE": "True",
+        "OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
+        ),
         "PERSONA__STATE_PATH": str(home / "state"),
     }
 

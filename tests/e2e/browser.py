@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Frame, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_WIDTH, _USUAL_HEIGHT = 1240, 770
 LARGEST_PICTURE = 150 * 1024
 """Bytes; the pictures are in the documentation, and the documentation is in the repository."""
 
@@ -39,7 +40,7 @@ def new_browser() -> Iterator[BrowserContext]:
         # The sandbox of the browser needs rights that a container has not; it opens pages of this machine only.
         browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
         try:
-            context = browser.new_context(viewport={"width": 1240, "height": 770}, accept_downloads=True)
+            context = browser.new_context(viewport={"width": _WIDTH, "height": _USUAL_HEIGHT}, accept_downloads=True)
             context.set_default_timeout(30_000)
             yield context
         finally:
@@ -79,13 +80,19 @@ class Watched:
         frame.wait_for_selector("body[data-loaded]")
         return frame
 
-    def picture(self, name: str) -> None:
-        """Keep a picture for the documentation, where `PERSONA_PICTURES` says."""
+    def picture(self, name: str, height: int = _USUAL_HEIGHT) -> None:
+        """Keep a picture for the documentation, where `PERSONA_PICTURES` says.
+
+        :param name: its name.
+        :param height: of the window, in pixels.
+        """
         folder = os.environ.get("PERSONA_PICTURES")
         if not folder:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
+        self.page.set_viewport_size({"width": _WIDTH, "height": height})
         self.page.wait_for_timeout(400)  # Airflow's own parts of the page come in gently
         path = Path(folder) / f"{name}.png"
         self.page.screenshot(path=path)
+        self.page.set_viewport_size({"width": _WIDTH, "height": _USUAL_HEIGHT})
         assert path.stat().st_size < LARGEST_PICTURE, f"{path} is too large"

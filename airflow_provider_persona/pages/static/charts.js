@@ -82,7 +82,7 @@ export function showLimit(run) {
       line,
     ),
     make("div", { class: "axis quiet" }, make("span", { text: `${clock(first)} UTC` }),
-      make("span", { text: `${said}; dashed: ${share(kept, 1)} left to others` }),
-      make("span", { text: `${clock(last)} UTC` })),
+      make("span", { text: `dashed: ${share(kept, 1)} left to others` }), make("span", { text: `${clock(last)} UTC` })),
+    make("div", { class: "caption quiet", text: said }),
   );
 }

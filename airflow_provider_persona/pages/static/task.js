@@ -9,6 +9,7 @@ const here = window.location.pathname.slice(root.length + "/task/".length);
 const KINDS = { case: "cases", inquiry: "inquiries", account: "accounts", report: "reports", transaction: "transactions" };
 const LIVE_PAUSE = 3000;
 const READING_PAUSE = 300;
+const TO_COME = new Set([null, "scheduled", "up_for_retry", "up_for_reschedule", "awaiting_input"]);
 
 const filter = { page: 0, state: "", reason: "", transition: "", object_id: "" };
 let shownRows = "";
@@ -365,7 +366,7 @@ async function refresh() {
     if (run.task.is_of_persona || run.files) await loadRows(run, false);
     document.body.dataset.loaded = "true";
     if (run.files && !run.files.is_complete) setTimeout(refresh, READING_PAUSE);
-    else if (run.task.is_live) setTimeout(refresh, LIVE_PAUSE);
+    else if (run.task.is_live || TO_COME.has(run.task.state)) setTimeout(refresh, LIVE_PAUSE);
   } catch (error) {
     fail(error);
     setTimeout(refresh, 10 * LIVE_PAUSE);

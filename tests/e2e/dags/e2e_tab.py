@@ -1,11 +1,12 @@
-"""What the tests of the tab look at: a plan that a person approves, and its application."""
+"""What the tests of the tab look at: a plan that a person approves, its application, and what OpenLineage is told."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 
+from airflow_provider_persona.operators.approval import PersonaApprovalOperator
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
 from airflow_provider_persona.version_compat import DAG, chain
 
@@ -15,12 +16,14 @@ with DAG("e2e_tab", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), 
         sql="SELECT case_id, status FROM officer_decisions ORDER BY ROWID",
         sql_conn_id="warehouse",
         never_from="Approved",
+        max_changes=500,
     )
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Change these cases in Persona?",
-        body="{% set plan = ti.xcom_pull(task_ids='plan_decisions') %}{{ plan['outcomes'] }} {{ plan['hash'] }}",
-        response_timeout=timedelta(hours=1),
+    approve = PersonaApprovalOperator(
+        task_id="approve", plan=plan.output, require_reason=True, response_timeout=timedelta(hours=1)
     )
-    apply = PersonaApplyPlanOperator(task_id="apply_decisions", plan=plan.output, concurrency=4)
+    apply = PersonaApplyPlanOperator(task_id="apply_decisions", plan=approve.output, concurrency=4, progress_every=1)
     chain(plan, approve, apply)
+
+# On the task that asks it would be one more field of the form, which the answer must then have.
+for told in (plan, apply):
+    enable_lineage(told)
