@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.plan.file import PlanHeader
 
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#!&])")
+_LINK = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?=@[-\w]+\.)")
+"""Where Airflow's page takes a bare address for a link. No escape prevents that, only a character in between."""
+_UNSEEN, _STRANGE = "\u200b", "\ufffd"
 _LONGEST = 300
 
 
 def escaped(text: object) -> str:
-    """Return a text that Markdown shows as it is, on one line."""
-    line = " ".join(str(text).split())
-    return _MARKUP.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
+    """Return a text that Markdown shows as it is, on one line, with no links and nothing that turns its direction."""
+    line = "".join(one if one.isprintable() else _STRANGE for one in " ".join(str(text).split()))
+    return _LINK.sub(_UNSEEN, _MARKUP.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,23 @@ def test_what_comes_from_a_query_never_becomes_markup(planned, persona_connectio
     assert escaped("a_b -> c") == r"a_b -\> c"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://evil.example/a", "https:\u200b//evil.example/a"),
+        ("HTTP://evil.example", "HTTP:\u200b//evil.example"),
+        ("see www.evil.example", "see www\u200b.evil.example"),
+        ("ana@evil.example", "ana\u200b@evil.example"),
+        ("s3://aws_default@bucket/plan.jsonl", "s3://aws_default@bucket/plan.jsonl"),
+        ("Approved \u202edenilceD", "Approved \ufffddenilceD"),
+        ("Genehmigt – ja", "Genehmigt – ja"),
+    ],
+)
+def test_no_status_becomes_a_link_or_turns_the_line_around(text, shown):
+    """Airflow's page makes links of bare addresses, after Markdown has taken the escapes away."""
+    assert escaped(text) == shown
+
+
 def test_no_value_of_a_row_is_in_the_question(planned, persona_connection):
     private = "Vogel" + "sang"
     opened = with_status(persona_connection, "Open", 3)
