@@ -37,7 +37,7 @@ class Step:
     shows_in: tuple[str, ...]
     is_denied_by: Callable[[Any], bool] | None = field(default=None, compare=False)
     absence_tells: bool = True
-    _request_of: Any = field(default=None, init=False, repr=False, compare=False)
+    _requests_of: dict[bool, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def check(self, answered: Any, request_id: str | None = None) -> None:
         """Check that the answer to the call shows the wanted state.
@@ -60,15 +60,18 @@ class Step:
         """Whether the call may be made once more when nobody knows whether it was made."""
         return self.absence_tells or operation(self.operation_id).repeatable
 
-    def request(self, object_id: str) -> Request:
-        """Return the request for one object. It asks for the status and what `check` needs, and no more.
+    def request(self, object_id: str, *, with_time: bool = False) -> Request:
+        """Return the request for one object. It asks for the status and what `check` needs.
 
+        :param with_time: whether it asks for the time of the last change too. The query is part of the idempotency
+            key, so a run asks for the same in all its attempts.
         :raises BadCallError: when the id cannot be part of a path.
         """
-        if self._request_of is None:
-            query = {f"fields[{self.resource_type}]": ",".join(sorted({"status", *self.shows_in}))}
-            object.__setattr__(self, "_request_of", operation(self.operation_id).bind_to(query, self.body))
-        request_of: Callable[[str], Request] = self._request_of
+        request_of: Callable[[str], Request] | None = self._requests_of.get(with_time)
+        if request_of is None:
+            shown = {"status", *self.shows_in, *(("updated-at",) if with_time else ())}
+            query = {f"fields[{self.resource_type}]": ",".join(sorted(shown))}
+            request_of = self._requests_of[with_time] = operation(self.operation_id).bind_to(query, self.body)
         return request_of(object_id)
 
 

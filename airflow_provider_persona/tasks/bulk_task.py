@@ -241,6 +241,8 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     table = at.ledger_table()
     checkpoints = checkpoints_of(context)
     carried = checkpoints.load() if checkpoints is not None else None
+    # A clear gives another identity, so only a retry may find keys that were used before.
+    job = replace(job, applying=replace(job.applying, keys_may_be_old=at.is_retry))
     with heeding_signals():
         begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaUnresolvedError
 from airflow_provider_persona.api.exchange import Exchange
@@ -28,6 +29,12 @@ SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
 
 _STALE_READS = 8
 
+_OLD_KEYS = 4
+"""Keys of one call, of further generations each, that may all bring an answer of then before the row is left open."""
+
+_DATES_DIFFER = 10.0
+"""Seconds by which an answer may be later than the change that it shows. Both times are Persona's own."""
+
 
 class ObjectWriter:
     """Settles rows, one at a time each, many at once.
@@ -39,6 +46,8 @@ class ObjectWriter:
     :param compare: whether to read every object before writing to it, and leave out what is already right.
     :param dry_run: whether to write nothing.
     :param heed_drift: whether to leave alone an object that was changed after it was read for the plan.
+    :param asks_time: whether writes ask for the time of the last change.
+    :param keys_may_be_old: whether Persona may repeat an answer of a run that nothing here tells of.
     """
 
     def __init__(
@@ -51,6 +60,8 @@ class ObjectWriter:
         compare: bool,
         dry_run: bool,
         heed_drift: bool = False,
+        asks_time: bool = False,
+        keys_may_be_old: bool = True,
     ) -> None:
         self._client = client
         self._subject = subject
@@ -59,6 +70,8 @@ class ObjectWriter:
         self._compare = compare
         self._dry_run = dry_run
         self._heed_drift = heed_drift
+        self._asks_time = asks_time
+        self._keys_may_be_old = keys_may_be_old and asks_time
         self._turn = asyncio.Lock()
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
@@ -120,12 +133,37 @@ class ObjectWriter:
                 "it; look before doing it again",
                 operation_id=step.operation_id,
             )
-        exchange = self._client.exchange(
-            step.request(work.update.object_id), work.identity, work.context.generation, maybe_done=in_doubt
+        generation = work.context.generation
+        for _ in range(_OLD_KEYS):
+            exchange = self._client.exchange(
+                step.request(work.update.object_id, with_time=self._asks_time),
+                work.identity,
+                generation,
+                maybe_done=in_doubt,
+            )
+            exchange.was_begun(work.context.key_age)
+            work.step = step
+            work.exchanges.append(exchange)
+            objection = await self._send(work, step, exchange, guarded=guarded)
+            if objection is not None or not work.answer_may_be_old:
+                return objection
+            current = await self._look_behind(work, exchange)
+            if step.is_shown_by(current.resource):
+                return None
+            objection = self._objection(work) if guarded else None
+            if objection is not None:
+                return objection
+            generation, in_doubt = exchange.sent_generation + 1, False
+        raise PersonaUnresolvedError(
+            f"Persona repeats old answers to {step.operation_id}, and the {self._subject.name} does not show the "
+            f"wanted {step.part}; its keys of the last hour are in use, so try again in an hour",
+            operation_id=step.operation_id,
+            retryable=True,
         )
-        exchange.was_begun(work.context.key_age)
-        work.step = step
-        work.exchanges.append(exchange)
+
+    async def _send(self, work: RowWork, step: Step, exchange: Exchange, *, guarded: bool) -> str | None:
+        """Make the call of a step; return a guard's objection when one came up before it could be sent."""
+        work.answer_may_be_old = False
         late, handed_back, name = 0, False, self._subject.name
         while late < _STALE_READS:
             # In a small window the reads of all rows would leave none for a write; so from the second time on, in turn.
@@ -141,7 +179,7 @@ class ObjectWriter:
                 fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
                 answer = await self._client.carry_out(exchange, fresh_until, may_repeat=not step.absence_tells)
             if isinstance(answer, Response):
-                self._note(work, answer, step)
+                self._note(work, answer, step, exchange)
                 return None
             handed_back = True
             late += answer is NotSent.STALE
@@ -162,6 +200,18 @@ class ObjectWriter:
             raise PersonaUnresolvedError(
                 f"whether Persona did {exchange.request.operation_id} is unknown, and the {self._subject.name} could "
                 f"not be read: {error}; look before doing it again",
+                operation_id=exchange.request.operation_id,
+                retryable=True,
+            ) from error
+
+    async def _look_behind(self, work: RowWork, exchange: Exchange) -> ObjectState:
+        """Read the object after a success that Persona may have repeated from before."""
+        try:
+            return await self._read(work)
+        except PersonaError as error:
+            raise PersonaUnresolvedError(
+                f"Persona's answer to {exchange.request.operation_id} may be one of before, and the "
+                f"{self._subject.name} could not be read: {error}; look before doing it again",
                 operation_id=exchange.request.operation_id,
                 retryable=True,
             ) from error
@@ -213,7 +263,7 @@ class ObjectWriter:
         steps = [step for step in work.update.change.steps() if step.part != was_so]
         return any(step.is_shown_by(current.resource) or not step.absence_tells for step in steps)
 
-    def _note(self, work: RowWork, response: Response, step: Step) -> None:
+    def _note(self, work: RowWork, response: Response, step: Step, exchange: Exchange) -> None:
         """Take in the answer to a write, and make sure that it shows what was asked for."""
         work.http_status = response.status
         trace = response.request_id
@@ -222,6 +272,24 @@ class ObjectWriter:
         answered = self._subject.read_answer(response.json(), work.update.object_id, step.operation_id)
         work.status = answered.status or work.status
         step.check(answered.resource, trace)
+        work.answer_may_be_old = self._may_be_old(answered, step, exchange)
+
+    def _may_be_old(self, answered: ObjectState, step: Step, exchange: Exchange) -> bool:
+        """Whether an answer may be one that Persona stored under the call's key before this run began.
+
+        The folder of a run may be lost with all that was known of it. If its task then runs again within the hour, and
+        somebody had moved the object back, the same key brings the old answer, and nothing changes. What was changed
+        by this call was changed since its key was first sent, by Persona's own clock.
+        """
+        if not self._keys_may_be_old or exchange.idempotency_key is None or not step.absence_tells:
+            return False
+        now = self._client.clock()
+        persona = self._client.server_clock.time(now)
+        if persona is None or answered.updated_at is None:
+            return True  # nothing tells
+        changed = datetime.fromisoformat(answered.updated_at)
+        age = (persona - (changed if changed.tzinfo else changed.replace(tzinfo=UTC))).total_seconds()
+        return age > now - exchange.attempt.key_born + _DATES_DIFFER
 
     async def _settle_error(self, work: RowWork, error: PersonaError) -> None:
         """Find the outcome of a row after its last call failed or got no answer."""

@@ -29,6 +29,10 @@ class ApplyOptions:
     :param progress_every: seconds between reports of progress.
     :param fail_in_vain: whether a run fails that could do nothing for any row, because all are invalid or no object has
         the status that they expect.
+    :param keys_may_be_old: whether an attempt that nothing here tells of may have used the run's idempotency keys in
+        the last hour, so that Persona may repeat the answers of then. An answer that shows an older state is then
+        checked by a look, which costs a read for each row that was right already. False only where the run's identity
+        is certainly new.
     :param approval: who approved the plan, or None when nobody was asked.
     """
 
@@ -42,6 +46,7 @@ class ApplyOptions:
     verify: bool = False
     progress_every: float = 5.0
     fail_in_vain: bool = True
+    keys_may_be_old: bool = True
     approval: Approval | None = None
 
     def __post_init__(self) -> None:

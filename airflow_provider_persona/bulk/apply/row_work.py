@@ -59,6 +59,7 @@ class RowWork:
     :param done: steps that were made true.
     :param remark: reason to note for an update.
     :param current: the object as last read.
+    :param answer_may_be_old: whether the last answer may be one that Persona repeated from before.
     :param read_at: when it was, by the client's clock.
     """
 
@@ -78,6 +79,7 @@ class RowWork:
     remark: str = ""
     current: ObjectState | None = None
     read_at: float = -math.inf
+    answer_may_be_old: bool = False
 
     @property
     def update(self) -> ObjectUpdate:

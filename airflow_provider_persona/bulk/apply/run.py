@@ -373,6 +373,7 @@ class _Run:
             plan_hash=header.hash,
             plan=self._plan.uri,
             created_at=header.created_at,
+            asks_time=header.asks_time,
             rows=header.rows,
             counts={outcome.value: n for outcome, n in settled.items()},
             settled=[list(stretch) for stretch in self._state.settled_ranges()],

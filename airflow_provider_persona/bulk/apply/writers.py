@@ -39,6 +39,8 @@ class PlanWriter:
                 compare=options.read_first,
                 dry_run=options.dry_run,
                 heed_drift=options.heed_drift,
+                asks_time=header.asks_time,
+                keys_may_be_old=options.keys_may_be_old,
             )
             if isinstance(subject, ObjectSubject)
             else CallWriter(client, header.identity, dry_run=options.dry_run)

@@ -49,6 +49,7 @@ class Checkpoint:
     :param at: UTC time, ISO 8601.
     :param end: how the run ended, or None while it has not.
     :param progress: a sentence for people.
+    :param asks_time: as in the plan's header. Checkpoints of before have none, and their runs' requests asked for none.
     :param limit_use: how much of the request limit was used when, as `LimitUse.to_json` returns it; of this attempt.
     """
 
@@ -65,6 +66,7 @@ class Checkpoint:
     at: str = ""
     end: str | None = None
     progress: str = ""
+    asks_time: bool = False
     limit_use: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 

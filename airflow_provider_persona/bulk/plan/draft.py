@@ -118,7 +118,7 @@ def resume_or_draft(
         log.info("The folder of an earlier attempt is gone; %d rows are known to be settled", settled)
         run = checkpoint.run.rpartition("/")[0]
         header = replace(header, run=run, created_at=checkpoint.created_at)
-        return _draft(rows, folder, checkpoint.number, header)
+        return _draft(rows, folder, checkpoint.number, header, asks_time=checkpoint.asks_time)
     if found is None and checkpoint is not None:
         number = max(number, checkpoint.number + 1)
     return replace(_draft(rows, folder, number, header), superseded=found)
@@ -146,6 +146,8 @@ def _draft(
     folder: StorePath,
     number: int,
     header: PlanHeader,
+    *,
+    asks_time: bool = True,
 ) -> Draft:
     prepare_folder(folder / str(number))
     spool = Spool(only_row_per=header.subject.only_row_per)
@@ -155,7 +157,7 @@ def _draft(
         spool.close()
         raise
     # Two plans of a run must not share keys, however soon one follows the other.
-    return Draft(folder / str(number), spool, replace(header, run=f"{header.run}/{number}"))
+    return Draft(folder / str(number), spool, replace(header, run=f"{header.run}/{number}", asks_time=asks_time))
 
 
 async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOptions) -> Plan:

@@ -32,7 +32,13 @@ BEFORE_FILE = "before.jsonl"
 UNKNOWN_STATUS = "?"
 NO_STATUS = "(none)"
 _FIRST_KIND = "case"
-_YOUNGER: dict[str, Any] = {"object_kind": _FIRST_KIND, "unknown_labels": [], "irreversible": {}, "before_hash": None}
+_YOUNGER: dict[str, Any] = {
+    "object_kind": _FIRST_KIND,
+    "unknown_labels": [],
+    "irreversible": {},
+    "before_hash": None,
+    "asks_time": False,
+}
 
 
 class Planned(StrEnum):
@@ -69,6 +75,7 @@ class PlanHeader:
     :param unknown_labels: statuses of guards and rows that no object and no template has, as far as that was looked up.
     :param object_kind: name of the kind of object that is changed, when no operation is called.
     :param irreversible: rows to be changed that no call takes back, by the reason.
+    :param asks_time: whether its writes ask for the time of the last change, which shows that an answer is an old one.
     :param before_hash: SHA-256 over `before.jsonl`, or None when there is none.
     """
 
@@ -91,6 +98,7 @@ class PlanHeader:
     unknown_labels: list[str] = field(default_factory=list)
     irreversible: dict[str, int] = field(default_factory=dict)
     before_hash: str | None = None
+    asks_time: bool = False
 
     @property
     def identity(self) -> str:
