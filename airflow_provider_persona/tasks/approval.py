@@ -127,7 +127,8 @@ class Question:
         header = self.digest.header
         pages = "".join(f" [{name}]({address})." for name, address in self.pages.items())
         plan = escaped(self.told.get("plan"))
-        return f"Planned at {escaped(header.created_at)}. Plan {plan}, hash `{header.hash}`.{pages}"
+        matching = f"{escaped(header.on_matching)}. " if header.on_matching else ""
+        return f"{matching}Planned at {escaped(header.created_at)}. Plan {plan}, hash `{header.hash}`.{pages}"
 
 
 def question_time() -> datetime:

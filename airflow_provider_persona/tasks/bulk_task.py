@@ -161,6 +161,8 @@ class TaskRun:
             f"{count} {'row goes' if count == 1 else 'rows go'} {name}" for name, count in header.transitions.items()
         ]
         details += [f"{count} of them cannot be taken back: {reason}" for reason, count in header.irreversible.items()]
+        if header.on_matching:
+            details.insert(0, header.on_matching)
         self.log_group("The plan", [*details, f"Plan: {plan.uri}", f"Hash: {header.hash}"])
         for label in header.unknown_labels:
             self.task.log.warning(
@@ -293,7 +295,8 @@ def run_planning_task(
             window = tightest_limit((await client.call("list-all-rate-limits")).json())
             plan = await complete(draft, client, job.planning)
             reads = plan.header.guards.needs_read() or job.planning.record_states
-            return plan, estimate(plan.header.changes * (2 if reads else 1), window, client.budget.reserve)
+            price = estimate(plan.header.changes * (2 if reads else 1), window, client.budget.reserve)
+            return plan, replace(price, matching=plan.header.matching)
 
     try:
         plan, expected = task.run_coroutine(main)

@@ -535,5 +535,6 @@ def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path, kind: Au
     )
     assert Steps.taken >= steps
     print(f"{kind.name}: {Steps.taken} steps, rare ways: {dict(Steps.ways.counts.most_common())}")
-    if kind is CASES and steps >= 2_000:
+    # A part of a soak goes other ways each time, and may miss a rare one.
+    if kind is CASES and (steps >= 20_000 or (steps >= 2_000 and not SOAK)):
         assert not Steps.ways.never_gone(at_length=steps >= 20_000), Steps.ways.counts

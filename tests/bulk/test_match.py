@@ -154,7 +154,12 @@ def test_the_price_is_told_with_the_time_under_the_limit_before_the_reads(
     rows = keyed_rows(CASE, "reference-id", [f"customer-sim{number:06d}" for number in range(1, 91)])
     began = persona.time.now()
     with caplog.at_level(logging.INFO):
-        planned(persona, job_by(CASE, rows), tmp_path)
+        plan = planned(persona, job_by(CASE, rows), tmp_path)
+    made = len(listed(persona, CASE))
+    assert plan.header.matching == {"by": "reference-id", "values": 90, "priced": 90, "requests": made}
+    assert plan.header.on_matching == (
+        f"90 values of reference-id were looked for by {made} requests; 90 were estimated before"
+    )
     assert "takes about 90 requests and 180 s under the request limit" in caplog.text
     assert 175 < persona.time.now() - began < 245
     assert persona.state()["limit"] == 30

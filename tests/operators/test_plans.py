@@ -96,6 +96,26 @@ def test_planning_writes_nothing_and_says_how_long_applying_takes(run_dag, perso
     assert 110 <= estimate["seconds"] <= 120  # 24 now, 25 in the next window, the rest in the one after it
 
 
+def test_what_finding_the_objects_took_stands_in_the_estimate_and_in_the_log(
+    run_dag, persona_connection, caplog, capfd
+):
+    keys = [f"customer-{case_id.removeprefix('case_')}" for case_id in with_status(persona_connection, "Open", 12)]
+    with new_dag() as dag:
+        PersonaPlanCaseUpdatesOperator(
+            task_id="plan",
+            changes=[{"reference_id": key, "status": "Declined"} for key in keys],
+            match_by="reference-id",
+            compare="never",
+        )
+    run = PlanRun(run_dag(dag))
+    sent = [one for one in persona_connection.requests() if one.operation == "list-all-cases"]
+    made = {"by": "reference-id", "values": 12, "priced": 12, "requests": len(sent)}
+    assert run.plan["estimate"]["matching"] == made
+    assert run.plan["estimate"]["requests"] == 12  # of applying it
+    said = f"12 values of reference-id were looked for by {len(sent)} requests; 12 were estimated before"
+    assert said in caplog.text + capfd.readouterr().out
+
+
 def test_rows_at_hand_and_a_rendered_plan_and_custom_fields(run_dag, persona_connection):
     persona = persona_connection
     opened = with_status(persona, "Open", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from airflow_provider_persona.bulk.errors import BulkError, PlanError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
@@ -167,13 +168,12 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     :raises PersonaError: when the objects had to be read and could not.
     """
     matches, notes = SegmentedLog(draft.folder, "matched"), SegmentedLog(draft.folder, "seen")
-    if draft.spool.keys.are_open:
-        await _match(draft, client, options, matches)
+    matching = await _match(draft, client, options, matches) if draft.spool.keys.are_open else {}
     if options.looks_while_planning:
         await _compare(draft, client, options, notes)
     labels = await _unknown_labels(draft, client, options)
     environment = draft.header.environment or client.environment.seen
-    header = replace(draft.header, environment=environment, unknown_labels=labels)
+    header = replace(draft.header, environment=environment, unknown_labels=labels, matching=matching)
     try:
         # Checked before it is written: the next attempt resumes a plan that is there, without asking again.
         plan = write_spooled(draft.spool, draft.folder, header, options.thresholds.check)
@@ -186,7 +186,7 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     return plan
 
 
-async def _match(draft: Draft, client: AsyncPersonaClient, options: PlanOptions, notes: SegmentedLog) -> None:
+async def _match(draft: Draft, client: AsyncPersonaClient, options: PlanOptions, notes: SegmentedLog) -> dict[str, Any]:
     subject, match = draft.header.subject, options.match
     assert isinstance(subject, ObjectSubject)  # an operation is called with ids
     assert match is not None  # else the rows have no keys
@@ -200,6 +200,8 @@ async def _match(draft: Draft, client: AsyncPersonaClient, options: PlanOptions,
         draft.spool.valid_rows(),
         subject.name,
     )
+    requests = found.pages + found.reads
+    return {"by": match.by, "values": found.keys, "priced": found.priced, "requests": requests}
 
 
 async def _compare(draft: Draft, client: AsyncPersonaClient, options: PlanOptions, notes: SegmentedLog) -> None:

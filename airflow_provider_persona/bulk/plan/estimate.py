@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_persona.api.limits import WindowState, seconds_for
@@ -29,16 +29,20 @@ class Estimate:
     :param seconds: seconds at least, as the limit goes; None where the limit is unknown.
     :param limit: requests per window, or None.
     :param reserve: share of the limit left to others.
+    :param matching: what finding the objects of the rows took, as `PlanHeader.matching` has it. It came before, so it
+        is in none of the other figures.
     """
 
     requests: int
     seconds: float | None
     limit: int | None
     reserve: float
+    matching: Mapping[str, Any] = field(default_factory=dict)
 
     def to_xcom(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return {"requests": self.requests, "seconds": self.seconds, "limit": self.limit, "reserve": self.reserve}
+        plain = {"requests": self.requests, "seconds": self.seconds, "limit": self.limit, "reserve": self.reserve}
+        return plain | ({"matching": dict(self.matching)} if self.matching else {})
 
 
 def estimate(requests: int, window: WindowState | None, reserve: float) -> Estimate:

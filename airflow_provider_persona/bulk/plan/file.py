@@ -38,6 +38,7 @@ _YOUNGER: dict[str, Any] = {
     "irreversible": {},
     "before_hash": None,
     "asks_time": False,
+    "matching": {},
 }
 
 
@@ -76,6 +77,9 @@ class PlanHeader:
     :param object_kind: name of the kind of object that is changed, when no operation is called.
     :param irreversible: rows to be changed that no call takes back, by the reason.
     :param asks_time: whether its writes ask for the time of the last change, which shows that an answer is an old one.
+    :param matching: how the objects of rows were found that name them by another key: `by`, the different `values`,
+        the requests that this was `priced` at before it began, and the `requests` that it took. Empty where rows name
+        their objects by id.
     :param before_hash: SHA-256 over `before.jsonl`, or None when there is none.
     """
 
@@ -99,6 +103,7 @@ class PlanHeader:
     irreversible: dict[str, int] = field(default_factory=dict)
     before_hash: str | None = None
     asks_time: bool = False
+    matching: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -122,6 +127,14 @@ class PlanHeader:
             if record[name] == default:
                 del record[name]
         return record
+
+    @property
+    def on_matching(self) -> str:
+        """How the objects of the rows were found and what that took, for people; empty where rows have their ids."""
+        if not self.matching:
+            return ""
+        values, by, requests, priced = (self.matching.get(name) for name in ("values", "by", "requests", "priced"))
+        return f"{values} values of {by} were looked for by {requests} requests; {priced} were estimated before"
 
     @property
     def changes(self) -> int:

@@ -48,12 +48,14 @@ class Matching:
     """What the matching took and brought.
 
     :param keys: different keys of the rows.
+    :param priced: requests that it was to take, as was said before the first of them.
     :param pages: pages of the list that were read.
     :param reads: filtered reads.
     :param gave_up: why the list was not read to its end, or an empty text.
     """
 
     keys: int = 0
+    priced: int = 0
     pages: int = 0
     reads: int = 0
     gave_up: str = ""
@@ -102,7 +104,7 @@ class Matcher:
         return self.result
 
     async def _find(self) -> None:
-        reads = sum(1 for _ in self._reader.batches(self._keys.open_keys()))
+        reads = self.result.priced = sum(1 for _ in self._reader.batches(self._keys.open_keys()))
         await self._tell_price(reads)
         is_first = self._keys.count() == self.result.keys  # else filtered reads were found to be cheaper before
         if self._reader.objects_show_key and reads > _FEW and is_first:
