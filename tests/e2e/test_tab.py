@@ -21,7 +21,7 @@ from airflow_provider_persona.get_provider_info import get_provider_info
 pytestmark = pytest.mark.e2e
 
 DAG_ID, REVERT = "e2e_tab", "persona_revert_run"
-REASON = "Ticket 4711"
+REASON, LURE = "Ticket 4711", "https://evil.example/approve"
 MARKUP = '<img src=x onerror="alert(1)">'
 PASSWORDS = {"alice": "for-tests-only", "mallory": "for-tests-too"}
 LIMIT, WINDOW = 100, 5.0
@@ -240,10 +240,19 @@ def test_airflow_lists_what_the_provider_brings(airflow, browser):
 
 
 def test_a_reader_without_rights_sees_nothing_of_a_run(airflow, persona, warehouse, cases, browser):
-    rows = [(case, "Declined") for case in cases.take(3)] + [(cases.take(1)[0], MARKUP), (f"case_{MARKUP}", MARKUP)]
+    rows = [(case, status) for case, status in zip(cases.take(3), ("Declined", "Declined", LURE), strict=True)] + [
+        (cases.take(1)[0], MARKUP),
+        (f"case_{MARKUP}", MARKUP),
+    ]
     warehouse.fill("officer_decisions", "case_id, status", rows)
     run_id = airflow.trigger(DAG_ID)
     airflow.until(lambda: _state(airflow, run_id, "approve") == "awaiting_input", 120, "the question")
+    question = Watched(browser)
+    question.page.goto(f"{_task(airflow.api, run_id, 'approve')}/required_actions")
+    question.page.wait_for_selector("text=4 of 5 rows would be changed")
+    assert question.page.locator("text=evil").count() > 0
+    assert question.page.locator("a[href*=evil], img[src=x]").count() == 0, "what a query says is text there"
+    assert question.faults == []
     users = airflow.start_api_of("tests.reader_rights.DagReaders", PASSWORDS)
 
     for user, sees in (("mallory", False), ("alice", True)):
