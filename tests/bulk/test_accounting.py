@@ -538,3 +538,42 @@ def test_every_effect_is_accounted_for_whatever_happens(tmp_path: Path, kind: Au
     # A part of a soak goes other ways each time, and may miss a rare one.
     if kind is CASES and (steps >= 20_000 or (steps >= 2_000 and not SOAK)):
         assert not Steps.ways.never_gone(at_length=steps >= 20_000), Steps.ways.counts
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Accounting:
+    """The machine over cases, to be sent a way on purpose."""
+    Steps.taken, Steps.ways = 0, WaysGone()
+    return Accounting(CASES, tmp_path / "state")
+
+
+@pytest.mark.parametrize("guard", [1, 2], ids=["never from", "only from"])
+def test_a_human_who_decides_amid_a_row_ends_it_there_and_this_is_told(machine: Accounting, guard: int) -> None:
+    rows = [{"thing": thing, "status": 4, "kind": "all", "flaw": None} for thing in range(THINGS)]
+    for instant in range(40, 125, 6):
+        machine.plan(rows, "never", guard=guard, keeps_states=False, reads_first=False)
+
+        def decide_and_delay() -> None:
+            for thing in range(THINGS):
+                machine._decide(thing, 3)
+            machine._limit(1)  # what is left of a row has to wait, so that the read before it grows too old
+
+        machine._attempt(machine.books[-1], 3, fate=Fate("clock", instant, decide_and_delay))
+        machine._mend()
+        for thing in range(THINGS):
+            machine._decide(thing, 0)
+    machine.teardown()
+    assert Steps.ways.counts["a guard forbade the rest of a row"] >= 5, Steps.ways.counts
+
+
+@pytest.mark.parametrize("instant", range(4, 60, 8))
+def test_a_plan_that_replaces_a_lost_one_may_fail_and_is_made_the_second_time(
+    machine: Accounting, instant: int
+) -> None:
+    rows = [{"thing": thing, "status": 4, "kind": "plain", "flaw": None} for thing in range(THINGS)]
+    machine.plan(rows, "list", guard=0, keeps_states=False, reads_first=False)
+    machine.die(0, 3, instant, "clock")
+    machine.sim.script_fault(FaultKind.HTTP_503, times=100)
+    machine.lose_disk(0)
+    machine.teardown()
+    assert Steps.ways.counts["planned anew after a fault"] == 1, Steps.ways.counts
