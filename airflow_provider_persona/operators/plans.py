@@ -219,7 +219,8 @@ class PersonaApplyPlanOperator(BulkOperator):
             given = self.given()
             approval = approval_of(given["plan"])
             options = replace(apply_options(given, heed_drift=given["heed_drift"]), approval=approval)
-            plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
+            with self.reading():
+                plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
             return run_applying_task(self, plan, options, context)
 
 
@@ -260,7 +261,8 @@ class PersonaRevertPlanOperator(BulkOperator):
         """
         with fail_without_retry():
             given = self.given()
-            plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
+            with self.reading():
+                plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
             return run_planning_task(self, reverting_job(plan, given), context, plan.header.environment)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -18,9 +19,8 @@ from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declar
 from airflow_provider_persona.tasks.arguments import is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
-from airflow_provider_persona.tasks.lost_signals import heeding_signals
 from airflow_provider_persona.tasks.match_arguments import check_matching
-from airflow_provider_persona.version_compat import BaseOperator
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, BaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,6 +47,7 @@ class BulkOperator(BaseOperator):
     ui_color = "#dce6ff"
     operator_extra_links = RUN_LINKS
     _running: TaskLoop[Any] | None = None
+    _is_reading = _is_stopped = False
     deed: TaskDeed | None = None
     report: Report | None = None
     """What it did, once it has done it, for callbacks."""
@@ -77,9 +78,27 @@ class BulkOperator(BaseOperator):
         return self.arguments.values_in(self) | {"sql_file": self._sql_file} if group is None else group.values_in(self)
 
     def on_kill(self) -> None:
-        """Stop sending, and let the run close its ledger. Airflow calls this when the task must end."""
+        """Stop sending, and let the run close its ledger. Airflow calls this when the task must end.
+
+        :raises RunStoppedError: while rows or a plan are read, on Airflow 3: there the signal handler that calls this
+            raises nothing by itself, and the reading would go on.
+        """
+        self._is_stopped = True
         if self._running is not None:
             self._running.stop()
+        elif self._is_reading and AIRFLOW_V_3_0_PLUS:
+            from airflow_provider_persona.bulk.errors import RunStoppedError
+
+            raise RunStoppedError("the task was stopped while it read; nothing was written", retryable=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read rows or a plan within the block, so that a stop ends the reading."""
+        self._is_stopped, self._is_reading = False, True
+        try:
+            yield
+        finally:
+            self._is_reading = False
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
@@ -95,10 +114,12 @@ class BulkOperator(BaseOperator):
         from airflow_provider_persona.tasks.event_loop import TaskLoop
 
         self._running = loop = TaskLoop(main)
+        if self._is_stopped:  # between the reading and now
+            loop.stop()
         try:
             return loop.run()
         finally:
-            self._running = None
+            self._running, self._is_stopped = None, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +266,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     carried = checkpoints.load() if checkpoints is not None else None
     # A clear gives another identity, so only a retry may find keys that were used before.
     job = replace(job, applying=replace(job.applying, keys_may_be_old=at.is_retry))
-    with heeding_signals():
+    with task.reading():
         begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
@@ -285,7 +306,7 @@ def run_planning_task(
     from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
 
     at = TaskRun.of(task, context)
-    with heeding_signals():
+    with task.reading():
         draft = begin_anew(job, at.folder, at.header(job, environment))
     push_page_links(context, PersonaTabLink)
 

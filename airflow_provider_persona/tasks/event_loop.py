@@ -51,7 +51,7 @@ class TaskLoop(Generic[T]):
         # Logging and lineage keep the task's identity in context variables.
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._work,), name="persona-loop", daemon=True)
-        with heeding_signals(self.stop):
+        with heeding_signals(lambda _: self.stop()):
             try:
                 thread.start()
                 self._ended.get()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from airflow_provider_persona.tasks.lost_signals import insisting_on_signals
 from airflow_provider_persona.version_compat import AirflowFailException, AirflowNotFoundException
 
 log = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 def fail_without_retry() -> Iterator[None]:
     """Turn errors that every retry would meet again (401, 403, 404, 422, bad arguments) into `AirflowFailException`.
 
-    The others pass as they are, so that the task's `retries` decide.
+    The others pass as they are, so that the task's `retries` decide. So does what a signal handler raises.
     """
     # Imported here: Airflow parses every file that uses one of our operators again and again.
     from pydantic import ValidationError
@@ -23,7 +24,8 @@ def fail_without_retry() -> Iterator[None]:
     from airflow_provider_persona.api.errors import ProviderError, faults_of
 
     try:
-        yield
+        with insisting_on_signals():
+            yield
     except ProviderError as error:
         if error.retryable:
             raise

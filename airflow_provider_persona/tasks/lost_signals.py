@@ -6,20 +6,46 @@ in a destructor. What is raised there is shown on stderr and dropped, so one of 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_SOON = 0.02
+"""Seconds after which a signal whose exception was dropped comes once more. By then other code runs."""
+
 
 @contextmanager
-def heeding_signals(then: Callable[[], None] = lambda: None) -> Iterator[None]:
+def insisting_on_signals() -> Iterator[None]:
+    """Let a signal come once more, and end the block, where Python dropped what its handler raised."""
+    timers: list[threading.Timer] = []
+
+    def once_more(error: BaseException) -> None:
+        # Airflow's timeout comes with SIGALRM; what else it raises in a handler comes with SIGTERM.
+        number = signal.SIGALRM if "Timeout" in type(error).__name__ else signal.SIGTERM
+        if callable(signal.getsignal(number)):
+            timers.append(timer := threading.Timer(_SOON, os.kill, (os.getpid(), number)))
+            timer.daemon = True
+            timer.start()
+
+    try:
+        with heeding_signals(once_more):
+            yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+@contextmanager
+def heeding_signals(then: Callable[[BaseException], None] = lambda _: None) -> Iterator[None]:
     """Raise at the end of the block what a signal handler raised within it and Python dropped.
 
     Only what is no `Exception` counts, as Airflow's timeout; of those, nothing but a signal handler raises one there.
 
-    :param then: called at once when that happens, so that the block comes to its end.
+    :param then: called at once with the exception when that happens, so that the block comes to its end.
     """
     lost: list[BaseException] = []
     before = sys.unraisablehook
@@ -29,7 +55,7 @@ def heeding_signals(then: Callable[[], None] = lambda: None) -> Iterator[None]:
         is_ours = threading.current_thread() is threading.main_thread()
         if is_ours and error is not None and not isinstance(error, Exception):
             lost.append(error)
-            then()
+            then(error)
             return
         before(unraisable)
 
