@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -167,7 +168,7 @@ def rest_api(airflow_db: None) -> Iterator[Any]:
 
 
 @pytest.fixture
-def run_and_answer(run_dag: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
+def run_and_answer(run_dag: Callable[..., Any], request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     """Run a Dag and answer what it asks; returns the run and the question.
 
     Where `meanwhile` is given, it is called once the question is there, before it is answered.
@@ -179,8 +180,21 @@ def run_and_answer(run_dag: Callable[..., Any], request: pytest.FixtureRequest) 
         pytest.skip("before Airflow 3.3 `dag.test()` fails when a task waits for a person")
     rest_api = request.getfixturevalue("rest_api")
 
+    def listen(record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Waiting for Human-in-the-loop"):
+            is_waiting.set()
+        return True
+
+    # `dag.test()` writes the state of the task that asks once more when the task returns. An answer that comes before
+    # is lost with that, and the run waits for ever. So the answer waits until `dag.test()` says that it waits.
+    is_waiting = Event()
+    log = logging.getLogger("airflow.sdk.definitions.dag")
+    log.addFilter(listen)
+
     def answer(dag_id: str, chosen: str, meanwhile: Any, reason: str | None, ended: Event) -> Any:
         while not ended.is_set():
+            if not is_waiting.wait(0.1):
+                continue
             found = rest_api.get(f"/api/v2/dags/{dag_id}/dagRuns/~/hitlDetails", params={"state": "awaiting_input"})
             for asked in found.json()["hitl_details"]:
                 if meanwhile is not None:
@@ -198,6 +212,7 @@ def run_and_answer(run_dag: Callable[..., Any], request: pytest.FixtureRequest) 
 
     def run(dag: Any, chosen: str, meanwhile: Any = None, reason: str | None = None, **conf: Any) -> Any:
         ended = Event()
+        is_waiting.clear()
         with ThreadPoolExecutor(1) as person:
             answered = person.submit(answer, dag.dag_id, chosen, meanwhile, reason, ended)
             try:
@@ -206,4 +221,5 @@ def run_and_answer(run_dag: Callable[..., Any], request: pytest.FixtureRequest) 
                 ended.set()
             return run, answered.result()
 
-    return run
+    yield run
+    log.removeFilter(listen)

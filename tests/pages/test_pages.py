@@ -105,6 +105,8 @@ def seen(
         patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", 16 * "test")
         patch.setenv("AIRFLOW__CORE__AUTH_MANAGER", "tests.reader_rights.DagReaders")
         patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(state.parent / "passwords.json"))
+        # Airflow keeps one manager for the process, and ours would refuse what later tests ask of the REST API.
+        patch.setattr("airflow.api_fastapi.app._AuthManagerState.instance", None)
         _running_persona.reset()
         undecided = [case for case, now in _running_persona.statuses().items() if now == "Open"]
         guarded = [case for case, now in _running_persona.statuses().items() if now == "Approved"]
