@@ -107,10 +107,19 @@ def read_lines(path: StorePath) -> Iterator[bytes]:
     """
     try:
         with path.open("rb") as file:
-            for line in file:
+            for line in lines_in(file):
                 yield line.rstrip(b"\n")
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_read(path, error) from error
+
+
+def lines_in(file: IO[bytes]) -> Iterator[bytes]:
+    """Return the lines that are left in an open file, with their ends.
+
+    A file in an object store cannot be iterated on every Airflow: on 2.11, what `ObjectStoragePath.open` returns has
+    `__getitem__` and no `__iter__`.
+    """
+    return iter(file.readline, b"")
 
 
 def is_there(path: StorePath) -> bool:

@@ -163,8 +163,6 @@ def ending_of(operator, context, came):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_timeout_at_any_moment_ends_the_task_as_it_is_within_a_second(places, persona, at_a_moment, place):
-    if place == "an object store" and not AIRFLOW_V_3_0_PLUS:
-        pytest.skip("fsspec's store in memory gives Airflow 2.11 no plan to read")
     endings, longest = Counter(), 0.0
     for number in range(TRIES):
         operator, context = places[place](), context_of(f"run {number}")

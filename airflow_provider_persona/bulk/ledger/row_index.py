@@ -24,7 +24,7 @@ from airflow_provider_persona.bulk.ledger.pace import Pace
 from airflow_provider_persona.bulk.ledger.reasons import common_part
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow, row_of_ledger, row_of_plan
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, UNKNOWN_STATUS, Plan, Planned
-from airflow_provider_persona.storage.paths import StorePath, shown
+from airflow_provider_persona.storage.paths import StorePath, lines_in, shown
 
 _PLANNED = {state: code for code, state in enumerate(Planned, 1)}
 _OUTCOMES = {outcome: code for code, outcome in enumerate(RowOutcome, len(_PLANNED) + 1)}
@@ -128,7 +128,7 @@ class RowIndex:
             return True  # a plan never grows
         with path.open("rb") as file:
             file.seek(offset)
-            while lines := list(islice(file, _LINES_AT_ONCE)):
+            while lines := list(islice(lines_in(file), _LINES_AT_ONCE)):
                 for line in lines:
                     if not line.endswith(b"\n"):
                         return True  # it is being written, or a kill cut it off
@@ -239,7 +239,7 @@ class RowIndex:
         for segment in sorted(number for number in self._read if number):
             offset = 0
             with log.path_of(segment).open("rb") as file:
-                for line in file:
+                for line in lines_in(file):
                     place, offset = (segment << _PLACE_BITS) | offset, offset + len(line)
                     if _BEGUN.match(line) or (parsed := _parsed(line)) is None:
                         continue
