@@ -42,7 +42,9 @@ def test_each_look_in_a_worker_is_a_line(persona_connection, told):
 
 def test_the_timeout_says_what_was_seen_last(persona_connection):
     case_id = _case(persona_connection)
-    sensor = PersonaCaseSensor(task_id="wait", case_id=case_id, target_statuses=["Approved"], timeout=0.05)
+    sensor = PersonaCaseSensor(
+        task_id="wait", case_id=case_id, target_statuses=["Approved"], poke_interval=0.05, timeout=0.05
+    )
     with pytest.raises(AirflowSensorTimeout, match=rf"timeout.*{case_id} has status Open.*Approved"):
         sensor.execute({})
 
