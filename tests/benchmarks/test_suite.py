@@ -190,6 +190,7 @@ def test_the_issues_scenarios_are_what_they_are_to_be():
         "small",
         "tail",
         "compared",
+        "matched",
     }
 
 
