@@ -356,9 +356,9 @@ def test_the_way_back_is_offered_to_those_who_may_trigger_its_dag(seen: Seen) ->
 
 
 def _forget(dag_id: str) -> None:
-    """Do what Airflow does when a Dag's file is gone."""
+    """Do what Airflow does when a Dag's file is gone, and let it run if it comes back."""
     with create_session() as session:
-        session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_stale=True))
+        session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_stale=True, is_paused=False))
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="tasks have no state before Airflow 3.3")
