@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 
 import pytest
 from airflow_servers import WORKERS
@@ -38,9 +39,13 @@ def test_the_other_worker_goes_on(airflow, persona, warehouse, cases, is_disk_lo
     assert killed in WORKERS
     assert airflow.tasks(DAG_ID, run_id)[0]["try_number"] == 2
     assert_changed_once(persona, wanted)
-    repeated = len(requests_about(persona, wanted)) - ROWS
-    record_property("measured", f"{killed} killed after {done} of {ROWS} rows; {repeated} requests repeated")
+    methods = Counter(request.method for request in requests_about(persona, wanted))
+    repeated, looks = methods["POST"] - ROWS, methods["GET"]
+    told = f"{killed} killed after {done} of {ROWS} rows; {repeated} requests repeated, {looks} looks"
+    record_property("measured", told)
     assert repeated <= MAY_BE_REPEATED
+    # Where nothing tells that the rows under way were begun, Persona's repeated answers may be old ones.
+    assert looks <= (repeated if is_disk_lost else 0)
     report = airflow.result(DAG_ID, run_id, "update_cases")
     assert report["counts"]["updated"] == report["rows"] == ROWS
     assert report["resumed"] >= ROWS / 4 - MAY_BE_REPEATED
