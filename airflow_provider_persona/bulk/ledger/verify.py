@@ -70,8 +70,7 @@ def _differing(spool: Spool) -> Iterator[bytes]:
     for row in spool.rows():
         if row.seen is None or not row.seen.is_right:
             found = None if row.seen is None else row.seen.status
-            wanted = json.loads(row.wish).get("status")
-            line = {"row": row.number, "object_id": row.object_id, "wanted": wanted, "found": found}
+            line = {"row": row.number, "object_id": row.object_id, "wanted": row.shown.get("status"), "found": found}
             yield json.dumps(line, ensure_ascii=False).encode()
 
 

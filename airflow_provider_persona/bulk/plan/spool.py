@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from airflow_provider_persona.api.messages import canonical_json
@@ -70,10 +70,19 @@ class SpooledRow:
     values: str | None
     problem: str | None
     seen: Seen | None
+    _shown: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The part of what a valid row asks for that the plan may show; parsed once, since several steps look at it."""
+        if self._shown is None:
+            object.__setattr__(self, "_shown", json.loads(self.wish))
+        assert self._shown is not None
+        return self._shown
 
     def asked_for(self, subject: Subject) -> ValidRow:
         """Return what the valid row asks for, of a subject."""
-        return subject.row_from_plan(self.object_id, json.loads(self.wish), json.loads(self.values or "{}"))
+        return subject.row_from_plan(self.object_id, self.shown, json.loads(self.values or "{}"))
 
 
 class Spool:

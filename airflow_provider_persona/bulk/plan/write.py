@@ -87,8 +87,7 @@ def _intended(row: SpooledRow, guards: Guards) -> tuple[Planned, str]:
         return Planned.UNCHANGED, _UNCHANGED_WHEN_PLANNED
     if row.seen.status is None:
         return Planned.CHANGE, ""  # perhaps there is no such object: what Persona says to the write will tell why
-    expected = json.loads(row.wish).get("expected_status")
-    objection = guards.objection(row.seen.status, expected)
+    objection = guards.objection(row.seen.status, row.shown.get("expected_status"))
     if objection is None and not row.seen.is_left:
         objection = NOT_AS_LEFT
     return (Planned.CHANGE, "") if objection is None else (Planned.SKIPPED_GUARD, objection)
@@ -118,7 +117,7 @@ class _Tally:
 
     def _irreversible_by(self, row: SpooledRow) -> str:
         assert self._subject is not None
-        parts = {**json.loads(row.wish), **json.loads(row.values or "{}")}
+        parts = {**row.shown, **json.loads(row.values or "{}")}
         return self._subject.irreversible(None if row.seen is None else row.seen.status, parts)
 
     def fill(self, header: PlanHeader) -> PlanHeader:
@@ -136,7 +135,7 @@ class _Tally:
 
 def _transition_of(row: SpooledRow) -> str | None:
     """Return the `from -> to` of a row that asks for a status, else None."""
-    wanted = json.loads(row.wish).get("status")
+    wanted = row.shown.get("status")
     if wanted is None:
         return None
     before = UNKNOWN_STATUS if row.seen is None else row.seen.status or NO_STATUS
