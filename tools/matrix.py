@@ -48,6 +48,11 @@ class Cell:
         """The freeze."""
         return FREEZES / f"{self.freeze}.txt"
 
+    def row(self, answers: dict[str, str]) -> str:
+        """Return its row of the table."""
+        shown = " | ".join(answers.get(column, "") for column in COLUMNS)
+        return f"| {self.freeze.replace('-', ', ')} | {self.python} | {shown} |"
+
 
 def main() -> int:
     """Check each environment; returns 0 when nothing failed."""
@@ -67,7 +72,6 @@ def main() -> int:
     asked = os.environ.get("PYTHONS", "").split() or PYTHONS
     newest = {name: python for name, _, python, _ in _sources()}
     pythons = {each: found for each in asked if (found := _interpreter(each))}
-    failed = 0
     with tempfile.TemporaryDirectory(prefix="persona-matrix-") as made:
         wheel = _build(Path(made))
         rows = [f"| Airflow, dependencies | Python | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
@@ -84,10 +88,8 @@ def main() -> int:
                     cells,
                 )
             )
-        for cell, answers in zip(cells, found, strict=True):
-            failed += "FAILS" in answers.values()
-            shown = " | ".join(answers.get(column, "") for column in COLUMNS)
-            rows.append(f"| {cell.freeze.replace('-', ', ')} | {cell.python} | {shown} |")
+        failed = sum("FAILS" in answers.values() for answers in found)
+        rows += [cell.row(answers) for cell, answers in zip(cells, found, strict=True)]
     print("\n".join(rows))
     missing = [each for each in asked if each not in pythons]
     if missing:
@@ -140,7 +142,7 @@ def _build(folder: Path) -> Path:
 
 
 def _check(cell: Cell, wheel: Path, made: Path, *, has_suite: bool) -> dict[str, str]:
-    """Set one environment up, check it, remove it."""
+    """Set one environment up, check it, remove it; its row is shown at once, since the whole table takes hours."""
     print(f"--- {cell.freeze}, Python {cell.python}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix=cell.freeze, dir=made) as folder:
         try:
@@ -151,6 +153,7 @@ def _check(cell: Cell, wheel: Path, made: Path, *, has_suite: bool) -> dict[str,
         answers = _answers(python, Path(folder) / "work")
         if has_suite:
             answers["suite"] = _suite(python, Path(folder) / "suite")
+        print(cell.row(answers), file=sys.stderr, flush=True)
         return answers
 
 
