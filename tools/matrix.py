@@ -117,6 +117,7 @@ def _freeze(name: str, upper_date: str, requirements: str) -> None:
         if requirements == "lowest":
             lowest = Path(folder) / "lowest.txt"
             extras = ["--extra", "simulator", "--extra", "parquet", "--resolution", "lowest-direct"]
+            extras += ["--constraint", str(FREEZES / "lowest.in")]
             subprocess.run([*dated, str(ROOT / "setup.cfg"), *extras, "--output-file", str(lowest)], check=True)
             requirements = lowest.read_text()
         overrides = ["--universal", "--override", str(ROOT / "constraints" / "overrides.txt")]
