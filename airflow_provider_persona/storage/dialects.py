@@ -7,6 +7,8 @@ from typing import Any, Final
 
 MYSQLCLIENT: Final = "MySQLdb"
 MYSQL_CONNECTOR: Final = "mysql"
+PSYCOPG: Final = "psycopg"
+PSYCOPG2: Final = "psycopg2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Dialect:
     :param table_options: what `CREATE TABLE` ends with.
     :param text_codes: the driver's numbers for types that hold text, in a cursor's `description`.
     :param begins_by_statement: whether a transaction begins and ends by statements, not by the driver's methods.
+    :param read_only: the statement after which a connection refuses what writes; empty where there is none.
+    :param refusals: words in the errors of such refusals that have no SQLSTATE of their own.
     """
 
     quote: str = ""
@@ -31,6 +35,8 @@ class Dialect:
     table_options: str = ""
     text_codes: frozenset[int] = frozenset()
     begins_by_statement: bool = False
+    read_only: str = ""
+    refusals: tuple[str, ...] = ()
 
 
 POSTGRES: Final = Dialect(
@@ -38,6 +44,8 @@ POSTGRES: Final = Dialect(
     is_lower=True,
     longest_name=63,
     text_codes=frozenset({18, 25, 1042, 1043}),  # "char", text, char(n) and varchar(n)
+    read_only="SET TRANSACTION READ ONLY",
+    refusals=("DECLARE CURSOR must not contain data-modifying statements", "SELECT ... INTO is not allowed here"),
 )
 MYSQL: Final = Dialect(
     quote="`",
@@ -48,15 +56,22 @@ MYSQL: Final = Dialect(
     table_options=" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     # varchar, the four kinds of text (which have the numbers of blob), varchar and char(n)
     text_codes=frozenset({15, 249, 250, 251, 252, 253, 254}),
+    read_only="SET SESSION TRANSACTION READ ONLY",
 )
-SQLITE: Final = Dialect(quote='"')
+SQLITE: Final = Dialect(
+    quote='"', read_only="PRAGMA query_only = ON", refusals=("attempt to write a readonly database",)
+)
 # Each cursor of DuckDB is a connection of its own, which the methods of the first connection know nothing of.
-DUCKDB: Final = Dialect(begins_by_statement=True)
+DUCKDB: Final = Dialect(
+    begins_by_statement=True,
+    read_only="BEGIN TRANSACTION READ ONLY",
+    refusals=("transaction is launched in read-only mode",),
+)
 OTHER: Final = Dialect()
 
 _DIALECTS: Final = {
-    "psycopg": POSTGRES,
-    "psycopg2": POSTGRES,
+    PSYCOPG: POSTGRES,
+    PSYCOPG2: POSTGRES,
     MYSQLCLIENT: MYSQL,
     MYSQL_CONNECTOR: MYSQL,
     "sqlite3": SQLITE,

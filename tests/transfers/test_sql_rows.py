@@ -351,9 +351,3 @@ def test_a_value_that_the_driver_cannot_read_is_an_error_of_the_query_without_it
     assert "canary" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert not caught.value.retryable
-
-
-@pytest.mark.parametrize("database", [POSTGRES], indirect=True)
-def test_a_date_that_python_does_not_have_is_an_error_of_the_query(database: str) -> None:
-    with pytest.raises(QueryError, match=r"cannot read one of its values|DataError"):
-        all_of("SELECT DATE '10000-01-01' AS case_id")

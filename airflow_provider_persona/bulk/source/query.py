@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Any
 
 from airflow_provider_persona.bulk.errors import BulkError, QueryError
-from airflow_provider_persona.bulk.source.statements import holds_several, writing_word
+from airflow_provider_persona.bulk.source.reading import (
+    is_refused_write,
+    make_read_only,
+    state_of,
+    tolerate_unreadable,
+)
+from airflow_provider_persona.bulk.source.statements import holds_several, is_empty, writing_word
 from airflow_provider_persona.storage.database import Database
 from airflow_provider_persona.storage.dialects import (
     DUCKDB,
     MYSQL_CONNECTOR,
     MYSQLCLIENT,
+    OTHER,
     POSTGRES,
+    PSYCOPG,
+    PSYCOPG2,
+    Dialect,
     dialect_of,
     driver_of,
 )
@@ -25,53 +35,61 @@ FETCH = 5000
 _LONGEST_MESSAGE = 300
 """Characters of a driver's message that are kept."""
 
+_MISTAKES = frozenset({"ProgrammingError", "NotSupportedError"})
+"""Errors that every retry would meet again."""
+
+_VALUE_STATES = frozenset({"22", "23"})
+"""Classes of SQLSTATE for errors about a value, which the message shows: data exception, constraint violation."""
+
+_ABOUT_A_VALUE = "a value does not fit; the database's message is left out, since it may show the value"
+_UNUSABLE = "the driver cannot use it with its parameters ({})"
+_UNREADABLE = "the driver cannot read one of its values ({}); cast it to text"
+
+_PASSED_ON = frozenset({"airflow", "airflow_provider_persona"})
+_BYTE_ORDER_MARK = "\ufeff"
+
 _NAMED_CURSORS = frozenset({"postgres"})
-_ONE_RESULT = frozenset({"psycopg", "psycopg2"})
+_ONE_RESULT = frozenset({PSYCOPG, PSYCOPG2})
 """Drivers that run one statement through a named cursor, so that there is no second result."""
 
 
 @contextmanager
-def errors_named(query: str) -> Iterator[None]:
-    """Turn an error of the database's driver into one that names the query.
+def errors_named(query: str, dialect: Dialect = OTHER, fault: str = "") -> Iterator[None]:
+    """Turn what a driver raises into an error that names the query.
 
-    Only the first line of the driver's message is kept. The lines after it hold parameters and rows.
+    Only the first line of the driver's message is kept, since the lines after it hold parameters and rows, and nothing
+    of it where it is about a value. What Python raises inside a driver (psycopg2: for parameters that do not fit) may
+    hold a value too.
 
     :param query: what names it for a person, like "the query of connection warehouse".
+    :param dialect: whose words are known for a statement that writes.
+    :param fault: what is wrong when the error is none of the database's; such an error passes when it is empty.
     :raises QueryError: for an error of a driver; a retry may help, because the database may only have been away,
-        unless the driver calls it a mistake in the query (`ProgrammingError`).
+        unless it is a mistake in the query.
+    :raises BulkError: when the database refused the statement because it writes.
     """
     try:
         yield
+    except OSError as error:  # of the network, from drivers that are written in Python
+        raise QueryError(f"{query} failed: {type(error).__name__}", retryable=True) from None
     except Exception as error:
+        kind = type(error)
         # PEP 249: every driver's errors have a base that is called Error. What Airflow raises to end a task is none.
-        kinds = {kind.__name__ for kind in type(error).__mro__}
-        if "Error" not in kinds:
+        kinds = {each.__name__ for each in kind.__mro__}
+        if "Error" in kinds:
+            first = next(iter(str(error).strip().splitlines()), "")[:_LONGEST_MESSAGE]
+            if is_refused_write(error, dialect):
+                raise _no_query(f"it writes, says the database ({first})") from None
+            said = _ABOUT_A_VALUE if _is_about_a_value(error, kinds) else first
+            raise QueryError(f"{query} failed: {kind.__name__}: {said}", retryable=not kinds & _MISTAKES) from None
+        if not fault or kind.__module__.partition(".")[0] in _PASSED_ON:
             raise
-        first = next(iter(str(error).strip().splitlines()), "")[:_LONGEST_MESSAGE]
-        raise QueryError(
-            f"{query} failed: {type(error).__name__}: {first}", retryable="ProgrammingError" not in kinds
-        ) from None
+        raise QueryError(f"{query} failed: {fault.format(kind.__name__)}", retryable=False) from None
 
 
-@contextmanager
-def _rows_named(query: str) -> Iterator[None]:
-    """Turn what goes wrong while rows are fetched into an error that names the query, as `errors_named` does.
-
-    A driver raises what Python raises for a value that Python has no room for (psycopg2: the year 10000; SQLite: a text
-    that its converter refuses). The text of such an error holds the value.
-
-    :raises QueryError: also then, and no retry helps.
-    """
-    with errors_named(query):
-        try:
-            yield
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            if "Error" in {kind.__name__ for kind in type(error).__mro__}:
-                raise
-            raise QueryError(
-                f"{query} failed: the driver cannot read one of its values ({type(error).__name__}); cast it to text",
-                retryable=False,
-            ) from None
+def _is_about_a_value(error: Exception, kinds: set[str]) -> bool:
+    state = state_of(error)
+    return state[:2] in _VALUE_STATES if state else "DataError" in kinds
 
 
 @contextmanager
@@ -92,25 +110,42 @@ def query_rows(
     :raises BulkError: when the text is no query but writes, or holds several statements; with some drivers after the
         rows of the first.
     """
+    sql = sql.removeprefix(_BYTE_ORDER_MARK)  # files from Windows begin with one
+    if is_empty(sql):
+        raise BulkError("sql is empty; a template may have rendered to nothing")
     if (word := writing_word(sql)) is not None:
         raise _no_query(f"it begins with {word}")
     with ExitStack() as opened:
         with errors_named(name):
-            connection = opened.enter_context(closing(database.get_conn()))
+            connection = opened.enter_context(_closing(database.get_conn()))
             cursor = opened.enter_context(_streaming_cursor(database, connection))
+        dialect = dialect_of(connection)
         # psycopg2 would give the rows of the first statement, and DuckDB those of the last, and say nothing of others.
-        if dialect_of(connection) in (POSTGRES, DUCKDB) and holds_several(sql):
+        if dialect in (POSTGRES, DUCKDB) and holds_several(sql):
             raise _several()
-        with errors_named(name):
+        make_read_only(connection, cursor)
+        tolerate_unreadable(connection, cursor)
+        with errors_named(name, dialect, _UNUSABLE):
             cursor.execute(*([sql, parameters] if parameters else [sql]))
         if cursor.description is None and not _is_named(database):
             raise _no_query("it gives no rows")
         # A named cursor of some drivers describes its columns only once it has fetched.
-        with _rows_named(name):
+        with errors_named(name, dialect, _UNREADABLE):
             first = cursor.fetchmany(FETCH)
         # Rows become mappings only after this: whoever reads the columns sees which names are there twice.
         columns = [column[0] for column in cursor.description or ()]
         yield columns, _mappings(columns, first, cursor, sql, name)
+
+
+@contextmanager
+def _closing(opened: Any) -> Iterator[Any]:
+    """Close a connection or cursor at the end, whatever it says to that: on a lost connection drivers raise."""
+    try:
+        yield opened
+    finally:
+        for _ in range(2):  # the first call finds out that psycopg's connection is lost, the second closes the cursor
+            with suppress(Exception):
+                opened.close()
 
 
 def _streaming_cursor(database: Database, connection: Any) -> AbstractContextManager[Any]:
@@ -127,8 +162,8 @@ def _streaming_cursor(database: Database, connection: Any) -> AbstractContextMan
     if _is_named(database):
         if getattr(connection, "autocommit", False):
             connection.autocommit = False  # a named cursor lives in a transaction
-        return closing(connection.cursor(name="persona_rows"))
-    return closing(connection.cursor())
+        return _closing(connection.cursor(name="persona_rows"))
+    return _closing(connection.cursor())
 
 
 def _is_named(database: Database) -> bool:
@@ -141,7 +176,7 @@ def _mappings(columns: list[str], first: Any, cursor: Any, sql: str, name: str) 
         for row in rows:
             # A connection may ask its driver for rows that are mappings already (PostgreSQL's `realdictcursor`).
             yield row if isinstance(row, Mapping) else _mapping(columns, row, name)
-        with _rows_named(name):
+        with errors_named(name, dialect_of(cursor), _UNREADABLE):
             rows = cursor.fetchmany(FETCH)
     # Drivers tell of a second result only after the first. No row is used before all are read.
     if _has_another_result(cursor, sql):

@@ -39,6 +39,11 @@ _CHANGES: Final = _WRITES | {
 }
 
 
+def is_empty(sql: str) -> bool:
+    """Whether there is nothing but comments, blanks and semicolons, as a template may render to."""
+    return all(token["end"] for token in _tokens(sql))
+
+
 def holds_several(sql: str) -> bool:
     """Whether something that is no comment follows a semicolon."""
     is_ended = False

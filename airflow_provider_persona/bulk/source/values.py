@@ -12,6 +12,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -37,6 +38,16 @@ _ARRAY_PART: Final = re.compile(
 )
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _NOT_FINITE: Final = "a field is not a finite number, or one too large to be written down"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that a database has and Python has not, like the 44th year before Christ.
+
+    :param kind: its type in the database.
+    """
+
+    kind: str
 
 
 def value_in(row: Row, column: str) -> Any:
@@ -303,6 +314,10 @@ def _binary(value: Any, _: int) -> NoReturn:
     raise RowError(f"a field is binary, of type {type(value).__name__}; encode it in the query")
 
 
+def _unreadable(value: Unreadable, _: int) -> NoReturn:
+    raise RowError(f"a field is of type {value.kind}, with a value that Python lacks; cast it to text in the query")
+
+
 _Rule = Callable[[Any, int], Any]
 
 _BY_TYPE: Final[Mapping[type, _Rule]] = {
@@ -320,6 +335,7 @@ _BY_TYPE: Final[Mapping[type, _Rule]] = {
     **dict.fromkeys((set, frozenset), _set),
     **dict.fromkeys((bytes, bytearray, memoryview), _binary),
     dict: _object,
+    Unreadable: _unreadable,
 }
 """The types of Python. A subclass is read as its nearest parent that stands here."""
 
