@@ -193,7 +193,7 @@ class WindowBudget:
         ours = max(1, self.limit - max(self.reserved, self._used_by_others))
         is_new = self._remaining is None or now >= self._end()
         remaining = self.limit if is_new or self._remaining is None else self._remaining
-        reset = length if is_new else max(0.0, self._end() - now)
+        reset = length if is_new else self._end() - now
         return time_for(requests, WindowState(self.limit, remaining, math.ceil(reset)), ours, length)
 
     def window(self, now: float) -> tuple[int, int] | None:
@@ -284,7 +284,7 @@ class WindowBudget:
             self.rounding = _rounding_of_length(state.reset)
 
     def _learn_end(self, state: WindowState, grant: Grant, now: float) -> None:
-        if state.reset == 0 or (now > self._ends_early and grant.sent_at > self._ends_early):
+        if state.reset == 0 or grant.sent_at > self._ends_early:
             # Zero seconds left, or an answer from the old window after its earlier end: the seconds are rounded down.
             self.rounding = Rounding.DOWN
         elif self._opening is not None and state.reset < self._opening.reset and now - self._opening.sent_at < 1:
@@ -330,4 +330,4 @@ def _rounding_of_length(reset: int) -> Rounding:
 
 def _length_shown_by(reset: int) -> float:
     """Return the length of a window, from the seconds that are left when it opens."""
-    return float(reset + 1 if reset % _ROUND and _rounding_of_length(reset) is not Rounding.UP else reset)
+    return float(reset if _rounding_of_length(reset) is Rounding.UP else reset + 1)

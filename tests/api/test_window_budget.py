@@ -146,22 +146,28 @@ def test_what_is_lost_never_leaves_less_than_nothing():
     assert budget.window(100) == (10, 0)
 
 
-def test_a_request_under_way_at_the_end_of_a_window_may_count_in_the_next():
+def test_a_request_under_way_at_the_end_of_a_window_may_count_in_those_that_follow():
     budget = opened(9, 60)
     hanging = granted(budget, 100)
     budget.answered(granted(budget, 161), answer(9, 60), 161)
-    assert len(grants(budget, 161)) == 8
+    granted(budget, 161)
+    budget.answered(granted(budget, 222), answer(9, 60), 222)
+    assert len(grants(budget, 222)) == 7
     budget.unused(hanging)
-    assert len(grants(budget, 161)) == 1
+    assert budget.ask(222) == Grant(2, 222)
+    assert isinstance(budget.ask(222), Wait)
 
 
-@pytest.mark.parametrize(("remaining", "expected"), [(18, 18), (9, 4)], ids=["two of ours", "others' too"])
-def test_a_grant_that_was_not_used_is_no_use_of_ours(remaining: int, expected: int):
-    budget = opened(19, 60, limit=20)
-    for _ in range(9):
+@pytest.mark.parametrize("unused", [0, 1, 9])
+def test_a_grant_that_was_not_used_is_no_use_of_ours(unused: int):
+    budget = opened(9, 60)
+    for left in (8, 7, 6, 5):
+        budget.answered(granted(budget, 100), answer(left, 60), 100)
+    for _ in range(unused):
         budget.unused(granted(budget, 100))
-    budget.answered(granted(budget, 100), answer(remaining, 60, limit=20), 100)
-    assert len(grants(budget, 100)) == expected
+    assert not budget._others_seen
+    budget.answered(granted(budget, 100), answer(3, 60), 100)
+    assert budget._others_seen
 
 
 def test_a_grant_of_an_earlier_window_that_was_not_used_is_no_use_of_this_one():
@@ -216,6 +222,14 @@ def test_a_later_answer_can_only_bring_the_end_nearer():
         assert budget.window(ends) is None
 
 
+def test_a_later_answer_brings_both_ends_nearer_where_the_rounding_is_not_known():
+    budget = opened(9, 57)
+    budget.answered(granted(budget, 102), answer(8, 54), 102)
+    granted(budget, 156)
+    assert budget.window(156.9) is not None
+    assert budget.window(157) is None
+
+
 @pytest.mark.parametrize(
     ("sent", "received", "reset", "rounding"),
     [
@@ -244,11 +258,11 @@ def test_one_less_in_a_window_that_others_opened_tells_nothing():
 # ---------------------------------------------------------------------- trying the earlier end
 
 
-def before_the_end() -> WindowBudget:
-    """Return a budget that does not know the rounding, with one request left in a window that our request opened."""
+def before_the_end(left: int = 1) -> WindowBudget:
+    """Return a budget that does not know the rounding, and has so many requests left in its window."""
     budget = opened(9, 57)
-    for left, grant in zip(range(8, 0, -1), grants(budget, 100), strict=True):
-        budget.answered(grant, answer(left, 57), 100.1)
+    for remaining in range(8, left - 1, -1):
+        budget.answered(granted(budget, 100), answer(remaining, 57), 100.1)
     return budget
 
 
@@ -289,9 +303,19 @@ def test_in_a_window_that_others_opened_a_new_one_does_not_tell_that_seconds_are
 
 @pytest.mark.parametrize("end", ["unused", "lost"])
 def test_when_it_comes_to_nothing_another_may_try(end: str):
-    budget = opened(9, 57)
+    budget = before_the_end(left=2)
     getattr(budget, end)(granted(budget, 157))
     granted(budget, 157.1)
+    assert wait(budget, 157.5) == 0.5
+
+
+def test_no_other_may_try_because_of_an_answer_to_somebody_else():
+    budget = before_the_end(left=4)
+    hanging = granted(budget, 156)
+    granted(budget, 157)
+    budget.answered(hanging, answer(2, 1), 157.1)
+    assert budget.rounding is Rounding.UNKNOWN
+    assert isinstance(budget.ask(157.1), Wait)
 
 
 def test_none_tries_while_what_is_under_way_may_have_used_up_the_rest():
@@ -369,9 +393,9 @@ def test_in_a_new_window_our_own_requests_are_counted_anew():
 def test_a_later_window_that_an_answer_shows_begins_with_one_request_of_ours():
     budget = opened(9, 60, limit=20)
     first, *_ = grants(budget, 100)
-    budget.answered(first, answer(19, 120, limit=20), 100)
-    assert budget.window(100) == (20, 19)
-    assert not budget._others_seen
+    budget.answered(first, answer(18, 120, limit=20), 100)
+    assert budget.window(100) == (20, 18)
+    assert budget._others_seen
 
 
 # ---------------------------------------------------------------------- how long some requests take
@@ -449,3 +473,14 @@ def test_less_than_the_reserve_changes_nothing():
     budget.answered(granted(budget, 110), answer(6, 50), 110)
     budget.answered(granted(budget, 160), answer(9, 60), 160)
     assert budget.time_for(9, 160) == (60, 5)
+
+
+def test_a_window_that_others_opened_is_judged_when_it_was_ours_from_its_beginning():
+    budget = opened(2, 60)
+    budget.answered(granted(budget, 161), answer(4, 60), 161)
+    budget.answered(granted(budget, 222), answer(9, 60), 222)
+    assert budget.time_for(10, 222) == (120, 1)  # five of ten are ours, and four of those are left
+
+
+def test_one_request_of_each_window_is_ours_whatever_is_reserved():
+    assert opened(9, 60, reserve=0.99).time_for(2, 100) == (120, 1)
