@@ -29,6 +29,7 @@ from airflow_provider_persona.api.own_headers import wrong_names, wrong_value
 _log = logging.getLogger(__name__)
 
 _PATH_PARAMETER = re.compile(r"\{([a-z0-9-]+)\}")
+_LONGEST_ID = 500
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9_.~:-]")
 _LEAVES_SEGMENT = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ANY: Final[Mapping[str, Any]] = {}
@@ -278,11 +279,13 @@ def path_segment(value: str, name: str) -> str:
     :param value: the value. Persona's ids may grow and change, so only characters that a path cannot hold are refused.
     :param name: name of the parameter. A parameter that is no id holds a token or the name of a file: its value is
         percent-encoded, and no error shows it.
-    :raises BadCallError: when the value could leave its segment (a slash, dots only; in an id also `?`, space, …).
+    :raises BadCallError: when the value could leave its segment (a slash, dots only; in an id also `?`, space, …), or
+        is too long for an id.
     """
     is_id = name.endswith(("-id", "_id", " id"))
     unsafe = _UNSAFE_IN_PATH if is_id else _LEAVES_SEGMENT
-    if not isinstance(value, str) or not value or value.strip(".") == "" or unsafe.search(value):
+    is_text = isinstance(value, str) and value.strip(".") != "" and not (is_id and len(value) > _LONGEST_ID)
+    if not is_text or unsafe.search(value):
         if is_id:
             raise BadCallError(f"{name} cannot be put into a path: {_shown(value)}; give the bare id, like case_…")
         raise BadCallError(f"{name} cannot be put into a path: it is a text without slashes and control characters")

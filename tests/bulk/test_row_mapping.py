@@ -110,7 +110,7 @@ def test_a_row_without_case_id_or_status_is_invalid(empty: Any) -> None:
 
 @pytest.mark.parametrize(
     "case_id",
-    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "a#x", "a%2F", "a\n", "a\x00", "\ud800"],
+    ["a/b", "case 1", " case_1", "..", ".", "case_1?x=1", "a#x", "a%2F", "a\n", "a\x00", "\ud800", "a" * 501],
 )
 def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any) -> None:
     found = read({"case_id": case_id, "status": "Open"})
@@ -145,6 +145,8 @@ def test_an_id_that_a_path_cannot_carry_is_invalid_and_not_repeated(case_id: Any
         ({"fields": {"amount": Decimal("1E+5000")}}, "one too large to be written down"),
         ({"fields": {"note": CANARY.encode()}}, "a field is binary"),
         ({"fields": f'{{"note": "{CANARY}\\ud800"}}'}, "a field is no valid Unicode"),
+        ({"fields": f'{{"{CANARY}": 1, "{CANARY}": 2}}'}, "an object in JSON has a name more than once"),
+        ({"tags": f'"{CANARY}", "vip"'}, "tags is no valid JSON"),
         ({"fields": f'{{"{CANARY}\\ud800": 1}}'}, "the name of a field is no valid Unicode"),
         ({"add_tags": f'["{CANARY}\\ud800"]'}, "add_tags is no list of texts"),
         ({"expected_status": 5}, "expected_status is not text"),
@@ -171,7 +173,7 @@ def test_a_set_of_tags_is_written_in_one_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [["vip", "watch"], ("vip", "watch"), '["vip", "watch"]', "vip, watch", " vip,, watch,"]
+    "given", [["vip", "watch"], ("vip", "watch"), '["vip", "watch"]', "vip, watch", " vip,, watch,", '"vip, watch"']
 )
 def test_a_list_may_be_a_list_or_json_or_parted_by_commas(given: Any) -> None:
     assert wish({"case_id": "case_1", "add_tags": given}).change.add_tags == ("vip", "watch")
@@ -209,7 +211,13 @@ def test_what_databases_return_becomes_what_json_can_carry(value: Any, sent: Any
     assert wish({"case_id": "case_1", "x": value}, {"fields": {"x": "x"}}).change.fields == {"x": sent}
 
 
-@pytest.mark.parametrize("blank", [None, "", "  "])
+@pytest.mark.parametrize("blank", [None, "", "  ", "null"])
+def test_a_column_of_fields_may_be_blank_or_the_null_of_json(blank: Any) -> None:
+    found = wish({"case_id": "case_1", "status": "Open", "fields": blank})
+    assert found.change.model_dump(exclude_unset=True) == {"status": "Open"}
+
+
+@pytest.mark.parametrize("blank", [None, "", "  ", "null"])
 def test_a_blank_column_of_tags_leaves_the_tags_as_they_are_and_an_empty_list_removes_them(blank):
     mapping = ObjectRows(CASE, None).reader(["case_id", "status", "tags"])
     row = {"case_id": "case_1", "status": "Open"}
@@ -268,6 +276,17 @@ def test_a_call_finds_its_columns_whatever_their_capitals_and_passes_over_other_
     call = mapping.reader(["CASE_ID", "TAG", "note", "note"]).read({"CASE_ID": "case_1  ", "TAG": "x", "note": 1})
     assert isinstance(call, OperationCall)
     assert (call.path, call.body) == ({"case-id": "case_1"}, {"meta": {"tag-name": "x"}})
+
+
+@pytest.mark.parametrize("body", [{"meta": "whole", "meta.tag-name": "tag"}, {"meta.tag-name": "tag", "meta": "whole"}])
+def test_a_call_puts_a_part_into_the_object_that_another_column_gives(body: dict[str, str]) -> None:
+    reader = OperationRows("add-tag", {"case-id": "id"}, body).reader(["id", "tag", "whole"])
+    call = reader.read({"id": "case_1", "tag": "x", "whole": {"more": 1}})
+    assert isinstance(call, OperationCall)
+    assert call.body == {"meta": {"more": 1, "tag-name": "x"}}
+    assert reader.read({"id": "case_1", "tag": "x", "whole": CANARY}) == InvalidRow(
+        "case_1", "meta.tag-name goes into meta, which another column or constant gives, and which is no object"
+    )
 
 
 def test_columns_in_capitals_are_found_with_their_guard():

@@ -146,7 +146,7 @@ class ObjectReader:
         try:
             path_segment(object_id, what)
         except BadCallError:
-            return f"the {what} has characters that no id has (slash, space, …)"
+            return f"the {what} is too long, or has characters that no id has (slash, space, …)"
         return None
 
     def _expected_status(self, row: Row) -> str | None:
@@ -173,6 +173,9 @@ class ObjectReader:
         return change
 
 
+_NOT_GIVEN: Mapping[PartType, tuple[str, ...]] = {PartType.VALUE: ("",), PartType.NAMES: ("", "null")}
+
+
 def _part_of(kind: PartType, value: Any, name: str) -> Any:
     """Return the value of one part of a change, or None when the row does not give it."""
     if kind is PartType.STATUS:
@@ -186,8 +189,9 @@ def _part_of(kind: PartType, value: Any, name: str) -> Any:
         return _flag_of(value, name)
     if kind is PartType.VALUE and isinstance(value, bool):
         raise RowError(f"{name} is true or false")
-    # Blank text stands for NULL in many exports. An empty list of tags is written as `[]`.
-    if value is None or (isinstance(value, str) and not value.strip()):
+    # Blank text stands for NULL in many exports, and MariaDB gives `null` for the null of JSON. An empty list of
+    # tags is written as `[]`.
+    if value is None or (isinstance(value, str) and value.strip() in _NOT_GIVEN[kind]):
         return None
     return names_of(value, name) if kind is PartType.NAMES else value
 

@@ -85,17 +85,17 @@ def names_of(value: Any, name: str) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         value = _list_in(value.strip(), name)
+    if isinstance(value, str):  # the text of a JSON text, as MariaDB gives it
+        value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list) or not all(map(_is_text, value)):
         raise RowError(f"{name} is no list of texts")
     return tuple(value)
 
 
 def _list_in(text: str, name: str) -> Any:
-    if text.startswith("["):
+    if text.startswith(("[", '"')):
         return parse_json(text, name)
-    if text.startswith("{"):
-        return _sql_array(text, name)
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return _sql_array(text, name) if text.startswith("{") else text
 
 
 def _is_text(value: Any) -> bool:
@@ -111,10 +111,10 @@ def object_of(value: Any) -> dict[str, Any]:
     :param value: what `json_value` returned.
     :raises RowError: when it is neither.
     """
+    if isinstance(value, str):
+        value = json_value(parse_json(value, "fields")) if value.strip() else None
     if value is None:
         return {}
-    if isinstance(value, str):
-        value = json_value(parse_json(value, "fields"))
     if not isinstance(value, dict):
         raise RowError("fields is no object")
     return value
@@ -124,10 +124,10 @@ def parse_json(text: str, name: str) -> Any:
     """Return what a JSON text holds.
 
     :param name: its name in the error.
-    :raises RowError: when it is none, or holds NaN or Infinity, which JSON does not have.
+    :raises RowError: when it is none, holds NaN or Infinity, which JSON does not have, or an object with a name twice.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_doubled)
     except RowError:
         raise
     except (ValueError, RecursionError):
@@ -136,6 +136,13 @@ def parse_json(text: str, name: str) -> Any:
 
 def _refuse_constant(_: str) -> NoReturn:
     raise RowError(_NOT_FINITE)
+
+
+def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RowError("an object in JSON has a name more than once")
+    return found
 
 
 def _sql_array(text: str, name: str) -> list[str]:

@@ -163,16 +163,20 @@ class OperationReader:
         return call
 
     def _body_of(self, row: Row) -> Mapping[str, Any] | None:
-        body: dict[str, Any] = {}
-        for key, constant in self.constants.items():
-            if key not in self.called.path_parameters:
-                _put(body, key, json_value(constant))
+        given = [
+            (key, json_value(constant))
+            for key, constant in self.constants.items()
+            if key not in self.called.path_parameters
+        ]
         for key, column in self.body.items():
             value = value_in(row, column)
             if value is None:
                 continue
             if isinstance(value, str) and value.lstrip().startswith(("[", "{")) and key.endswith(("fields", "ids")):
                 value = json_value(parse_json(value, key))
+            given.append((key, value))
+        body: dict[str, Any] = {}
+        for key, value in sorted(given, key=lambda each: each[0].count(".")):  # an object first, and then its parts
             _put(body, key, value)
         return body or None
 
@@ -181,6 +185,8 @@ def _put(body: dict[str, Any], dotted: str, value: Any) -> None:
     *above, last = dotted.split(".")
     for name in above:
         body = body.setdefault(name, {})
+        if not isinstance(body, dict):
+            raise RowError(f"{dotted} goes into {name}, which another column or constant gives, and which is no object")
     body[last] = value
 
 
