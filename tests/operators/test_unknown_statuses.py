@@ -58,6 +58,19 @@ def test_it_can_stop_the_run_before_the_first_write(persona_connection, rows_and
     assert persona_connection.journal() == []
 
 
+def test_a_misspelt_guard_is_said_however_many_statuses_the_rows_name(persona_connection):
+    rows = [
+        {"case_id": case_id, "status": "Declined", "expected_status": f"A{number:02}"}
+        for number, case_id in enumerate(with_status(persona_connection, "Open", 25))
+    ]
+    assert "opne" in plan(rows, never_from="opne", fail_in_vain=False)["unknown_statuses"]
+
+
+def test_a_misspelt_transition_is_said(persona_connection):
+    planned = plan(to_status(with_status(persona_connection, "Open", 3)), forbid_transitions=["opne -> *", "* -> Gone"])
+    assert planned["unknown_statuses"] == ["Gone", "opne"]
+
+
 def test_a_status_that_only_a_template_has_is_known(persona_connection):
     persona = persona_connection
     for case_id in with_status(persona, "Declined"):

@@ -241,7 +241,9 @@ async def _unknown_labels(draft: Draft, client: AsyncPersonaClient, options: Pla
         return []
     if not draft.spool.valid_rows() or not (is_due or wish is UnknownStatuses.FAIL):
         return []
-    labels = {*(guards.only_from or ()), *guards.never_from, *draft.spool.named_statuses()}
+    # Guards first: so many labels are looked up at most, and a misspelt guard is worse than a misspelt row.
+    guarding = {*(guards.only_from or ()), *guards.never_from, *options.thresholds.forbidden_statuses}
+    labels = [*sorted(guarding), *sorted(draft.spool.named_statuses() - guarding)]
     return await unknown_labels(labels, draft.spool.seen_statuses(), subject, client)
 
 

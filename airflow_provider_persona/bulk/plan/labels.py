@@ -49,12 +49,16 @@ async def unknown_labels(
 ) -> list[str]:
     """Return the statuses that no live object and no template has, sorted; at most 31 requests.
 
-    :param labels: the statuses of guards and rows; the first 20 that were not seen are looked up.
+    :param labels: the statuses of guards and rows, each once; the first 20 that were not seen are looked up.
     :param seen: statuses that live objects were seen to have.
     :raises PersonaError: one that stops the run. After any other nothing is called unknown.
     """
     facts = subject.status_labels
-    if facts is None or not (missing := sorted(set(labels) - set(seen) - facts.known)[:_MOST_LABELS]):
+    if facts is None:
+        return []
+    known = facts.known.union(seen)
+    missing = sorted([label for label in labels if label not in known][:_MOST_LABELS])
+    if not missing:
         return []
     try:
         left = [label for label in missing if not await _is_in_use(label, subject, facts, client)]

@@ -46,6 +46,11 @@ class Thresholds:
         """Whether the live status of every object must be known."""
         return bool(self.forbid_transitions)
 
+    @property
+    def forbidden_statuses(self) -> set[str]:
+        """The statuses that `forbid_transitions` names."""
+        return {status for transition in self.forbid_transitions for status in transition} - {ANY}
+
     def check(self, header: PlanHeader) -> None:
         """Make sure that a plan keeps to them.
 
