@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
+from airflow_provider_persona.tasks.argument_groups import kept
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
@@ -100,20 +101,20 @@ class PersonaUpdateCaseOperator(BaseOperator):
         super().__init__(**kwargs)
         self.case_id = case_id
         self.status = status
-        self.fields = fields
+        self.fields = kept(fields)
         self.case_queue_id = case_queue_id
         self.clear_case_queue = clear_case_queue
         self.sla_expires_in = sla_expires_in
         self.clear_sla = clear_sla
-        self.attachments = attachments
+        self.attachments = kept(attachments)
         self.assignee = assignee
-        self.tags = tags
-        self.add_tags = add_tags
-        self.remove_tags = remove_tags
-        self.objects = objects
-        self.remove_objects = remove_objects
-        self.only_from = only_from
-        self.never_from = never_from
+        self.tags = kept(tags)
+        self.add_tags = kept(add_tags)
+        self.remove_tags = kept(remove_tags)
+        self.objects = kept(objects)
+        self.remove_objects = kept(remove_objects)
+        self.only_from = kept(only_from)
+        self.never_from = kept(never_from)
         self.persona_conn_id = persona_conn_id
         self.deed: TaskDeed | None = None
         take_default_policy(self)

@@ -7,7 +7,7 @@ follow from them, so `default_args`, `.partial().expand()` and `help()` know eac
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -122,11 +122,18 @@ def _init(cls: type, group: ArgumentGroup) -> Any:
 
 
 def kept(value: Any) -> Any:
-    """Return the value that an operator keeps of an argument: what can be read only once becomes a list.
+    """Return the value that an operator keeps of an argument: what can be read only once, and a set, becomes a list.
 
-    Airflow hashes a Dag with the text of its arguments, and a generator's text is another one at each parse.
+    Airflow hashes a Dag with the text of its arguments. A generator's text is another one at each parse, and a set's
+    (on Airflow 2) in each process. They may stand within a list or a mapping too.
     """
-    return list(value) if isinstance(value, Iterator) else value
+    if isinstance(value, Iterator | KeysView | ValuesView):
+        value = list(value)
+    elif type(value) in (set, frozenset):
+        value = sorted(value, key=lambda each: (type(each).__name__, str(each)))
+    if type(value) is dict:
+        return {name: kept(each) for name, each in value.items()}
+    return type(value)(map(kept, value)) if type(value) in (list, tuple) else value
 
 
 def as_init(init: Any, arguments: Iterable[Argument], module: str, class_name: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from plan_runs import changed, execute, new_dag, to_status, with_status
 
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
 from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.operators.plans import (
     PersonaApplyPlanOperator,
@@ -47,6 +51,57 @@ def test_a_generator_is_read_once_so_that_each_parse_gives_the_same_dag(make, ar
         return
     rows = to_status(["case_1", "case_2"])
     assert getattr(make(row for row in rows), argument) == rows
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"b", "a"}, ["a", "b"]),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        ({"b": 1, "a": 2}.keys(), ["b", "a"]),
+        (map(str.upper, "ba"), ["B", "A"]),
+    ],
+)
+def test_what_has_another_text_in_each_process_becomes_a_list(given, wanted):
+    assert PersonaUpdateCaseOperator(task_id="t", case_id="case_1", add_tags=given).add_tags == wanted
+
+
+_DAG = """
+import json
+from datetime import UTC, datetime
+from airflow.serialization import serialized_objects
+from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
+from airflow_provider_persona.operators.operation import PersonaOperator
+from airflow_provider_persona.sensors.cases import PersonaCaseSensor
+from airflow_provider_persona.version_compat import DAG
+
+names = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]
+with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
+    rows = ({"case_id": name, "tags": set(names), "fields": {"x": (n for n in names)}} for name in names)
+    PersonaBulkUpdateCasesOperator(task_id="a", changes=rows, never_from=set(names))
+    PersonaUpdateCaseOperator(task_id="b", case_id="case_1", tags=(n for n in names), only_from=frozenset(names))
+    PersonaOperator(task_id="c", operation_id="redact-a-case", path={"case-id": "c"}, body={"a": [set(names)]})
+    PersonaCaseSensor(task_id="d", case_id="case_1", target_statuses=set(names))
+to_dict = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG).to_dict
+print("Dag:", json.dumps(to_dict(dag), sort_keys=True))
+"""
+
+
+def test_each_process_that_parses_a_dag_file_gets_the_same_dag():
+    """A fork has its parent's order of sets, so these are processes of their own."""
+    texts = set()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _DAG],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        texts.add(next(line for line in done.stdout.splitlines() if line.startswith("Dag:")))
+    (text,) = texts
+    assert " at 0x" not in text
 
 
 def test_durations_may_be_timedeltas(persona_connection):
