@@ -279,8 +279,7 @@ def path_segment(value: str, name: str) -> str:
     :param value: the value. Persona's ids may grow and change, so only characters that a path cannot hold are refused.
     :param name: name of the parameter. A parameter that is no id holds a token or the name of a file: its value is
         percent-encoded, and no error shows it.
-    :raises BadCallError: when the value could leave its segment (a slash, dots only; in an id also `?`, space, …), or
-        is too long for an id.
+    :raises BadCallError: when it could leave its segment (a slash, dots only; in an id also `?` …), or is a long id.
     """
     is_id = name.endswith(("-id", "_id", " id"))
     unsafe = _UNSAFE_IN_PATH if is_id else _LEAVES_SEGMENT

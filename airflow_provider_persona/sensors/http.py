@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.http.sensors.http import HttpSensor
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.tasks.dag_defaults import defaults_of
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
 from airflow_provider_persona.version_compat import AirflowException, PokeReturnValue
 
@@ -35,6 +36,8 @@ class PersonaHttpSensor(HttpSensor):
     ) -> None:
         super().__init__(endpoint=endpoint, http_conn_id=http_conn_id, deferrable=deferrable, **kwargs)
         take_default_policy(self)
+        if defaults_of(self).get("deferrable"):
+            self.deferrable = False  # meant for the Dag's other sensors
         if self.deferrable:
             raise ValueError(
                 f"{self.task_id}: PersonaHttpSensor cannot be deferred; use PersonaCaseSensor, or mode='reschedule'"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
 
+from airflow_provider_persona.tasks.dag_defaults import without_needless_defaults
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
 
@@ -110,10 +111,11 @@ def _init(cls: type, group: ArgumentGroup) -> Any:
     owner: Any = cls
 
     def init(self: Any, **kwargs: Any) -> None:
-        values = {argument.kept_as: kept(kwargs.pop(argument.name, argument.default)) for argument in group}
+        values = {argument.name: kwargs.pop(argument.name, argument.default) for argument in group}
         super(owner, self).__init__(**kwargs)
-        for name, value in values.items():
-            setattr(self, name, value)
+        values = without_needless_defaults(self, values)
+        for argument in group:
+            setattr(self, argument.kept_as, kept(values[argument.name]))
         take_default_policy(self)
         self.check_arguments()
 

@@ -31,6 +31,7 @@ from airflow_provider_persona.tasks.arguments import (
     as_text,
 )
 from airflow_provider_persona.tasks.call_checks import NotYetKnown
+from airflow_provider_persona.tasks.dag_defaults import without_needless_defaults
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
 from airflow_provider_persona.version_compat import BaseOperator
@@ -328,13 +329,15 @@ def _init(
     """
 
     def init(self: Any, **kwargs: Any) -> None:
-        values = {name: kept(kwargs.pop(name, each.default)) for name, each in own.items() if name not in inherited}
+        values = {name: kwargs.pop(name, each.default) for name, each in own.items() if name not in inherited}
         for name in own.keys() & inherited.keys():  # only the base sets it, and the class gives another default
             kwargs.setdefault(name, own[name].default)
         owner: Any = made[0]
         super(owner, self).__init__(**kwargs)
-        for name, value in values.items():
-            setattr(self, name, value)
+        bases = {name: self.__dict__[name] for name in inherited if name in self.__dict__}
+        for name, value in without_needless_defaults(self, {**bases, **values}).items():
+            if name in values or value is not bases[name]:
+                setattr(self, name, kept(value))
         take_default_policy(self)
 
     return as_init(init, arguments.values(), namespace["__module__"], namespace["__qualname__"])

@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 from plan_runs import changed, execute, new_dag, to_status, with_status
 
+from airflow_provider_persona.operators.api_keys import PersonaCreateApiKeyOperator
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.case_actions import PersonaTagCaseOperator
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
+from airflow_provider_persona.operators.importers import PersonaImportAccountsOperator
 from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.operators.plans import (
     PersonaApplyPlanOperator,
     PersonaPlanCaseUpdatesOperator,
     PersonaRevertPlanOperator,
 )
+from airflow_provider_persona.sensors.http import PersonaHttpSensor
 from airflow_provider_persona.tasks.state_path import is_within
 from airflow_provider_persona.triggers.events import PersonaEventTrigger
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AirflowFailException
@@ -34,6 +38,30 @@ def test_a_connection_for_the_whole_dag_contradicts_no_given_rows():
     for given in ({}, {"sql": "SELECT 1"}, {"sql": "SELECT 1", "sql_conn_id": "w", "changes": []}):
         with pytest.raises(ValueError, match="give either sql with sql_conn_id, or changes"):
             PersonaPlanCaseUpdatesOperator(task_id="t", **given)
+
+
+@pytest.mark.parametrize(
+    ("operator", "defaults", "given"),
+    [
+        (PersonaPlanCaseUpdatesOperator, {"sql": "SELECT 1", "sql_conn_id": "w"}, {"changes": []}),
+        (PersonaPlanCaseUpdatesOperator, {"changes": []}, {"sql": "SELECT 1", "sql_conn_id": "w"}),
+        (PersonaBulkUpdateCasesOperator, {"match_many": "newest"}, {"changes": []}),
+        (PersonaTagCaseOperator, {"tags": ["a"]}, {"case_id": "case_1", "add_tags": ["b"]}),
+        (PersonaTagCaseOperator, {"remove_tags": ["a"], "add_tags": ["b"]}, {"case_id": "case_1", "tags": ["b"]}),
+        (PersonaCreateApiKeyOperator, {"secret_variable": "key"}, {"name": "k", "deliver": print}),
+        (PersonaImportAccountsOperator, {"file": "a.csv"}, {"rows": [{"a": 1}]}),
+        (PersonaHttpSensor, {"deferrable": True}, {"endpoint": "cases"}),
+    ],
+)
+def test_defaults_for_other_tasks_contradict_nothing_that_a_task_is_given(operator, defaults, given):
+    with new_dag(default_args=defaults):
+        made = operator(task_id="t", **given)
+    for name, value in given.items():
+        assert getattr(made, name) == value
+    for name in defaults.keys() - given.keys() - {"sql_conn_id"}:
+        assert not getattr(made, name)
+    with pytest.raises(Exception, match=r"either|says nothing|cannot be deferred"):
+        operator(task_id="t", **{**defaults, **given})
 
 
 @pytest.mark.parametrize(
