@@ -87,6 +87,14 @@ class PersonaClient:
             raise TypeError("this client was given a transport that has no requests session")
         return transport.session
 
+    def heed(self, stop: Callable[[], BaseException | None], sleep: Callable[[float], None]) -> None:
+        """Send nothing once the caller must stop, and let the caller end the waits.
+
+        :param stop: returns what is raised then instead of sending; None until then.
+        :param sleep: waits so many seconds, or raises.
+        """
+        self._caller.stop, self._sleep = stop, sleep
+
     def call(
         self,
         operation_id: str,

@@ -124,8 +124,8 @@ class Caller:
         self.server_clock = ServerClock()
         self.patience = Patience()
         self.breaker: RetryBreaker | None = None
-        self.stop: type[BaseException] | None = None
-        """Raised instead of sending, once the client was told to stop."""
+        self.stop: Callable[[], BaseException | None] = lambda: None
+        """Returns what is raised instead of sending, once the client must stop."""
         self._refusal: PersonaAuthenticationError | None = None
         self._chance = chance
         self._lock = lock
@@ -198,8 +198,8 @@ class Caller:
 
     def _hindrance(self, fresh_until: float) -> BaseException | NotSent | None:
         """Return why nothing may be sent now."""
-        if self.stop is not None:
-            return self.stop()
+        if (stop := self.stop()) is not None:
+            return stop
         if self._refusal is not None:
             return self._refusal  # Persona would refuse every further call with this key
         return NotSent.STALE if self.clock() > fresh_until else None

@@ -18,6 +18,7 @@ from airflow_provider_persona.tasks.bulk_arguments import (
 from airflow_provider_persona.tasks.bulk_task import BulkOperator, run_bulk_task
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.row_sources import GivenSource
+from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,7 +42,7 @@ class PersonaBulkUpdateCasesOperator(BulkOperator):
         :raises PersonaError: when Persona failed before a row could.
         :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             given = self.given()
             job = one_step_job("case", GivenSource.of(given["changes"]), given)
             return run_bulk_task(self, job, context)

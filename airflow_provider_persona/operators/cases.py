@@ -13,6 +13,7 @@ from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import AirflowSkipException, BaseOperator
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_persona.api.case_change import CaseChange
     from airflow_provider_persona.bulk.apply.row_work import RowWork
-    from airflow_provider_persona.tasks.event_loop import TaskLoop
 
 
 class PersonaUpdateCaseOperator(BaseOperator):
@@ -74,7 +74,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
     assignee = PrivateTemplate()
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
-    _running: TaskLoop[RowWork] | None = None
+    on_kill = end_task
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         """
         from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             work = self._change_case(self._change(), context)
             if work.error is not None:
                 raise work.error
@@ -187,7 +187,6 @@ class PersonaUpdateCaseOperator(BaseOperator):
         from airflow_provider_persona.bulk.subjects.case import CASE
         from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
         from airflow_provider_persona.hooks.persona import PersonaHook
-        from airflow_provider_persona.tasks.event_loop import TaskLoop
 
         path_segment(self.case_id, "case_id")
         hook = PersonaHook(self.persona_conn_id)
@@ -204,14 +203,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
                 row = PlanRow(1, self.case_id, Planned.CHANGE, ObjectUpdate(CASE, self.case_id, change))
                 return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 
-        self._running = loop = TaskLoop(change_case)
         try:
-            return loop.run()
+            return stop_of(self).run_coroutine(change_case)
         finally:
-            self._running = None
             self.deed = TaskDeed("case", client.environment.seen, wrote=True)
-
-    def on_kill(self) -> None:
-        """Stop: send nothing more. Airflow calls this when the task must end."""
-        if self._running is not None:
-            self._running.stop()

@@ -39,6 +39,7 @@ from airflow_provider_persona.tasks.match_arguments import check_matching
 from airflow_provider_persona.tasks.named_plan import approval_of, approved_plan
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from airflow_provider_persona.tasks.state_path import state_address
+from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -152,7 +153,7 @@ def _check_source(given: Mapping[str, Any]) -> None:
 
 
 def _plan(task: BulkOperator, kind: str, context: Context) -> dict[str, Any]:
-    with fail_without_retry():
+    with stop_of(task).heeded(), fail_without_retry():
         given = task.given()
         source = GivenSource.of(given["changes"]) if given["sql"] is None else query_source(given)
         return run_planning_task(task, planning_job(kind, source, given), context)
@@ -215,12 +216,11 @@ class PersonaApplyPlanOperator(BulkOperator):
         :raises PersonaError: when Persona failed before a row could.
         :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             given = self.given()
             approval = approval_of(given["plan"])
             options = replace(apply_options(given, heed_drift=given["heed_drift"]), approval=approval)
-            with self.reading():
-                plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
+            plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
             return run_applying_task(self, plan, options, context)
 
 
@@ -259,10 +259,9 @@ class PersonaRevertPlanOperator(BulkOperator):
         :raises AirflowFailException: when the ledger cannot be used, or a threshold is exceeded.
         :raises PersonaError: when the live cases could not be read.
         """
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             given = self.given()
-            with self.reading():
-                plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
+            plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
             return run_planning_task(self, reverting_job(plan, given), context, plan.header.environment)
 
 

@@ -9,6 +9,7 @@ from airflow_provider_persona.tasks.arguments import JsonObject, Text
 from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.stopping import stop_of
 from airflow_provider_persona.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
 
         :raises AirflowFailException: when it ended badly or not in time, or cannot be started.
         """
-        answer = super().execute(context)
-        if self.wait_for_completion and self._run_id is not None:
-            with fail_without_retry():
-                self._wait_for(self._run_id)
-        return answer
+        with stop_of(self).heeded():
+            answer = super().execute(context)
+            if self.wait_for_completion and self._run_id is not None:
+                with stop_of(self).heeded(), fail_without_retry():
+                    self._wait_for(self._run_id)
+            return answer
 
     def result_of(self, entry: Operation, response: Response) -> Any:
         """Remember the run, and return what `result` names of it."""

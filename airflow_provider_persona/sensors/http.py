@@ -10,6 +10,7 @@ from airflow.providers.http.sensors.http import HttpSensor
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.dag_defaults import defaults_of
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import AirflowException, PokeReturnValue
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class PersonaHttpSensor(HttpSensor):
     The other parameters are those of `HttpSensor`.
     """
 
+    on_kill = end_task
+
     def __init__(
         self, *, endpoint: str, http_conn_id: str = DEFAULT_CONN_ID, deferrable: bool = False, **kwargs: Any
     ) -> None:
@@ -49,6 +52,11 @@ class PersonaHttpSensor(HttpSensor):
         from airflow_provider_persona.hooks.persona import PersonaHook
 
         return PersonaHook(self.http_conn_id, method=self.method)
+
+    def execute(self, context: Context) -> Any:
+        """Wait here."""
+        with stop_of(self).heeded():
+            return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once."""

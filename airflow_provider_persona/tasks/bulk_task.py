@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.links import (
     RUN_LINKS,
@@ -20,7 +19,8 @@ from airflow_provider_persona.tasks.arguments import is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
 from airflow_provider_persona.tasks.match_arguments import check_matching
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, BaseOperator
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
+from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.plan.file import Plan
     from airflow_provider_persona.hooks.persona import PersonaHook
     from airflow_provider_persona.storage.paths import StorePath
-    from airflow_provider_persona.tasks.event_loop import TaskLoop
-
-T = TypeVar("T")
 
 
 class BulkOperator(BaseOperator):
@@ -46,8 +43,7 @@ class BulkOperator(BaseOperator):
     arguments: ClassVar[ArgumentGroup]
     ui_color = "#dce6ff"
     operator_extra_links = RUN_LINKS
-    _running: TaskLoop[Any] | None = None
-    _is_reading = _is_stopped = False
+    on_kill = end_task
     deed: TaskDeed | None = None
     report: Report | None = None
     """What it did, once it has done it, for callbacks."""
@@ -77,49 +73,11 @@ class BulkOperator(BaseOperator):
         """Return the values of a group's arguments by name, as rendered; by default of all, and the query's file."""
         return self.arguments.values_in(self) | {"sql_file": self._sql_file} if group is None else group.values_in(self)
 
-    def on_kill(self) -> None:
-        """Stop sending, and let the run close its ledger. Airflow calls this when the task must end.
-
-        :raises RunStoppedError: while rows or a plan are read, on Airflow 3: there the signal handler that calls this
-            raises nothing by itself, and the reading would go on.
-        """
-        self._is_stopped = True
-        if self._running is not None:
-            self._running.stop()
-        elif self._is_reading and AIRFLOW_V_3_0_PLUS:
-            from airflow_provider_persona.bulk.errors import RunStoppedError
-
-            raise RunStoppedError("the task was stopped while it read; nothing was written", retryable=True)
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read rows or a plan within the block, so that a stop ends the reading."""
-        self._is_stopped, self._is_reading = False, True
-        try:
-            yield
-        finally:
-            self._is_reading = False
-
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
         from airflow_provider_persona.tasks.openlineage import lineage_of
 
         return lineage_of(self.deed, self.given())
-
-    def run_coroutine(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine off the main thread, so that Airflow's timeout and signals end it in time.
-
-        :raises RunStoppedError: when `on_kill` ended it.
-        """
-        from airflow_provider_persona.tasks.event_loop import TaskLoop
-
-        self._running = loop = TaskLoop(main)
-        if self._is_stopped:  # between the reading and now
-            loop.stop()
-        try:
-            return loop.run()
-        finally:
-            self._running, self._is_stopped = None, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +224,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     carried = checkpoints.load() if checkpoints is not None else None
     # A clear gives another identity, so only a retry may find keys that were used before.
     job = replace(job, applying=replace(job.applying, keys_may_be_old=at.is_retry))
-    with task.reading():
-        begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
+    begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
     async def main() -> Report:
@@ -283,7 +240,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
             )
 
     try:
-        report = task.run_coroutine(main)
+        report = stop_of(task).run_coroutine(main)
     finally:
         if isinstance(begun, Draft):
             begun.close()
@@ -306,8 +263,7 @@ def run_planning_task(
     from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
 
     at = TaskRun.of(task, context)
-    with task.reading():
-        draft = begin_anew(job, at.folder, at.header(job, environment))
+    draft = begin_anew(job, at.folder, at.header(job, environment))
     push_page_links(context, PersonaTabLink)
 
     async def main() -> tuple[Plan, Estimate]:
@@ -320,7 +276,7 @@ def run_planning_task(
             return plan, replace(price, matching=plan.header.matching)
 
     try:
-        plan, expected = task.run_coroutine(main)
+        plan, expected = stop_of(task).run_coroutine(main)
     finally:
         draft.close()
     push_page_links(context, PersonaPlanLink)
@@ -378,4 +334,4 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
                 checkpoints=checkpoints,
             )
 
-    return at.conclude(task.run_coroutine(main), applying, table)
+    return at.conclude(stop_of(task).run_coroutine(main), applying, table)

@@ -7,7 +7,7 @@ personal, and a task returns only what its `result` names, by default the object
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
@@ -38,6 +38,7 @@ from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
 from airflow_provider_persona.tasks.new_secrets import Deliver
 from airflow_provider_persona.tasks.private_templates import revealed
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
     is_checked = False
+    on_kill = end_task
     deed: TaskDeed | None = None
 
     result: Result = argument(_RESULT_DOC, default="id", is_template=False)
@@ -162,13 +164,15 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
         from airflow_provider_persona.client.wire_log import hide_queries
 
         answer = None
-        with fail_without_retry():
+        stop = stop_of(self)
+        with stop.heeded(), fail_without_retry():
             if not self.is_checked:
                 self.check_arguments()
             # All calls are bound before the first is sent: a task does not stop half-way for a missing argument.
             bound = [(entry := operation(call.operation_id), _request(entry, call), call) for call in self.calls()]
             with self.hook() as hook:
                 hide_queries(urlsplit(hook.settings.host).hostname or "")
+                hook.client.heed(stop.error, stop.sleep)
                 ids = [value for *_, call in bound for value in (call.path or {}).values()]
                 self._link_to(ids, hook, context)  # before the call, so that it is there when that fails
                 for entry, request, call in bound:
@@ -237,12 +241,14 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
             return self._read_all(hook, request, call, about)
         if entry.answer is AnswerKind.FILE:
             return self._fetch(hook, request, call, about)
-        response = send_for_task(hook.client, request, context, self.retries or 0)
-        self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
-        if not call.path and entry.answer is not AnswerKind.PLAIN:
-            made = response.json().get("data")
-            self._link_to([made.get("id")] if isinstance(made, Mapping) else [], hook, context)
-        return self.result_of(entry, response)
+        stop = stop_of(self)
+        with nullcontext() if entry.method == "GET" else stop.finishing(entry.operation_id):
+            response = send_for_task(hook.client, request, context, self.retries or 0)
+            self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
+            if not call.path and entry.answer is not AnswerKind.PLAIN:
+                made = response.json().get("data")
+                self._link_to([made.get("id")] if isinstance(made, Mapping) else [], hook, context)
+            return self.result_of(entry, response)
 
     def _link_to(self, ids: Iterable[Any], hook: PersonaHook, context: Context) -> None:
         """Let the task's page lead to the first of some objects that has a page in Persona's dashboard."""

@@ -43,20 +43,18 @@ def insisting_on_signals() -> Iterator[None]:
 def heeding_signals(then: Callable[[BaseException], None] = lambda _: None) -> Iterator[None]:
     """Raise at the end of the block what a signal handler raised within it and Python dropped.
 
-    What counts is what is no `Exception`, as Airflow's timeout, and what `BulkOperator.on_kill` raises. Nothing but a
-    signal handler raises one of these there.
+    What counts is what is no `Exception`, as Airflow's timeout and `TaskStopped`. Nothing but a signal handler raises
+    one of these there.
 
     :param then: called at once with the exception when that happens, so that the block comes to its end.
     """
-    from airflow_provider_persona.bulk.errors import RunStoppedError  # not needed where Dags are only parsed
-
     lost: list[BaseException] = []
     before = sys.unraisablehook
 
     def hear(unraisable: Any) -> None:
         error = unraisable.exc_value
         is_ours = threading.current_thread() is threading.main_thread()
-        if is_ours and error is not None and (isinstance(error, RunStoppedError) or not isinstance(error, Exception)):
+        if is_ours and error is not None and not isinstance(error, Exception):
             lost.append(error)
             then(error)
             return

@@ -10,6 +10,7 @@ from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
+from airflow_provider_persona.tasks.stopping import end_task
 from airflow_provider_persona.version_compat import AirflowOptionalProviderFeatureException, BaseOperator
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class PersonaReadOperator(BaseOperator):
     arguments: ClassVar[ArgumentGroup]
     ui_color = "#dce6ff"
     deed: TaskDeed | None = None
+    on_kill = end_task
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""

@@ -16,6 +16,7 @@ from airflow_provider_persona.links import PersonaObjectLink
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
 from airflow_provider_persona.tasks.arguments import as_seconds
 from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -87,6 +88,7 @@ class PersonaWaitSensor(BaseSensorOperator):
     deferrable: bool
     first_poll_after: float | timedelta | None
     _looked: PersonaWaitTrigger | None = None
+    on_kill = end_task
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
@@ -147,6 +149,10 @@ class PersonaWaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and then in the triggerer."""
+        with stop_of(self).heeded():
+            return self._wait(context)
+
+    def _wait(self, context: Context) -> Any:
         with self._failing_as_when_poking(), fail_without_retry():
             watched = self._trigger().watched()
             ids = (address_of_id(each, self.hook.settings.dashboard_url) for each in watched.values())
@@ -186,7 +192,7 @@ class PersonaWaitSensor(BaseSensorOperator):
         """
         from airflow_provider_persona.tasks.wait_trigger import WaitEnded
 
-        with self._failing_as_when_poking(), fail_without_retry():
+        with stop_of(self).heeded(), self._failing_as_when_poking(), fail_without_retry():
             ended = WaitEnded.from_event(event)
             if ended.ended == "timeout":
                 raise AirflowSensorTimeout(self._timed_out(ended.seen))

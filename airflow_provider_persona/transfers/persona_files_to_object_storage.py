@@ -10,6 +10,7 @@ from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.files import MAX_BYTES
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("path", "output_path", "attributes", "file_hosts", "persona_conn_id")
     ui_color = "#dce6ff"
+    on_kill = end_task
 
     def __init__(
         self,
@@ -99,7 +101,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         from airflow_provider_persona.hooks.persona import PersonaHook
         from airflow_provider_persona.tasks.state_path import store_path
 
-        with fail_without_retry(), PersonaHook(self.persona_conn_id) as hook:
+        with stop_of(self).heeded(), fail_without_retry(), PersonaHook(self.persona_conn_id) as hook:
             job = FilesJob(
                 operation_id=self.operation_id,
                 path=self.path,

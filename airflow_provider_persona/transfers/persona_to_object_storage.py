@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.reads import READING, PersonaReadOperator, require_parquet_library
+from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -76,7 +77,7 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
         file_format = FileFormat(given["file_format"])
         if file_format is FileFormat.PARQUET:
             require_parquet_library()
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             job = self.job(context)  # an error in the arguments must not cost the export that is there
             return self.read(
                 job, FolderTarget(store_path(given["output_path"]), file_format, given["pages_per_part"]), context

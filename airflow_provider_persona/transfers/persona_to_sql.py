@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.reads import READING, PersonaReadOperator
+from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -87,7 +88,7 @@ class PersonaToSqlOperator(PersonaReadOperator):
         from airflow_provider_persona.tasks.sql_hook import sql_hook_of
 
         given = self.given()
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             job = self.job(context)  # an error in the arguments must not create a table
             database = sql_hook_of(given["sql_conn_id"], given["sql_hook_params"])
             table = KeyedTable(database, given["table"], Columns(given["columns"]).names)

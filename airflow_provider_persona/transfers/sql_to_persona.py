@@ -23,6 +23,7 @@ from airflow_provider_persona.tasks.bulk_arguments import (
 )
 from airflow_provider_persona.tasks.bulk_task import BulkOperator, run_bulk_task
 from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -130,7 +131,7 @@ class SqlToPersonaReportsOperator(BulkOperator):
 
 def _change(task: BulkOperator, kind: str, context: Context) -> dict[str, Any]:
     """Change objects of one kind as the task's query says."""
-    with fail_without_retry():
+    with stop_of(task).heeded(), fail_without_retry():
         given = task.given()
         return run_bulk_task(task, one_step_job(kind, query_source(given), given), context)
 
@@ -199,7 +200,7 @@ class SqlToPersonaOperator(BulkOperator):
         from airflow_provider_persona.bulk.subjects import operation_subject
         from airflow_provider_persona.bulk.subjects.operation import OperationRows
 
-        with fail_without_retry():
+        with stop_of(self).heeded(), fail_without_retry():
             given = self.given()
             mapping = OperationRows(
                 given["operation_id"], given["path"] or {}, given["body"] or {}, given["constants"] or {}
