@@ -90,6 +90,18 @@ class AsyncPersonaClient:
         """Report successes and retries to a circuit breaker from now on, and give up retries once it is open."""
         self._caller.breaker = breaker
 
+    def heed(self, stop: Callable[[], BaseException | None]) -> None:
+        """Send nothing once the caller must stop, also before a cancellation has reached the event loop.
+
+        :param stop: returns what is raised then instead of sending; None until then.
+        """
+        self._caller.stop = stop
+
+    def check_stop(self) -> None:
+        """Raise what ends the caller, once it must stop; for work that keeps the event loop to itself for seconds."""
+        if (stop := self._caller.stop()) is not None:
+            raise stop
+
     def stop_sending(self) -> None:
         """Send nothing from now on: a call that wants to is cancelled. Requests under way still get their answers."""
         self._caller.stop = asyncio.CancelledError

@@ -195,7 +195,8 @@ class PersonaUpdateCaseOperator(BaseOperator):
         ti = context["ti"]
         # Each try has keys of its own: a failure that Persona keeps under a key must not answer to the next try.
         identity = f"{TaskIdentity.of(ti)}/{ti.try_number}"
-        client = hook.async_client(connections=1)
+        client, stop = hook.async_client(connections=1), stop_of(self)
+        client.heed(stop.cancellation)
 
         async def change_case() -> RowWork:
             async with client:
@@ -204,6 +205,6 @@ class PersonaUpdateCaseOperator(BaseOperator):
                 return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 
         try:
-            return stop_of(self).run_coroutine(change_case)
+            return stop.run_coroutine(change_case)
         finally:
             self.deed = TaskDeed("case", client.environment.seen, wrote=True)

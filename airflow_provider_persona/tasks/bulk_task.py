@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.ledger.report import Report
     from airflow_provider_persona.bulk.ledger.table import LedgerTable
     from airflow_provider_persona.bulk.plan.file import Plan
+    from airflow_provider_persona.client import AsyncPersonaClient
     from airflow_provider_persona.hooks.persona import PersonaHook
     from airflow_provider_persona.storage.paths import StorePath
 
@@ -117,6 +118,12 @@ class TaskRun:
     def is_retry(self) -> bool:
         """Whether an earlier try of this task did not succeed; one that was cleared begins its tries anew."""
         return Tries.begin(self.context, self.task.retries or 0).is_retry
+
+    def client(self, connections: int) -> AsyncPersonaClient:
+        """Return a client that sends nothing once the task must stop."""
+        client = self.hook.async_client(connections=connections)
+        client.heed(stop_of(self.task).cancellation)
+        return client
 
     def header(self, job: BulkJob, environment: str | None = None) -> Any:
         """Return the header of a job's plan.
@@ -228,7 +235,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
     async def main() -> Report:
-        async with at.hook.async_client(connections=job.applying.concurrency) as client:
+        async with at.client(job.applying.concurrency) as client:
             return await run(
                 job,
                 begun,
@@ -267,7 +274,7 @@ def run_planning_task(
     push_page_links(context, PersonaTabLink)
 
     async def main() -> tuple[Plan, Estimate]:
-        async with at.hook.async_client(connections=job.applying.concurrency) as client:
+        async with at.client(job.applying.concurrency) as client:
             # The cheapest question there is; its answer tells the limit, and in which environment the plan is made.
             window = tightest_limit((await client.call("list-all-rate-limits")).json())
             plan = await complete(draft, client, job.planning)
@@ -325,7 +332,7 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
     checkpoints = checkpoints_of(context)
 
     async def main() -> Report:
-        async with at.hook.async_client(connections=applying.concurrency) as client:
+        async with at.client(applying.concurrency) as client:
             return await apply_plan(
                 plan,
                 client,

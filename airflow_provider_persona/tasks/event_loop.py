@@ -35,7 +35,9 @@ class TaskLoop(Generic[T]):
         self._main = main
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[T] | None = None
-        self._is_stopping = False
+        self._was_told = False
+        self.is_stopping = False
+        """Whether the coroutine is being cancelled. It learns of that when it next lets go of the loop."""
         # A SimpleQueue is written in C: an exception from a signal handler cannot leave it half locked.
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._result: T | None = None
@@ -69,9 +71,9 @@ class TaskLoop(Generic[T]):
 
     def stop(self) -> None:
         """Cancel the coroutine; from any thread, also from a signal handler, also before it has begun."""
-        if self._is_stopping:  # a second cancellation would cut off the time in which the coroutine closes its files
+        if self._was_told:  # a second cancellation would cut off the time in which the coroutine closes its files
             return
-        self._is_stopping = True
+        self._was_told = True
         # The loop's thread looks at the flag after it has set the task, so one of the two cancels it.
         task = self._task
         if task is not None:
@@ -79,6 +81,8 @@ class TaskLoop(Generic[T]):
                 self._loop.call_soon_threadsafe(task.cancel)
             except RuntimeError:  # the loop has ended and is closed
                 return
+        # Only now: whatever ends because it sees this is noticed after the cancellation, and not taken for done.
+        self.is_stopping = True
 
     def _wait_for_end(self) -> None:
         """Wait until the coroutine has ended, whatever further signals raise."""
@@ -105,7 +109,7 @@ class TaskLoop(Generic[T]):
     def _run_loop(self) -> T:
         asyncio.set_event_loop(self._loop)
         self._task = self._loop.create_task(self._main())
-        if self._is_stopping:
+        if self._was_told:
             self._task.cancel()
         try:
             return self._loop.run_until_complete(self._task)

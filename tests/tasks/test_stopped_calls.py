@@ -7,6 +7,8 @@ import json
 import os
 import pkgutil
 import random
+import sys
+import traceback
 from collections import Counter
 
 import pytest
@@ -197,6 +199,23 @@ def test_a_stop_at_any_line_of_a_bulk_task_loses_nothing(persona_connection, at_
     print(f"{lines} lines: {dict(endings)}")
     assert set(endings) <= {"RunStoppedError", "nothing"}
     assert endings["RunStoppedError"]
+
+
+def _is_writing_a_plan():
+    frames = sys._current_frames().values()
+    return any(frame.f_code.co_name == "write_spooled" for found in frames for frame, _ in traceback.walk_stack(found))
+
+
+def test_a_stop_while_a_plan_is_written_ends_that_and_nothing_is_sent(persona_connection, at_a_moment, tmp_path):
+    """Writing keeps the event loop to itself, so that no cancellation reaches it."""
+    changes = [{"case_id": f"case_{number}", "add_tags": ["x"]} for number in range(40_000)]
+    operator = PersonaBulkUpdateCasesOperator(task_id="t", changes=changes, state_path=str(tmp_path))
+    came = at_a_moment(operator.on_kill, _is_writing_a_plan)
+    with pytest.raises(RunStoppedError):
+        operator.execute(context_of("r"))
+    assert came
+    assert list(tmp_path.rglob("plan.jsonl")) == []
+    assert persona_connection.requests() == []
 
 
 # ---------------------------------------------------------------------- deferral

@@ -176,7 +176,8 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     header = replace(draft.header, environment=environment, unknown_labels=labels, matching=matching)
     try:
         # Checked before it is written: the next attempt resumes a plan that is there, without asking again.
-        plan = write_spooled(draft.spool, draft.folder, header, options.thresholds.check)
+        check, check_stop = options.thresholds.check, client.check_stop
+        plan = write_spooled(draft.spool, draft.folder, header, check, check_stop=check_stop)
     finally:
         notes.delete()
         matches.delete()

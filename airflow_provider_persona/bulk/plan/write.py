@@ -33,7 +33,12 @@ _UNCHANGED_WHEN_PLANNED = "already so when it was planned"
 
 
 def write_spooled(
-    spool: Spool, folder: StorePath, header: PlanHeader, check: Callable[[PlanHeader], None] = lambda _: None
+    spool: Spool,
+    folder: StorePath,
+    header: PlanHeader,
+    check: Callable[[PlanHeader], None] = lambda _: None,
+    *,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Write the plan for spooled rows, and for what was seen of their objects; it is there whole or not at all.
 
@@ -41,12 +46,15 @@ def write_spooled(
     :param folder: an existing folder.
     :param header: who plans what; its counts and hashes are filled in.
     :param check: called with the filled header before anything is written; what it raises, this raises.
+    :param check_stop: called every thousand rows; what it raises, this raises.
     :raises FencedError: when another attempt has written a plan there.
     """
     tally = _Tally(header.subject)
     # Files without a name: whatever happens, nothing of the rows is left behind.
     with scratch_file() as body_file, scratch_file() as value_file, scratch_file() as before_file:
-        for row in spool.rows():
+        for number, row in enumerate(spool.rows()):
+            if number % 1000 == 0:
+                check_stop()
             planned, reason = _intended(row, header.guards)
             line = _row_line(row, planned, reason)
             tally.add(row, planned, line)
