@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.export.listing import Mark
-from airflow_provider_persona.storage.paths import names_in, prepare_folder, shown
+from airflow_provider_persona.storage.paths import names_in, open_regular, prepare_folder, shown
 from airflow_provider_persona.storage.whole_files import put_whole, write_whole
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ class ExportFolder:
 
     def _read(self, name: str) -> Any:
         try:
-            return json.loads((self._folder / name).read_bytes())
+            with open_regular(self._folder / name) as file:
+                return json.loads(file.read())
         except (FileNotFoundError, NotADirectoryError, ValueError):  # a damaged record: begin again
             return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -100,13 +101,33 @@ def open_private(path: Path, mode: str, buffering: int = -1) -> IO[bytes]:
     return open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
 
 
+class NoRegularFileError(OSError):
+    """A pipe or a device stands in the place of a file."""
+
+
+def open_regular(path: StorePath) -> IO[bytes]:
+    """Open a file for reading. A pipe or a device in its place is refused, since reading it might never end.
+
+    :raises OSError: when it cannot be opened; in an object store what the store's library raises.
+    """
+    local = as_local(path)
+    if local is None:
+        return path.open("rb")
+    # Without waiting, since opening a pipe takes until somebody writes to it.
+    file = open(local, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NoRegularFileError(path)
+    return file
+
+
 def read_lines(path: StorePath) -> Iterator[bytes]:
     """Yield the lines of a file, without their ends.
 
     :raises StoreError: when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in lines_in(file):
                 yield line.rstrip(b"\n")
     except Exception as error:  # fsspec's stores raise what their libraries raise

@@ -55,6 +55,34 @@ def filling_scratch() -> Iterator[None]:
         raise _no_room(error) from error
 
 
+class _ScratchDatabase(sqlite3.Connection):
+    """A database that says of a full disk what a scratch file says."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with filling_scratch():
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with filling_scratch():
+            return super().executemany(*arguments)
+
+    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
+        with filling_scratch():
+            return super().executescript(*arguments)
+
+    def commit(self) -> None:
+        with filling_scratch():
+            super().commit()
+
+
+def scratch_database() -> sqlite3.Connection:
+    """Return a database in a file of SQLite's own in the system's temporary folder, deleted as soon as it is made.
+
+    Its methods raise a `StoreError` when there is no room for it. Several threads may use it, one after the other.
+    """
+    return sqlite3.connect("", check_same_thread=False, factory=_ScratchDatabase)
+
+
 def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = False, grows: bool = False) -> None:
     """Write a file so that it is there whole or not at all, readable by its owner only where there are owners.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.arguments import read_back
+from airflow_provider_persona.tasks.arguments import as_bool, read_back
 
 if TYPE_CHECKING:
     from airflow_provider_persona.bulk.approval import Approval
@@ -41,7 +41,7 @@ def approved_plan(
     named = read_back(given) if isinstance(given, str) else given
     if not isinstance(named, Mapping):
         raise PlanError(f"plan is what the task before returned to XCom, a mapping, not {type(given).__name__}")
-    if named.get("approved") is False:
+    if as_bool(named.get("approved"), "approved") is False:  # a template makes a text of it
         by = (Approval.of(named.get("approval")) or Approval(None, None, None)).by
         raise PlanError(f"the plan was rejected by {by or 'nobody in time'}; it is not applied")
     uri, wanted = named.get("plan"), named.get("hash") or named.get("plan_hash")

@@ -101,8 +101,11 @@ class RunHistory:
 
         :raises Exception: what the store raises when it cannot be reached.
         """
+        from airflow_provider_persona.storage.paths import open_regular
+
         try:
-            found = json.loads(self._path.read_bytes())
+            with open_regular(self._path) as file:
+                found = json.loads(file.read())
             return [PastRun(**{**each, "state": RunState(each["state"])}) for each in found]
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return []

@@ -43,7 +43,12 @@ def is_within(address: str, place: str) -> bool:
     (store, path), (other_store, folder) = _parts(address), _parts(place)
     if store != other_store:
         return False
-    return store is not None or Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve())
+    if store is not None:
+        return True
+    try:
+        return Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all (NUL), links in a circle, no such user
+        return False
 
 
 def _parts(address: str) -> tuple[tuple[str, str] | None, str]:

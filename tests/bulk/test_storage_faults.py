@@ -21,7 +21,9 @@ from object_shelf import Shelf, shelf_path
 from storms import IN_A_STORE, ON_DISK, Storm, lose_tail
 from trials import End, Trial
 
+from airflow_provider_persona.bulk.plan.file import PlanHeader
 from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.plan.write import write_spooled
 from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 
@@ -125,6 +127,18 @@ def test_a_full_disk_under_the_spool_is_said() -> None:
     rows = ({"case_id": f"case_{number}", "status": "Approved", "fields": {"a": "x" * 5000}} for number in range(2000))
     with Spool() as spool, _files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be"):
         spool.fill(case_rows(rows))
+
+
+@pytest.mark.parametrize("with_values", [True, False])
+def test_a_full_disk_under_the_lines_of_a_plan_is_said(tmp_path: Path, with_values: bool) -> None:
+    """They wait in buffers of files without a name, which are written when the first of them is read again."""
+    more = {"assignee": "x"} if with_values else {}
+    header = PlanHeader("run", "source", None, "2026-01-05T08:00:00+00:00")
+    with Spool() as spool:
+        spool.fill(case_rows({"case_id": f"case_{number}", "status": "Approved", **more} for number in range(9)))
+        with _files_of_at_most(10), pytest.raises(StoreError, match="a temporary file cannot be written"):
+            write_spooled(spool, tmp_path, header)
+    assert list(tmp_path.iterdir()) == []
 
 
 @contextmanager

@@ -159,6 +159,23 @@ def test_an_address_that_is_no_text_says_so(persona_connection, plan, given):
     assert persona_connection.journal() == []
 
 
+@pytest.mark.parametrize("approved", [False, "False", "false", "no", "0"])
+@pytest.mark.parametrize("operator", [PersonaApplyPlanOperator, PersonaRevertPlanOperator])
+def test_a_plan_that_was_rejected_is_not_applied_also_when_a_template_made_a_text_of_it(
+    persona_connection, plan, operator, approved
+):
+    name = "plan" if operator is PersonaApplyPlanOperator else "report"
+    with pytest.raises(AirflowFailException, match="the plan was rejected by nobody in time"):
+        execute(operator(task_id="t", **{name: {**plan, "approved": approved}}))
+    assert persona_connection.journal() == []
+
+
+def test_an_answer_that_is_neither_yes_nor_no_approves_nothing(persona_connection, plan):
+    with pytest.raises(AirflowFailException, match="approved is true or false"):
+        execute(PersonaApplyPlanOperator(task_id="t", plan={**plan, "approved": "perhaps"}))
+    assert persona_connection.journal() == []
+
+
 def moved(plan, folder):
     """The same plan in another folder."""
     shutil.copytree(Path(plan["plan"]).parent, folder)
@@ -199,6 +216,12 @@ def test_no_dots_and_no_link_lead_out_of_the_state_path(plan, tmp_path, state_pa
 )
 def test_a_plan_in_the_object_store_of_the_state_path_is_found_by_any_connection(place, is_there):
     assert is_within("s3://another@bucket/persona/1/plan.jsonl", place) is is_there
+
+
+def test_what_is_no_path_is_below_no_folder(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for address in ("\0", f"{tmp_path}/circle/plan.jsonl", "~nobody-of-that-name/plan.jsonl", f"{tmp_path}/a\0b"):
+        assert not is_within(address, str(tmp_path))
 
 
 def test_a_local_folder_may_have_a_scheme(tmp_path):

@@ -10,7 +10,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,15 @@ from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
 from airflow_provider_persona.storage.errors import StoreError
-from airflow_provider_persona.storage.paths import cannot_write, prepare_folder
+from airflow_provider_persona.storage.paths import cannot_write, prepare_folder, read_lines
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
-from airflow_provider_persona.storage.whole_files import put_whole, replacing, scratch_file, write_whole
+from airflow_provider_persona.storage.whole_files import (
+    put_whole,
+    replacing,
+    scratch_database,
+    scratch_file,
+    write_whole,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +70,32 @@ def test_a_prepared_file_does_not_make_the_new_one_readable(tmp_path: Path) -> N
         write_whole(tmp_path / "values.jsonl", [b"secret"])
         assert prepared.read() == b""
     assert _mode(tmp_path / "values.jsonl") == 0o600
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "dangling link", "link to a pipe"])
+def test_what_is_no_file_is_not_read_and_lets_nobody_wait(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "plan.jsonl"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to({"device": "/dev/zero", "dangling link": "nowhere"}.get(kind, "pipe"))
+    with pytest.raises(StoreError, match=rf"{path}, cannot be read"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("work", ["CREATE TABLE t AS SELECT zeroblob(9000000)", "INSERT INTO a SELECT zeroblob(9e6)"])
+def test_a_full_disk_under_a_database_for_a_moment_is_a_store_error(work: str) -> None:
+    with closing(scratch_database()) as database:
+        database.executescript("CREATE TABLE a (b BLOB)")
+        with files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be written"):
+            database.execute(work)
+        with files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be written"):
+            database.executemany("INSERT INTO a VALUES (zeroblob(?))", [(9_000_000,)])
+        with files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be written"):
+            database.executescript(work)
 
 
 def test_a_ledger_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from airflow_provider_persona.bulk.ledger.pace import Pace
 from airflow_provider_persona.bulk.ledger.reasons import common_part
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow, row_of_ledger, row_of_plan
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, UNKNOWN_STATUS, Plan, Planned
-from airflow_provider_persona.storage.paths import StorePath, lines_in, shown
+from airflow_provider_persona.storage.paths import StorePath, lines_in, open_regular, shown
 
 _PLANNED = {state: code for code, state in enumerate(Planned, 1)}
 _OUTCOMES = {outcome: code for code, outcome in enumerate(RowOutcome, len(_PLANNED) + 1)}
@@ -126,7 +126,7 @@ class RowIndex:
         offset = self._read.get(number, 0)
         if number == 0 and offset and self._plan_rows >= self.plan.header.rows:
             return True  # a plan never grows
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(offset)
             while lines := list(islice(lines_in(file), _LINES_AT_ONCE)):
                 for line in lines:
@@ -238,7 +238,7 @@ class RowIndex:
         log = ledger_of(self.plan.folder)
         for segment in sorted(number for number in self._read if number):
             offset = 0
-            with log.path_of(segment).open("rb") as file:
+            with open_regular(log.path_of(segment)) as file:
                 for line in lines_in(file):
                     place, offset = (segment << _PLACE_BITS) | offset, offset + len(line)
                     if _BEGUN.match(line) or (parsed := _parsed(line)) is None:
@@ -285,7 +285,7 @@ class RowIndex:
         for segment, members in by_file.items():
             log = ledger_of(self.plan.folder)
             path = log.path_of(segment) if segment else self.plan.folder / PLAN_FILE
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 for number in sorted(members, key=lambda one: self._places[one]):
                     file.seek(self._places[number] & ((1 << _PLACE_BITS) - 1))
                     row = self._row(file.readline(), from_ledger=bool(segment))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +17,7 @@ from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.source.rows import InvalidRow
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, ObjectUpdate
+from airflow_provider_persona.storage.whole_files import scratch_database
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class _KeptWays:
 
     def __init__(self, plan: Plan) -> None:
         self.obstacles: Counter[str] = Counter()
-        self._db = sqlite3.connect("", check_same_thread=False)
+        self._db = scratch_database()
         self._db.executescript("PRAGMA journal_mode=OFF; CREATE TABLE ways (n INTEGER PRIMARY KEY, way TEXT);")
         records = ((row, json.dumps(asdict(way))) for row, way in plan.ways_back())
         self._db.executemany("INSERT INTO ways VALUES (?, ?)", records)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -17,7 +16,7 @@ from airflow_provider_persona.bulk.plan.spooled_keys import KeyedRow, SpooledKey
 from airflow_provider_persona.bulk.source.matching import KeyedUpdate
 from airflow_provider_persona.bulk.source.rows import InvalidRow, ValidRow
 from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, Subject
-from airflow_provider_persona.storage.whole_files import filling_scratch
+from airflow_provider_persona.storage.whole_files import filling_scratch, scratch_database
 
 _BATCH = 5000
 _TABLES = """
@@ -93,11 +92,8 @@ class Spool:
 
     def __init__(self, *, only_row_per: str | None = None) -> None:
         self._only_row_per = only_row_per
-        # A file of SQLite's own in the system's temporary folder, deleted as soon as it is made. One thread fills it,
-        # then the event loop's thread reads it; never two at once.
-        self._db = sqlite3.connect("", check_same_thread=False)
-        with filling_scratch():
-            self._db.executescript(_TABLES)
+        self._db = scratch_database()  # one thread fills it, then the event loop's thread reads it
+        self._db.executescript(_TABLES)
         self.keys = SpooledKeys(self._db)
         self.repeats = 0
         self.parts: set[str] = set()
@@ -130,11 +126,10 @@ class Spool:
                 self._insert(batch)
                 batch.clear()
         self._insert(batch)
-        with filling_scratch():
-            if self.keys.are_open:
-                self.keys.index()
-            else:
-                self._settle()
+        if self.keys.are_open:
+            self.keys.index()
+        else:
+            self._settle()
 
     def settle_matches(self, by: str, objects_of: Callable[[KeyedRow], list[str] | str]) -> None:
         """Give each row that names its object by a key the objects that were found for it, then settle all rows.
@@ -162,8 +157,7 @@ class Spool:
                     (further, object_id, row.number),
                 )
         self.keys.close()
-        with filling_scratch():
-            self._settle()
+        self._settle()
 
     def rows(self) -> Iterator[SpooledRow]:
         """Yield the rows in the order of the source."""
@@ -204,8 +198,7 @@ class Spool:
             (object_id, state.status, state.updated_at, state.is_right, state.is_left, state.before)
             for object_id, state in seen
         ]
-        with filling_scratch():
-            self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", records)
+        self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", records)
 
     def seen_count(self) -> int:
         """Return how many objects were seen."""
@@ -238,10 +231,9 @@ class Spool:
         return number
 
     def _read(self, query: str) -> Iterator[SpooledRow]:
-        with filling_scratch():  # sorting may need more of the disk
-            found = iter(self._db.execute(query))
+        found = iter(self._db.execute(query))
         while True:
-            with filling_scratch():
+            with filling_scratch():  # sorting may need more of the disk
                 record = next(found, None)
             if record is None:
                 return
@@ -257,9 +249,8 @@ class Spool:
         return (number, row.object_id, digest, shown.decode(), private.decode() if values else None, None)
 
     def _insert(self, batch: list[tuple[Any, ...]]) -> None:
-        with filling_scratch():
-            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", batch)
-            self._db.commit()
+        self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", batch)
+        self._db.commit()
 
     def _settle(self) -> None:
         self._db.execute("CREATE INDEX by_object ON rows (object_id, digest, n) WHERE problem IS NULL")

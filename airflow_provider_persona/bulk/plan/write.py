@@ -81,8 +81,10 @@ def write_spooled(
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    return (line.rstrip(b"\n") for line in file)
+    with filling_scratch():  # the rest of the buffer goes to the disk before anything is read
+        file.seek(0)
+        for line in file:
+            yield line.rstrip(b"\n")
 
 
 def _intended(row: SpooledRow, guards: Guards) -> tuple[Planned, str]:
