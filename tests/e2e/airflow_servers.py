@@ -136,6 +136,13 @@ class AirflowServers:
             time.sleep(0.02)
         process.wait(15)
 
+    def shut_down(self, name: str, seconds: float = 30) -> None:
+        """Shut a worker down as Celery's cold shutdown does: its tasks get SIGTERM, and may end."""
+        self._running[name].send_signal(signal.SIGQUIT)
+        with suppress(subprocess.TimeoutExpired):
+            self._running[name].wait(seconds)
+        self.kill(name)
+
     def server_of(self, pid: int) -> str:
         """Return the server that started a process."""
         session = os.getsid(pid)
@@ -231,6 +238,16 @@ class AirflowServers:
             return bool(state == "success")
 
         self.until(ended, seconds, f"{dag_id} succeeds")
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Mark a task as failed, as a person does on its page."""
+        path = f"api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.rest("PATCH", path, {"new_state": "failed"})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, as a person does on its page."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self.rest("POST", f"api/v2/dags/{dag_id}/clearTaskInstances", body)
 
     def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, key: str = "return_value") -> Any:
         """Return what a task returned, or pushed under a key."""
