@@ -1,4 +1,4 @@
-"""A bulk run is told to stop in its middle: a person marks it as failed, or its worker shuts down."""
+"""A bulk run is told to stop in its middle: a person marks it as failed or clears it, or its worker shuts down."""
 
 from __future__ import annotations
 
@@ -92,3 +92,13 @@ def test_a_run_of_a_worker_that_shuts_down_stops_and_the_other_worker_goes_on(ai
     airflow.start(ended)
     assert report["resumed"] == done
     assert airflow.tasks(DAG_ID, run_id)[0]["try_number"] == 2
+
+
+def test_a_run_that_is_cleared_while_it_runs_stops_and_begins_again_where_it_was(airflow, persona, run):
+    run_id, _, _ = run
+    airflow.clear(DAG_ID, run_id, TASK_ID)
+    done = _stopped_cleanly(airflow, run)
+
+    persona.configure(latency_ms=20)
+    report = _assert_done_once(airflow, persona, run)
+    assert report["resumed"] == done
