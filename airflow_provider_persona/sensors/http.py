@@ -51,7 +51,9 @@ class PersonaHttpSensor(HttpSensor):
         """The hook of all looks of this task."""
         from airflow_provider_persona.hooks.persona import PersonaHook
 
-        return PersonaHook(self.http_conn_id, method=self.method)
+        hook = PersonaHook(self.http_conn_id, method=self.method)
+        stop_of(self).hold(hook.client)
+        return hook
 
     def execute(self, context: Context) -> Any:
         """Wait here."""

@@ -172,7 +172,7 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
             bound = [(entry := operation(call.operation_id), _request(entry, call), call) for call in self.calls()]
             with self.hook() as hook:
                 hide_queries(urlsplit(hook.settings.host).hostname or "")
-                hook.client.heed(stop.error, stop.sleep)
+                stop.hold(hook.client)
                 ids = [value for *_, call in bound for value in (call.path or {}).values()]
                 self._link_to(ids, hook, context)  # before the call, so that it is there when that fails
                 for entry, request, call in bound:

@@ -10,7 +10,7 @@ from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
-from airflow_provider_persona.tasks.stopping import end_task
+from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import AirflowOptionalProviderFeatureException, BaseOperator
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ class PersonaReadOperator(BaseOperator):
         if given["incremental"]:
             marks = mark_store(self.outlets, context, job.source, state_root(given["state_path"]))
         with PersonaHook(given["persona_conn_id"], reserve=given["reserve"]) as hook:
-            report = target.fill(job, hook.client, marks.read() if marks else None)
-            requests, environment = hook.client.usage.requests, hook.client.environment.seen
+            client = stop_of(self).hold(hook.client)
+            report = target.fill(job, client, marks.read() if marks else None)
+            requests, environment = client.usage.requests, client.environment.seen
         self.deed = TaskDeed(kind_of_operation(given["operation_id"]), environment, rows=report.rows)
         tell_assets(self, context, self.deed)
         if marks and report.newest:

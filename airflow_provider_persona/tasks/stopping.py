@@ -20,6 +20,7 @@ from airflow_provider_persona.tasks.lost_signals import insisting_on_signals
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
+    from airflow_provider_persona.client import PersonaClient
     from airflow_provider_persona.tasks.event_loop import TaskLoop
 
 T = TypeVar("T")
@@ -99,6 +100,11 @@ class TaskStop:
             yield
         finally:
             self._finishing = None
+
+    def hold(self, client: PersonaClient) -> PersonaClient:
+        """Let a client send nothing more once the task must end, also where other code has swallowed the exception."""
+        client.heed(self.error, self.sleep)
+        return client
 
     def error(self) -> TaskStopped | None:
         """Return what is to be raised instead of sending a request; None while the task may go on."""

@@ -110,7 +110,9 @@ class PersonaWaitSensor(BaseSensorOperator):
         """The hook of all looks of this task."""
         from airflow_provider_persona.hooks.persona import PersonaHook
 
-        return PersonaHook(self.persona_conn_id)
+        hook = PersonaHook(self.persona_conn_id)
+        stop_of(self).hold(hook.client)
+        return hook
 
     def trigger(self, **waiting: Any) -> PersonaWaitTrigger:
         """Return the trigger that watches what this sensor waits for.

@@ -113,7 +113,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
                 max_files=self.max_files,
                 timeout=self.timeout,
             )
-            files = job.fetch(hook.client)
+            files = job.fetch(stop_of(self).hold(hook.client))
             kind = kind_of_operation(self.operation_id)
             self.deed = TaskDeed(kind, hook.client.environment.seen, rows=1)
         return {"count": len(files), "bytes": sum(file["bytes"] for file in files), "files": files}

@@ -8,8 +8,10 @@ import os
 import pkgutil
 import random
 import sys
+import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from stops import Lines, context_of, ending_of
@@ -22,6 +24,7 @@ from airflow_provider_persona.operators.accounts import PersonaCreateAccountOper
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.case_actions import PersonaTagCaseOperator
 from airflow_provider_persona.operators.workflows import PersonaTriggerWorkflowOperator
+from airflow_provider_persona.sensors.http import PersonaHttpSensor
 from airflow_provider_persona.sensors.lifecycle import PersonaInquirySensor
 from airflow_provider_persona.tasks.stopping import stop_of
 from airflow_provider_persona.tasks.wait_trigger import WaitEnded
@@ -129,6 +132,19 @@ def test_a_stop_before_the_task_begins_is_not_lost_and_one_after_its_end_is_none
     operator.on_kill()  # as Airflow does after a timeout
     operator.execute(context_of("r", try_number=2))
     assert _sent(persona_connection, "add-tag") == [200]
+
+
+def test_a_stop_that_other_code_swallows_ends_the_task_before_its_next_request(persona_connection, at_a_moment):
+    def swallow(_):
+        at_a_moment(operator.on_kill, 0.05)
+        with suppress(BaseException):
+            time.sleep(60)
+        return False
+
+    operator = PersonaHttpSensor(task_id="t", endpoint="cases", response_check=swallow, poke_interval=0.05)
+    with pytest.raises(RunStoppedError):
+        operator.execute(context_of("r"))
+    assert len(persona_connection.requests()) == 1
 
 
 def test_a_stop_that_no_handler_may_raise_ends_the_next_step():
