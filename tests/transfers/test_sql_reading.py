@@ -108,6 +108,10 @@ def test_a_file_may_begin_with_the_mark_that_editors_on_windows_write(database: 
         ("INTERVAL '-1 year'", "interval"),
         ("ARRAY[DATE '2026-01-05', 'infinity']", "date"),
         ("'[2026-01-05,infinity)'::daterange", "date"),
+        ("(repeat('[', 1500) || repeat(']', 1500))::json", "json"),
+        ("(repeat('[', 1500) || repeat(']', 1500))::jsonb", "jsonb"),
+        ("repeat('9', 5000)::jsonb", "jsonb"),
+        ("ARRAY[repeat('9', 5000)::json]", "json"),
     ],
 )
 def test_a_value_that_python_lacks_costs_one_row_and_is_never_another_value(
@@ -136,6 +140,8 @@ def test_a_value_that_python_lacks_costs_one_row_and_is_never_another_value(
         ("INTERVAL '-1 day +2 hours'", "-PT22H"),
         ("ARRAY[DATE '2026-01-05', NULL]", ["2026-01-05", None]),
         ("'[2026-01-05,2026-02-01)'::daterange", "[2026-01-05,2026-02-01)"),
+        ("""'{"a": [1, null]}'::jsonb""", {"a": [1, None]}),
+        ("""ARRAY['{"a": 1}'::json]""", [{"a": 1}]),
     ],
 )
 def test_other_times_are_read_as_ever(database: str, value: str, wanted: Any) -> None:

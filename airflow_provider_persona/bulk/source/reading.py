@@ -5,7 +5,7 @@ A value of the latter kind becomes an `Unreadable`, so that its row is invalid a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext, suppress
 from importlib import import_module
 from typing import Any, Final
@@ -13,17 +13,19 @@ from typing import Any, Final
 from airflow_provider_persona.bulk.source.values import Unreadable
 from airflow_provider_persona.storage.dialects import PSYCOPG, PSYCOPG2, SQLITE, Dialect, dialect_of, driver_of
 
-_UNREADABLE: Final = {
-    "date": (1082, 1182, "PYDATE", ("infinity", "BC")),
-    "timestamp": (1114, 1115, "PYDATETIME", ("infinity", "BC")),
-    "timestamptz": (1184, 1185, "PYDATETIMETZ", ("infinity", "BC")),
-    "time": (1083, 1183, "PYTIME", ("24:",)),
-    "timetz": (1266, 1270, "PYTIME", ("24:",)),
-    "interval": (1186, 1187, "PYINTERVAL", ("mon", "year")),
+_UNREADABLE: Final[Mapping[str, tuple[int, int, tuple[str, ...]]]] = {
+    "date": (1082, 1182, ("infinity", "BC")),
+    "timestamp": (1114, 1115, ("infinity", "BC")),
+    "timestamptz": (1184, 1185, ("infinity", "BC")),
+    "time": (1083, 1183, ("24:",)),
+    "timetz": (1266, 1270, ("24:",)),
+    "interval": (1186, 1187, ("mon", "year")),
+    "json": (114, 199, ()),  # nested deeply, or with a number of more digits than Python reads
+    "jsonb": (3802, 3807, ()),
 }
-"""PostgreSQL's types of time: their numbers, those of their arrays, how psycopg2 calls what reads them, and what stands
-in the text of a value that Python lacks. The drivers give another value in place of some of these: psycopg2 the year
-9999 for `infinity` and midnight for `24:00`, both of them 30 days for a month."""
+"""PostgreSQL's types with values that Python lacks: their numbers, those of their arrays, and what stands in the text
+of such a value where the drivers give another one in its place: psycopg2 the year 9999 for `infinity` and midnight for
+`24:00`, both of them 30 days for a month."""
 
 
 def make_read_only(connection: Any, cursor: Any) -> None:
@@ -62,13 +64,15 @@ def tolerate_unreadable(connection: Any, cursor: Any) -> None:
     if driver == PSYCOPG:
         _tell_psycopg(cursor)
     elif driver == PSYCOPG2:
-        _tell_psycopg2(cursor)
+        _tell_psycopg2(connection, cursor)
     elif dialect_of(connection) is SQLITE and connection.text_factory is str:
         connection.text_factory = _text_or_bytes
 
 
-def _read(kind: str, text: str, read: Callable[[], Any]) -> Any:
-    if any(sign in text for sign in _UNREADABLE[kind][-1]):
+def _read(kind: str, raw: str | bytes, read: Callable[[], Any]) -> Any:
+    signs = _UNREADABLE[kind][-1]
+    text = bytes(raw).decode() if signs and not isinstance(raw, str) else raw
+    if any(sign in text for sign in signs):
         return Unreadable(kind)
     try:
         return read()
@@ -86,7 +90,7 @@ def _tell_psycopg(cursor: Any) -> None:
                 self._usual = usual(oid, context)
 
             def load(self, data: Any) -> Any:
-                return _read(kind, bytes(data).decode(), lambda: self._usual.load(data))
+                return _read(kind, data, lambda: self._usual.load(data))
 
         return Tolerant
 
@@ -96,14 +100,15 @@ def _tell_psycopg(cursor: Any) -> None:
             cursor.adapters.register_loader(number, tolerant(kind, usual))
 
 
-def _tell_psycopg2(cursor: Any) -> None:
+def _tell_psycopg2(connection: Any, cursor: Any) -> None:
     extensions = import_module("psycopg2.extensions")
 
     def tolerant(kind: str, usual: Any) -> Callable[[str | None, Any], Any]:
         return lambda text, cursor: None if text is None else _read(kind, text, lambda: usual(text, cursor))
 
-    for kind, (number, array, name, _) in _UNREADABLE.items():
-        one = extensions.new_type((number,), kind, tolerant(kind, getattr(extensions, name)))
+    usual = {**extensions.string_types, **connection.string_types}
+    for kind, (number, array, _) in _UNREADABLE.items():
+        one = extensions.new_type((number,), kind, tolerant(kind, usual[number]))
         extensions.register_type(one, cursor)
         extensions.register_type(extensions.new_array_type((array,), f"{kind}[]", one), cursor)
 
