@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
@@ -38,7 +39,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
     :param fields: custom fields to set, by their configured names.
     :param case_queue_id: queue to put it in.
     :param clear_case_queue: take it out of its queue.
-    :param sla_expires_in: seconds from now until its SLA expires, at most 90 days.
+    :param sla_expires_in: seconds, or a timedelta, from now until its SLA expires, at most 90 days.
     :param clear_sla: remove its SLA.
     :param attachments: files to add: mappings with `filename` and `data` (base64).
     :param assignee: e-mail address of the dashboard user to assign it to.
@@ -84,7 +85,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         fields: Mapping[str, Any] | None = None,
         case_queue_id: str | None = None,
         clear_case_queue: bool = False,
-        sla_expires_in: int | str | None = None,
+        sla_expires_in: int | str | timedelta | None = None,
         clear_sla: bool = False,
         attachments: Sequence[Mapping[str, str]] | None = None,
         assignee: str | None = None,
@@ -152,11 +153,12 @@ class PersonaUpdateCaseOperator(BaseOperator):
         from airflow_provider_persona.api.case_change import CaseChange
         from airflow_provider_persona.api.errors import PersonaSettingsError
 
+        expires_in = self.sla_expires_in
         given: dict[str, Any] = {
             "status": self.status,
             "fields": revealed(self.fields),
             "case_queue_id": self.case_queue_id,
-            "sla_expires_in": self.sla_expires_in,
+            "sla_expires_in": expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in,
             "attachments": revealed(self.attachments),
             "assignee": revealed(self.assignee),
             "tags": self.tags,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.arguments import JsonObject, Text
+from airflow_provider_persona.tasks.arguments import JsonObject, Text, as_seconds
 from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.failure import fail_without_retry
@@ -37,10 +38,12 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
     wait_for_completion: bool = argument(
         "whether to wait until Persona says when the run was completed.", default=False, is_template=False
     )
-    poke_interval: float = argument("seconds between looks at the run.", default=15.0, is_template=False)
-    wait_timeout: float = argument(
-        "seconds to wait at most; the task fails for good then, since a retry could start a second run. The run "
-        "continues: wait for it with `PersonaWorkflowRunSensor`.",
+    poke_interval: float | timedelta = argument(
+        "seconds, or a timedelta, between looks at the run.", default=15.0, is_template=False
+    )
+    wait_timeout: float | timedelta = argument(
+        "seconds, or a timedelta, to wait at most; the task fails for good then, since a retry could start a second "
+        "run. The run continues: wait for it with `PersonaWorkflowRunSensor`.",
         default=3600.0,
         is_template=False,
     )
@@ -63,13 +66,25 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
         self._run_id = response.json()["data"]["id"]
         return super().result_of(entry, response)
 
+    def check_arguments(self) -> None:
+        """Check how long to wait, too, when the Dag is parsed.
+
+        :raises BadCallError: when an argument makes no sense.
+        """
+        self._waits()
+        super().check_arguments()
+
+    def _waits(self) -> tuple[float, float]:
+        return as_seconds(self.poke_interval, "poke_interval"), as_seconds(self.wait_timeout, "wait_timeout")
+
     def _wait_for(self, run_id: str) -> None:
         from airflow_provider_persona.api.errors import PersonaError
         from airflow_provider_persona.api.lifecycle import LIFECYCLES, Verdict
 
         runs = LIFECYCLES["workflow-run"]
         goal, request = runs.goal(), runs.request(run_id)
-        deadline = time.monotonic() + self.wait_timeout
+        poke_interval, wait_timeout = self._waits()
+        deadline = time.monotonic() + wait_timeout
         with self.hook() as hook:
             while True:
                 try:
@@ -86,9 +101,9 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
                         return
                     if verdict is Verdict.FAILED:
                         raise AirflowFailException(f"workflow run {run_id} {goal.reason(state.status)}")
-                if time.monotonic() + self.poke_interval > deadline:
+                if time.monotonic() + poke_interval > deadline:
                     raise AirflowFailException(
-                        f"workflow run {run_id} was not over within {self.wait_timeout:g} s, and goes on; wait for it "
+                        f"workflow run {run_id} was not over within {wait_timeout:g} s, and goes on; wait for it "
                         f"with PersonaWorkflowRunSensor(workflow_run_id={run_id!r}). Clearing this task starts another"
                     )
-                time.sleep(self.poke_interval)
+                time.sleep(poke_interval)

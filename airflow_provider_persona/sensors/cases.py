@@ -49,6 +49,7 @@ class PersonaCaseSensor(PersonaWaitSensor):
 
         :raises ValueError: when neither `target_statuses` nor `resolved` is given.
         """
+        super().check_arguments()
         given = self.given()
         if given["target_statuses"] is None and not given["resolved"]:
             raise ValueError(f"{self.task_id} waits for nothing; give target_statuses or resolved=True")
@@ -103,6 +104,7 @@ class PersonaCasesSensor(PersonaWaitSensor):
 
         :raises ValueError: when both are given, or one is too small.
         """
+        super().check_arguments()
         at_most, at_least = self.given()["at_most"], self.given()["at_least"]
         if at_most is not None and at_least is not None:
             raise ValueError(f"{self.task_id}: give either at_most or at_least")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Types for declarations. Each allows what a Dag may give: a value, a template, or the output of another task.
 Text: TypeAlias = "str | XComArg"
-Number: TypeAlias = "int | float | str | XComArg"
+Number: TypeAlias = "int | float | timedelta | str | XComArg"
 Flag: TypeAlias = "bool | str | XComArg"
 Names: TypeAlias = "Sequence[str] | XComArg"
 JsonObject: TypeAlias = "Mapping[str, Any] | str | XComArg"
@@ -43,9 +44,16 @@ def read_back(text: str) -> Any:
     return None
 
 
-def as_seconds(value: float | timedelta) -> float:
-    """Return a number of seconds that is given as such, or as a timedelta."""
-    return value.total_seconds() if isinstance(value, timedelta) else value
+def as_seconds(value: Any, name: str) -> float:
+    """Return a number of seconds that is given as such, as the text of one, or as a timedelta.
+
+    :param name: the argument.
+    :raises BadCallError: when it is something else, or below 0.
+    """
+    found = as_strict_number(value, name)
+    if found is None or not 0 <= found < math.inf:
+        raise BadCallError(f"{name} is a number of seconds, 0 or more, or a timedelta")
+    return float(found) if isinstance(found, Decimal) else found
 
 
 def as_bool(value: Any, name: str, *, shown: bool = False) -> bool | None:
@@ -87,10 +95,13 @@ def as_number(value: Any, name: str, *, shown: bool = False) -> Any:
 
 
 def as_strict_number(value: Any, name: str) -> int | float | Decimal | None:
-    """Return a number as `as_number` does, and refuse values of any other type.
+    """Return a number as `as_number` does, that of the seconds of a timedelta, and refuse values of any other type.
 
     :raises BadCallError: when it is something else.
     """
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return int(seconds) if seconds.is_integer() else seconds
     found = as_number(value, name)
     # A bool is an int in Python, and never the number that somebody meant.
     if found is not None and (isinstance(found, bool) or not isinstance(found, int | float | Decimal)):

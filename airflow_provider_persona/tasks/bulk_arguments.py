@@ -379,6 +379,6 @@ def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_dr
         max_failures=FailureLimit(as_number(given["max_failures"], "max_failures", shown=True) or 0),
         max_retry_share=given["max_retry_share"],
         verify=as_bool(given["verify"], "verify", shown=True) or False,
-        progress_every=as_seconds(given["progress_every"]),
+        progress_every=as_seconds(given["progress_every"], "progress_every"),
         fail_in_vain=given["fail_in_vain"],
     )

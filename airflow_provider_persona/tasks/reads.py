@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
+from airflow_provider_persona.tasks.arguments import as_seconds
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
@@ -69,9 +70,10 @@ READING: Final = ArgumentGroup.of(
     ),
     Argument(
         "lookback",
-        "float | None",
-        "seconds that an incremental read goes back before its mark: by default 900 for a search and 120 for a list. "
-        "What appears later than that is missed; with 0 a list ends at the newest object of the read before.",
+        "float | timedelta | None",
+        "seconds, or a timedelta, that an incremental read goes back before its mark: by default 900 for a search and "
+        "120 for a list. What appears later than that is missed; with 0 a list ends at the newest object of the read "
+        "before.",
         default=None,
         is_template=False,
     ),
@@ -122,6 +124,8 @@ class PersonaReadOperator(BaseOperator):
 
         given = self.given()
         check_fields(given["fields"])
+        if given["lookback"] is not None:
+            as_seconds(given["lookback"], "lookback")
         found = list_operation(given["operation_id"], bounded=given["incremental"])
         path, query, body = given["path"], given["query"], given["body"]
         if not all(value is None or isinstance(value, Mapping) for value in (path, query, body)):
@@ -182,7 +186,7 @@ def _read_job(given: Mapping[str, Any], context: Context) -> ReadJob:
         body=_mapping(given["body"], "body"),
         fields=given["fields"],
         bounded=given["incremental"],
-        lookback=given["lookback"],
+        lookback=None if given["lookback"] is None else as_seconds(given["lookback"], "lookback"),
     )
     # How a fingerprint is made must not change: marks and unfinished exports are found by it.
     parts = (canonical_json(part).decode() for part in (listing.path, listing.query, listing.body))

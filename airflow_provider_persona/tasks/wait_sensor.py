@@ -100,6 +100,8 @@ class PersonaWaitSensor(BaseSensorOperator):
 
         :raises ValueError: when an argument makes no sense.
         """
+        if self.first_poll_after is not None:
+            as_seconds(self.first_poll_after, "first_poll_after")
 
     def given(self) -> dict[str, Any]:
         """Return the values of the arguments by name, as rendered."""
@@ -173,7 +175,8 @@ class PersonaWaitSensor(BaseSensorOperator):
         if self._looked is not None:
             self.log.info("%s, in the triggerer", self._looked.told(self.timeout))
         usual = max(self.poke_interval, SHORTEST_DEFERRAL)
-        first_poll_after = usual if self.first_poll_after is None else as_seconds(self.first_poll_after)
+        given = self.first_poll_after
+        first_poll_after = usual if given is None else as_seconds(given, "first_poll_after")
         self.defer(
             timeout=timedelta(seconds=self.timeout + _LAST_LOOK),
             trigger=self._trigger(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.tasks.arguments import as_seconds
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.files import MAX_BYTES
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
@@ -44,7 +46,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         `files.example.com:8443`.
     :param max_bytes: bytes that each file may have at most.
     :param max_files: files that the object may have at most.
-    :param timeout: seconds that each download may take.
+    :param timeout: seconds, or a timedelta, that each download may take.
     :param persona_conn_id: connection of type `persona`.
     :raises BadCallError: at Dag parse, when there is no such operation, or a path parameter is missing.
     """
@@ -64,7 +66,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         file_hosts: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
         max_files: int = 100,
-        timeout: float = 300.0,
+        timeout: float | timedelta = 300.0,
         persona_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -77,7 +79,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         self.file_hosts = file_hosts
         self.max_bytes = max_bytes
         self.max_files = max_files
-        self.timeout = timeout
+        self.timeout = as_seconds(timeout, "timeout")
         self.persona_conn_id = persona_conn_id
         self.deed: TaskDeed | None = None
         take_default_policy(self)

@@ -61,7 +61,7 @@ class PersonaEventTrigger(BaseEventTrigger):
             )
         if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
             raise ValueError("names is a list of the names of events, like ['case.status-updated']")
-        seconds = as_seconds(poll_interval)
+        seconds = as_seconds(poll_interval, "poll_interval")
         if seconds <= 0:
             raise ValueError("poll_interval is a number of seconds above 0")
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]

@@ -23,8 +23,13 @@ from airflow_provider_persona.operators.plans import (
     PersonaPlanCaseUpdatesOperator,
     PersonaRevertPlanOperator,
 )
+from airflow_provider_persona.operators.webhooks import PersonaRotateWebhookSecretOperator
+from airflow_provider_persona.operators.workflows import PersonaTriggerWorkflowOperator
+from airflow_provider_persona.sensors.cases import PersonaCaseSensor
 from airflow_provider_persona.sensors.http import PersonaHttpSensor
 from airflow_provider_persona.tasks.state_path import is_within
+from airflow_provider_persona.transfers.persona_files_to_object_storage import PersonaFilesToObjectStorageOperator
+from airflow_provider_persona.transfers.persona_to_object_storage import PersonaToObjectStorageOperator
 from airflow_provider_persona.triggers.events import PersonaEventTrigger
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AirflowFailException
 
@@ -140,6 +145,41 @@ def test_durations_may_be_timedeltas(persona_connection):
         assert PersonaEventTrigger(poll_interval=timedelta(minutes=1)).poll_interval == 60.0
         with pytest.raises(ValueError, match="above 0"):
             PersonaEventTrigger(poll_interval=timedelta(0))
+
+
+def test_seconds_of_a_call_may_be_a_timedelta(persona_connection):
+    (case_id,) = with_status(persona_connection, "Open", 1)
+    execute(PersonaUpdateCaseOperator(task_id="t", case_id=case_id, sla_expires_in=timedelta(hours=1)))
+    assert len(persona_connection.requests(operation="update-a-case")) == 1
+    sent = PersonaRotateWebhookSecretOperator(
+        task_id="t", webhook_id="wbh_1", deliver=print, expires_in=timedelta(minutes=5)
+    )
+    (call,) = sent.calls()
+    assert call.body == {"meta": {"expires-in-seconds": 300}}
+
+
+SENSOR = {"case_id": "case_1", "target_statuses": "Open"}
+FILES = {"operation_id": "retrieve-a-document", "path": {"document-id": "doc_1"}, "output_path": "/x"}
+LIST = {"operation_id": "list-all-cases", "output_path": "/x"}
+RUN = {"workflow_id": "wfl_1", "fields": {}}
+
+
+@pytest.mark.parametrize("given", [timedelta(-1), -1, "soon", "PT5S", True, float("nan"), float("inf"), [5]])
+@pytest.mark.parametrize(
+    ("operator", "argument", "others"),
+    [
+        (PersonaCaseSensor, "first_poll_after", SENSOR),
+        (PersonaFilesToObjectStorageOperator, "timeout", FILES),
+        (PersonaToObjectStorageOperator, "lookback", LIST),
+        (PersonaTriggerWorkflowOperator, "wait_timeout", RUN),
+        (PersonaTriggerWorkflowOperator, "poke_interval", RUN),
+    ],
+)
+def test_what_is_no_number_of_seconds_is_refused_when_the_dag_is_parsed(operator, argument, others, given):
+    for fine in (timedelta(seconds=5), 5, 5.5, "5"):
+        operator(task_id="t", **others, **{argument: fine})
+    with pytest.raises(ValueError, match=f"{argument} is a number"):
+        operator(task_id="t", **others, **{argument: given})
 
 
 # ---------------------------------------------------------------------- plans from elsewhere
