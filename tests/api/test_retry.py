@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
+from retry_cases import ATTACH, CREATE, FILE, MOVE, PATCH, POLICY, READ, SILENT, UNSENT, after, answer, ok
 
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
@@ -18,11 +18,10 @@ from airflow_provider_persona.api.errors import (
     PersonaRateLimitError,
     PersonaServerError,
     PersonaTransportError,
-    PersonaUnresolvedError,
     PersonaValidationError,
 )
 from airflow_provider_persona.api.exchange import Exchange
-from airflow_provider_persona.api.messages import FailurePoint, Request, Response, TransportFailure
+from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.retry import (
     KEY_GOOD_FOR,
@@ -35,46 +34,6 @@ from airflow_provider_persona.api.retry import (
     Unresolved,
     decide,
 )
-
-READ = Request("retrieve-case", "GET", "/api/v1/cases/c")
-MOVE = Request("set-status-for-a-case", "POST", "/api/v1/cases/c/set-status", body={"meta": {"status": "Open"}})
-PATCH = Request("update-a-case", "PATCH", "/api/v1/cases/c", body={"data": {}})
-CREATE = Request(
-    "create-a-case", "POST", "/api/v1/cases", body={"data": {}}, success=frozenset({201}), repeatable=False
-)
-ATTACH = replace(PATCH, repeatable=False)
-FILE = replace(READ, operation_id="a-file", binary=True)
-
-POLICY = RetryPolicy()
-UNSENT = TransportFailure(FailurePoint.NOT_SENT, "refused")
-SILENT = TransportFailure(FailurePoint.MAYBE_SENT, "reset")
-
-
-def answer(status, title=None, details=None, *, body=None, **headers):
-    problem = {"title": title or "x", **({"details": details} if details else {})}
-    content = json.dumps({"errors": [problem]}).encode() if body is None else body
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
-
-
-def ok(status=200, body=b'{"data": {}}'):
-    return Response(status, {}, body)
-
-
-def after(request, outcome, attempt=None, now=10.0, policy=POLICY):
-    """Return the decision in a few words: `same key`, `next key`, `done`, `unresolved`, or the class of the error."""
-    attempt = attempt or Attempt(key_born=0.0)
-    decision = decide(request, outcome, attempt, now, policy)
-    if isinstance(decision, SendAgain):
-        if decision.for_limit:
-            waited = attempt.throttled_for + decision.after
-            assert decision.attempt == replace(attempt, throttled=attempt.throttled + 1, throttled_for=waited)
-            return f"wait {decision.after:g}"
-        assert decision.attempt.number == attempt.number + 1
-        return "next key" if decision.attempt.generation == attempt.generation + 1 else "same key"
-    if isinstance(decision, Done):
-        return "done"
-    return "unresolved" if isinstance(decision, Unresolved) else type(decision.error)
-
 
 AUTH, DENIED, GONE, CLASH = (
     PersonaAuthenticationError, PersonaPermissionError, PersonaNotFoundError, PersonaConflictError
@@ -364,81 +323,3 @@ def test_a_conflict_under_the_next_key_is_about_the_object():
     silence = decide(MOVE, SILENT, Attempt(key_born=0.0), 5.0, POLICY)
     anew = decide(MOVE, answer(503), silence.attempt, 6.0, POLICY)
     assert after(MOVE, answer(409, "Conflict"), anew.attempt) == "next key"
-
-
-# ---------------------------------------------------------------------- what is said (found by changing the code)
-
-NAMED = {"request_id": "req_1"}
-
-
-def _failed(request, outcome, attempt=None, policy=NO_RETRIES):
-    decision = decide(request, outcome, attempt or Attempt(key_born=0.0), 10.0, policy)
-    return decision.error
-
-
-@pytest.mark.parametrize("request_made", [READ, MOVE, CREATE], ids=lambda request: request.operation_id)
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [
-        (answer(404, "Not here", **NAMED), 404),
-        (answer(409, "Record not unique", **NAMED), 409),
-        (answer(429, "Too many", **NAMED), 429),
-        (answer(429, "Too many", ratelimit_limit="0", **NAMED), 429),
-        (answer(429, "Too many", ratelimit_reset="100000", **NAMED), 429),
-        (answer(302, "Elsewhere", **NAMED), 302),
-        (answer(503, "Away", **NAMED), 503),
-        (Response(200, {"request-id": "req_1"}, b"x"), 200),
-        (Response(200, {"request-id": "req_1"}, b"", damage="too large"), 200),
-    ],
-)
-def test_an_error_names_operation_status_and_request_id(request_made, outcome, status):
-    error = _failed(request_made, outcome)
-    assert error.operation_id == request_made.operation_id
-    assert request_made.operation_id in str(error)
-    unknown = isinstance(error, PersonaUnresolvedError)
-    assert error.status == status or unknown
-    assert error.request_id == "req_1" or unknown or status == 302  # no log of Persona's has a redirect
-
-
-def test_a_silence_is_told_with_its_reason_and_how_often_it_was_tried():
-    error = _failed(READ, SILENT, Attempt(key_born=0.0, number=3), NO_RETRIES)
-    assert str(error) == "Persona gave no answer to retrieve-case (reset), tried 3 times; check host, proxy and network"
-    assert error.operation_id == "retrieve-case"
-    assert "reset" in str(_failed(ATTACH, SILENT))
-
-
-@pytest.mark.parametrize(
-    ("outcome", "because"),
-    [
-        (SILENT, "no answer: reset"),
-        (UNSENT, "no answer: refused"),
-        (answer(503), "status 503"),
-        (ok(200, b"x"), "unreadable answer"),
-        (answer(409, "Stale object"), "stale object"),
-        (answer(429, "Too many", ratelimit_reset="5"), "Too many"),
-        (answer(429, body=b"", ratelimit_reset="5"), "status 429"),
-    ],
-)
-def test_why_a_call_is_sent_again_is_told(outcome, because):
-    assert decide(MOVE, outcome, Attempt(key_born=0.0), 10.0, POLICY).because == because
-
-
-def test_a_damaged_answer_is_not_asked_for_again_and_may_be_mended_by_a_retry():
-    damaged = Response(200, {}, b"", damage="it is larger than 64 MiB")
-    error = _failed(READ, damaged, policy=POLICY)
-    assert isinstance(error, PersonaAnswerError)
-    assert error.retryable
-    assert "a body that was not read: it is larger than 64 MiB" in str(error)
-    assert after(CREATE, damaged) == "unresolved"
-
-
-def test_jitter_makes_a_wait_for_the_limit_longer_and_never_shorter():
-    full = answer(429, ratelimit_reset="5")
-    waits = [decide(READ, full, Attempt(key_born=0.0), 10.0, POLICY, chance).after for chance in (0.0, 0.5, 1.0)]
-    assert waits == [5.0, 5.0 + POLICY.jitter / 2, 5.0 + POLICY.jitter]
-
-
-def test_a_limit_of_zero_says_that_nothing_can_be_sent():
-    error = _failed(READ, answer(429, ratelimit_limit="0"), policy=POLICY)
-    assert isinstance(error, PersonaRateLimitError)
-    assert str(error).endswith(": the limit is zero, nothing can be sent")
