@@ -1,12 +1,15 @@
-"""Two small decisions as tables: may this case be changed, and is the service still worth asking."""
+"""Small decisions as tables: may this case be changed, has it drifted, how long does it take, is it worth asking on."""
 
 from __future__ import annotations
 
 import pytest
 
+from airflow_provider_persona.api.limits import WindowState
 from airflow_provider_persona.bulk.apply.breaker import CircuitBreaker
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate
+from airflow_provider_persona.bulk.plan.guards import Guards, drift
+from airflow_provider_persona.bulk.subjects.subject import ObjectState
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,50 @@ def test_guards_object_as_the_table_says(
     objection: str | None,
 ) -> None:
     assert Guards.of(only_from, never_from).objection(status, expected) == objection
+
+
+THEN, LATER = "2026-01-01T10:00:00.000Z", "2026-01-01T10:00:01.500Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "updated_at", "planned_from", "planned_at", "found"),
+    [
+        ("Open", THEN, "Open", THEN, None),
+        ("Open", LATER, "Open", None, None),
+        ("Open", None, "Open", THEN, None),
+        (None, THEN, None, THEN, None),
+        ("Closed", THEN, "Open", THEN, "drift: its status is Closed, and was Open when planned"),
+        ("Closed", LATER, None, THEN, "drift: its status is Closed, and was None when planned"),
+        (
+            "Open",
+            LATER,
+            "Open",
+            THEN,
+            "drift: it was changed at 2026-01-01T10:00:01+00:00, after it was looked at for the plan",
+        ),
+    ],
+)
+def test_drift_is_another_status_or_a_later_change(
+    status: str | None, updated_at: str | None, planned_from: str | None, planned_at: str | None, found: str | None
+) -> None:
+    assert drift(ObjectState("case_1", status, updated_at), planned_from, planned_at) == found
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        (None, Estimate(400, None, None, 0.2)),
+        (WindowState(0, 0, 60), Estimate(400, None, 0, 0.2)),
+        (WindowState(300, 300, 30), Estimate(400, 30.0, 300, 0.2)),
+        (WindowState(300, 0, 30), Estimate(400, 90.0, 300, 0.2)),
+    ],
+    ids=["unknown", "zero", "fresh", "used up"],
+)
+def test_an_estimate_goes_by_the_present_window(window: WindowState | None, expected: Estimate) -> None:
+    assert estimate(400, window, 0.2) == expected
+    assert expected.to_xcom() == {
+        "requests": 400, "seconds": expected.seconds, "limit": expected.limit, "reserve": 0.2
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

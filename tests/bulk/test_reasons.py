@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from airflow_provider_persona.bulk.ledger.labels import OTHERS, Labels
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.reasons import MOST, Reason, ReasonCount, top_reasons
 
@@ -25,7 +26,19 @@ def test_equal_reasons_are_counted_together_with_three_examples() -> None:
     assert str(first) == f"5 x {refused} (case_0, case_1, case_2, …)"
     assert str(second).endswith("(first in row …) (case_9, case_8)")
     assert str(third) == "1 x invalid: case_id is missing"
-    assert first.to_xcom()["example_ids"] == ["case_0", "case_1", "case_2"]
+    assert first.to_xcom() == {"reason": refused, "count": 5, "example_ids": ["case_0", "case_1", "case_2"]}
+
+
+def test_a_row_with_another_text_than_before_counts_for_that_one_only() -> None:
+    labels = Labels()
+    first, *_ = [labels.replace(0, "first") for _ in range(5)]
+    second = labels.replace(first, "second")
+    assert labels.counts() == [("first", 4), ("second", 1)]
+    labels.replace(second, "")
+    assert labels.counts() == [("first", 4)]
+    assert labels.code_of("second") == second
+    assert labels.text_of(second) == "second"
+    assert labels.code_of(OTHERS) is None
 
 
 def test_a_row_that_a_later_attempt_settled_is_no_failure_any_more() -> None:
