@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.export.listing import Mark
-from airflow_provider_persona.storage.paths import names_in, open_regular, prepare_folder, shown
+from airflow_provider_persona.storage.paths import cannot_read, names_in, open_regular, prepare_folder, shown
 from airflow_provider_persona.storage.whole_files import put_whole, write_whole
 
 if TYPE_CHECKING:
@@ -98,8 +98,22 @@ class ExportFolder:
         prepare_folder(self._folder)
 
     def interrupted(self, export: str, run: str) -> ExportState | None:
-        """Return the state that an interrupted attempt of this run left; None when there was none."""
-        return _of_run(self._read(_STATE), export, run)
+        """Return the state that an interrupted attempt of this run left; None when there was none.
+
+        A part that somebody has taken away or cut short since would be missing in a complete export, so the export
+        begins again then.
+        """
+        state = _of_run(self._read(_STATE), export, run)
+        return state if state is not None and all(map(self._holds, state.parts)) else None
+
+    def _holds(self, part: Part) -> bool:
+        path = self._folder / part.name
+        try:
+            return _PART.fullmatch(part.name) is not None and path.stat().st_size == part.bytes
+        except FileNotFoundError:
+            return False
+        except Exception as error:  # fsspec's stores raise what their libraries raise
+            raise cannot_read(path, error) from error
 
     def since_of(self, export: str, run: str) -> tuple[bool, Mark | None]:
         """Return whether this run has a complete export here already, and the mark that it had read back to."""
@@ -151,7 +165,7 @@ class ExportFolder:
         try:
             with open_regular(self._folder / name) as file:
                 return json.loads(file.read())
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # a damaged record: begin again
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # a damaged record: begin again
             return None
 
 
@@ -176,6 +190,8 @@ def _of_run(found: Any, export: str, run: str) -> ExportState | None:
         parts = tuple(Part(**part) for part in found["parts"])
     except (KeyError, TypeError):
         return None
-    return ExportState(
-        export, run, Mark.from_json(found.get("since")), Mark.from_json(found.get("newest")), found.get("after"), parts
-    )
+    after = found.get("after")
+    if not all(isinstance(text, str) for text in (after or "", *(part.name for part in parts))):
+        return None
+    since, newest = (Mark.from_json(found.get(name)) for name in ("since", "newest"))
+    return ExportState(export, run, since, newest, after, parts)

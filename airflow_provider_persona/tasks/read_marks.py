@@ -72,7 +72,7 @@ class FileMarks:
             raise self._unreadable(error) from error
         try:
             mark = Mark.from_json(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._unreadable(error) from error
         if mark is None:
             raise self._unreadable(ValueError())

@@ -107,7 +107,7 @@ class RunHistory:
             with open_regular(self._path) as file:
                 found = json.loads(file.read())
             return [PastRun(**{**each, "state": RunState(each["state"])}) for each in found]
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, RecursionError):
             return []
 
     def add(self, runs: Sequence[PastRun], run: PastRun) -> None:

@@ -230,6 +230,31 @@ def test_a_kept_page_that_persona_refuses_begins_the_export_again_once(persona, 
     assert sorted(case["id"] for case in _lines(tmp_path / "out")) == sorted(persona.statuses())
 
 
+@pytest.mark.parametrize("harm", ["gone", "cut", "after", "deep", "name"])
+def test_a_part_or_a_record_that_was_damaged_meanwhile_begins_the_export_again(
+    persona, persona_connection, tmp_path, harm
+):
+    persona.script_fault("redirect", skip=2)
+    with pytest.raises(AirflowFailException, match="302"):
+        _execute(tmp_path, pages_per_part=1)
+    part, kept = tmp_path / "out" / "part-00001.jsonl", tmp_path / "out" / "_progress.json"
+    record = json.loads(kept.read_text())
+    if harm == "gone":
+        part.unlink()
+    elif harm == "cut":
+        part.write_bytes(part.read_bytes()[:-100])
+    elif harm == "deep":
+        kept.write_text("[" * 100_000)
+    elif harm == "after":
+        kept.write_text(json.dumps({**record, "after": [1]}))
+    else:
+        record["parts"][0]["name"] = "../../etc/passwd"
+        kept.write_text(json.dumps(record))
+    again = _execute(tmp_path, pages_per_part=1)
+    assert (again["rows"], again["resumed"], again["parts"]) == (300, False, 3)
+    assert sorted(case["id"] for case in _lines(tmp_path / "out")) == sorted(persona.statuses())
+
+
 def test_a_list_that_persona_refuses_is_not_begun_again(persona_connection, tmp_path):
     with pytest.raises(AirflowFailException, match="Persona answered 4"):
         _execute(tmp_path, query={"page[after]": "case_gone"})
