@@ -104,6 +104,8 @@ def labels(given: Iterable[str] | str | None) -> frozenset[str]:
             raise _no_labels()
         else:
             given = [text]
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise _no_labels()
     found = list(given)
     if not all(isinstance(label, str) and label.strip() for label in found):
         raise _no_labels()

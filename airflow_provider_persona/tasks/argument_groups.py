@@ -7,6 +7,7 @@ follow from them, so `default_args`, `.partial().expand()` and `help()` know eac
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
@@ -126,9 +127,13 @@ def _init(cls: type, group: ArgumentGroup) -> Any:
 def kept(value: Any) -> Any:
     """Return the value that an operator keeps of an argument: what can be read only once, and a set, becomes a list.
 
+    A path becomes its text.
+
     Airflow hashes a Dag with the text of its arguments. A generator's text is another one at each parse, and a set's
     (on Airflow 2) in each process. They may stand within a list or a mapping too.
     """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Iterator | KeysView | ValuesView):
         value = list(value)
     elif type(value) in (set, frozenset):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
-from airflow_provider_persona.tasks.arguments import as_bool, as_number, as_seconds
+from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_number, as_seconds, as_strict_number
 from airflow_provider_persona.tasks.match_arguments import matching
 
 if TYPE_CHECKING:
@@ -267,12 +267,17 @@ KEEPING: Final = ArgumentGroup.of(
 
 
 def query_source(given: Mapping[str, Any]) -> QuerySource:
-    """Return the source of rows that the arguments of `QUERY` name."""
+    """Return the source of rows that the arguments of `QUERY` name.
+
+    :raises BulkError: when `sql` is no text.
+    """
+    from airflow_provider_persona.bulk.errors import BulkError
     from airflow_provider_persona.tasks.row_sources import QuerySource
 
-    return QuerySource(
-        given["sql"], given["sql_conn_id"], given["parameters"], given["sql_hook_params"], given.get("sql_file")
-    )
+    sql, hook_params = given["sql"], as_mapping(given["sql_hook_params"], "sql_hook_params")
+    if not isinstance(sql, str):
+        raise BulkError(f"sql is the text of one query, not a value of type {type(sql).__name__}")
+    return QuerySource(sql, given["sql_conn_id"], given["parameters"], hook_params, given.get("sql_file"))
 
 
 def one_step_job(kind: str, source: RowSource, given: Mapping[str, Any]) -> BulkJob:
@@ -326,7 +331,7 @@ def _object_job(
     subject = object_subject(kind)
     match = Match.of(given["match_by"], given["match_many"], subject)
     return BulkJob(
-        rows=MappedRows(source, ObjectRows(subject, given["mapping"], match)),
+        rows=MappedRows(source, ObjectRows(subject, as_mapping(given["mapping"], "mapping"), match)),
         subject=subject,
         guards=Guards.of(given.get("only_from"), given.get("never_from")),
         planning=replace(planning, match=match),
@@ -377,7 +382,7 @@ def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_dr
         sample=as_number(given["sample"], "sample", shown=True),
         concurrency=given["concurrency"],
         max_failures=FailureLimit(as_number(given["max_failures"], "max_failures", shown=True) or 0),
-        max_retry_share=given["max_retry_share"],
+        max_retry_share=float(as_strict_number(given["max_retry_share"], "max_retry_share") or 0),
         verify=as_bool(given["verify"], "verify", shown=True) or False,
         progress_every=as_seconds(given["progress_every"], "progress_every"),
         fail_in_vain=given["fail_in_vain"],

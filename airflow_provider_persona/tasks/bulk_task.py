@@ -15,7 +15,7 @@ from airflow_provider_persona.links import (
     push_page_links,
 )
 from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare
-from airflow_provider_persona.tasks.arguments import is_given
+from airflow_provider_persona.tasks.arguments import as_text, is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
 from airflow_provider_persona.tasks.match_arguments import check_matching
@@ -168,13 +168,13 @@ class TaskRun:
         :raises BulkError: when its database cannot be used; before the first write to Persona.
         """
         given = self.task.given()
-        if not is_given(given["ledger_table"]):
+        if not is_given(as_text(given["ledger_table"], "ledger_table")):
             return None
         from airflow_provider_persona.bulk.errors import BulkError
         from airflow_provider_persona.bulk.ledger.table import LedgerTable
         from airflow_provider_persona.tasks.sql_hook import sql_hook_of
 
-        if not is_given(given["ledger_conn_id"]):
+        if not is_given(as_text(given["ledger_conn_id"], "ledger_conn_id")):
             raise BulkError("ledger_table needs ledger_conn_id, the connection of its database")
         table = LedgerTable(sql_hook_of(given["ledger_conn_id"]), given["ledger_table"])
         table.prepare()

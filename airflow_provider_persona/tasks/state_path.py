@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_persona.tasks.arguments import is_given
+from airflow_provider_persona.tasks.arguments import as_text, is_given
 from airflow_provider_persona.version_compat import conf
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def state_address(given: str | None) -> str:
 
     :param given: its address; by default what `[persona] state_path` says, or the folder `persona` below AIRFLOW_HOME.
     """
+    given = as_text(given, "state_path")
     address = given if is_given(given) else conf.get("persona", "state_path", fallback="")
     if address:
         return str(address)

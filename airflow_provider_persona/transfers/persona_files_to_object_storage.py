@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
+from airflow_provider_persona.tasks.argument_groups import kept
 from airflow_provider_persona.tasks.arguments import as_seconds
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.files import MAX_BYTES
@@ -73,7 +74,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.operation_id = operation_id
         self.path = path
-        self.output_path = output_path
+        self.output_path = kept(output_path)
         self.attributes = attributes
         self.content_types = content_types
         self.file_hosts = file_hosts

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
+from airflow_provider_persona.tasks.arguments import as_mapping, as_text
 from airflow_provider_persona.tasks.bulk_arguments import (
     APPLYING,
     COLUMNS,
@@ -202,12 +203,11 @@ class SqlToPersonaOperator(BulkOperator):
 
         with stop_of(self).heeded(), fail_without_retry():
             given = self.given()
-            mapping = OperationRows(
-                given["operation_id"], given["path"] or {}, given["body"] or {}, given["constants"] or {}
-            )
+            operation_id = as_text(given["operation_id"], "operation_id") or ""
+            parts = (as_mapping(given[name], name) or {} for name in ("path", "body", "constants"))
             job = BulkJob(
-                rows=MappedRows(query_source(given), mapping),
-                subject=operation_subject(given["operation_id"]),
+                rows=MappedRows(query_source(given), OperationRows(operation_id, *parts)),
+                subject=operation_subject(operation_id),
                 applying=apply_options(given),
             )
             return run_bulk_task(self, job, context)

@@ -124,6 +124,8 @@ def transitions(given: Iterable[object] | Mapping[str, object] | str | None) -> 
         return frozenset()
     if isinstance(given, Mapping):
         given = [(before, after) for before, several in given.items() for after in _several(several)]
+    if not isinstance(given, Iterable):
+        raise _no_transitions()
     return frozenset(_pair(one) for one in given)
 
 
