@@ -240,6 +240,14 @@ def approval_operator() -> Any:
     return NoApprovalOperator
 
 
+def comes_from_expand(operator: Any) -> bool:
+    """Whether Airflow makes an operator for one entry of `expand`, when it runs; its arguments are data then.
+
+    :param operator: the operator, after Airflow's `__init__`. Airflow 2.11 to 3.3 say so in this attribute only.
+    """
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
 def answer_within(limit: timedelta) -> dict[str, Any]:
     """Return the argument by which an operator of Airflow's waits no longer than this for a person's answer.
 

@@ -102,20 +102,20 @@ class PersonaUpdateCaseOperator(BaseOperator):
         super().__init__(**kwargs)
         self.case_id = case_id
         self.status = status
-        self.fields = kept(fields)
+        self.fields = kept(self, fields)
         self.case_queue_id = case_queue_id
         self.clear_case_queue = clear_case_queue
         self.sla_expires_in = sla_expires_in
         self.clear_sla = clear_sla
-        self.attachments = kept(attachments)
+        self.attachments = kept(self, attachments)
         self.assignee = assignee
-        self.tags = kept(tags)
-        self.add_tags = kept(add_tags)
-        self.remove_tags = kept(remove_tags)
-        self.objects = kept(objects)
-        self.remove_objects = kept(remove_objects)
-        self.only_from = kept(only_from)
-        self.never_from = kept(never_from)
+        self.tags = kept(self, tags)
+        self.add_tags = kept(self, add_tags)
+        self.remove_tags = kept(self, remove_tags)
+        self.objects = kept(self, objects)
+        self.remove_objects = kept(self, remove_objects)
+        self.only_from = kept(self, only_from)
+        self.never_from = kept(self, never_from)
         self.persona_conn_id = persona_conn_id
         self.deed: TaskDeed | None = None
         take_default_policy(self)

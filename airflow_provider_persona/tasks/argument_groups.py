@@ -15,6 +15,7 @@ from typing import Any, Final
 from airflow_provider_persona.tasks.dag_defaults import without_needless_defaults
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
+from airflow_provider_persona.version_compat import comes_from_expand
 
 REQUIRED: Final = inspect.Parameter.empty
 
@@ -116,7 +117,7 @@ def _init(cls: type, group: ArgumentGroup) -> Any:
         super(owner, self).__init__(**kwargs)
         values = without_needless_defaults(self, values)
         for argument in group:
-            setattr(self, argument.kept_as, kept(values[argument.name]))
+            setattr(self, argument.kept_as, kept(self, values[argument.name]))
         take_default_policy(self)
         self.check_arguments()
 
@@ -124,14 +125,21 @@ def _init(cls: type, group: ArgumentGroup) -> Any:
     return as_init(init, ordered, cls.__module__, cls.__qualname__)
 
 
-def kept(value: Any) -> Any:
+def kept(operator: Any, value: Any) -> Any:
     """Return the value that an operator keeps of an argument: what can be read only once, and a set, becomes a list.
 
-    A path becomes its text.
+    A path becomes its text. Airflow hashes a Dag with the text of its arguments. A generator's text is another one at
+    each parse, and a set's (on Airflow 2) in each process. They may stand within a list or a mapping too.
 
-    Airflow hashes a Dag with the text of its arguments. A generator's text is another one at each parse, and a set's
-    (on Airflow 2) in each process. They may stand within a list or a mapping too.
+    What came through `expand` is left as it is: Airflow knows by its identity that it is data and no template.
+
+    :param operator: the operator, after Airflow's `__init__`.
+    :param value: what it was given.
     """
+    return value if comes_from_expand(operator) else _kept(value)
+
+
+def _kept(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Iterator | KeysView | ValuesView):
@@ -139,8 +147,8 @@ def kept(value: Any) -> Any:
     elif type(value) in (set, frozenset):
         value = sorted(value, key=lambda each: (type(each).__name__, str(each)))
     if type(value) is dict:
-        return {name: kept(each) for name, each in value.items()}
-    return type(value)(map(kept, value)) if type(value) in (list, tuple) else value
+        return {name: _kept(each) for name, each in value.items()}
+    return type(value)(map(_kept, value)) if type(value) in (list, tuple) else value
 
 
 def as_init(init: Any, arguments: Iterable[Argument], module: str, class_name: str) -> Any:

@@ -337,7 +337,7 @@ def _init(
         bases = {name: self.__dict__[name] for name in inherited if name in self.__dict__}
         for name, value in without_needless_defaults(self, {**bases, **values}).items():
             if name in values or value is not bases[name]:
-                setattr(self, name, kept(value))
+                setattr(self, name, kept(self, value))
         take_default_policy(self)
 
     return as_init(init, arguments.values(), namespace["__module__"], namespace["__qualname__"])

@@ -74,7 +74,7 @@ class PersonaFilesToObjectStorageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.operation_id = operation_id
         self.path = path
-        self.output_path = kept(output_path)
+        self.output_path = kept(self, output_path)
         self.attributes = attributes
         self.content_types = content_types
         self.file_hosts = file_hosts

@@ -44,6 +44,19 @@ def test_rows_that_come_through_expand_are_data_and_not_templates(run_dag, perso
     assert "LEAKED" not in bodies
 
 
+def test_neither_are_sets_within_them(run_dag, persona_connection):
+    (first,) = _open_cases(persona_connection, 1)
+    with _dag() as dag:
+
+        @task
+        def shards():
+            return [[{"case_id": first, "add_tags": {"t-{{ var.value.secret }}"}}]]
+
+        PersonaBulkUpdateCasesOperator.partial(task_id="cases").expand(changes=shards())
+    assert str(run_dag(dag).state) == "success"
+    assert "t-{{ var.value.secret }}" in str(persona_connection.cases())
+
+
 def test_a_private_field_in_partial_waits_for_the_task_it_comes_from(run_dag, persona_connection):
     case_id = _open_cases(persona_connection, 1)[0]
     with _dag() as dag:
