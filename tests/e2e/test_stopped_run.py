@@ -102,3 +102,40 @@ def test_a_run_that_is_cleared_while_it_runs_stops_and_begins_again_where_it_was
     persona.configure(latency_ms=20)
     report = _assert_done_once(airflow, persona, run)
     assert report["resumed"] == done
+
+
+def test_an_export_that_is_marked_as_failed_stops_and_a_clear_goes_on_after_its_parts(airflow, persona):
+    """Here the exception comes out of the signal's handler, in whatever the task does just then."""
+    folder = airflow.home / f"export_{uuid.uuid4().hex[:8]}"
+    before = len(_pages(persona))
+    persona.configure(latency_ms=300)
+    run_id = airflow.trigger("e2e_export", output_path=str(folder))
+    airflow.until(lambda: len(_pages(persona)) > before + 12, 90, "the export is in its middle")
+    airflow.mark_failed("e2e_export", run_id, "export")
+    airflow.until(lambda: "stopped: Airflow ended the task" in _log(airflow, "e2e_export"), 60, "the task says so")
+    asked = len(_pages(persona))
+    time.sleep(2)
+    assert len(_pages(persona)) == asked
+    assert not (folder / "_manifest.json").exists()
+    had = len(_exported(folder))
+
+    persona.configure(latency_ms=0)
+    airflow.clear("e2e_export", run_id, "export")
+    airflow.until_success("e2e_export", run_id, 90)
+    cases = persona.statuses()
+    assert sorted(_exported(folder)) == sorted(cases)
+    assert 0 < had < len(cases)
+    assert airflow.result("e2e_export", run_id, "export")["resumed"]
+
+
+def _pages(persona):
+    return persona.requests(operation="list-all-cases")
+
+
+def _log(airflow, dag_id):
+    return "".join(airflow.task_logs(dag_id).values())
+
+
+def _exported(folder):
+    """Return the ids in the parts, of which each line must be whole."""
+    return [json.loads(line)["id"] for part in folder.glob("part-*") for line in part.read_text().splitlines()]
