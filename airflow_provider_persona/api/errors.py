@@ -6,17 +6,14 @@ error holds a body, a detail text, a key or a header, because those may hold per
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.messages import Request, Response
+from airflow_provider_persona.api.told_texts import told_pointer, told_title
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-_TITLE_LENGTH = 120
-_ADDRESS = re.compile(r"\S+@\S+")
 
 
 class ProviderError(Exception):
@@ -237,19 +234,19 @@ def is_quota(response: Response) -> bool:
     )
 
 
-def error_for(response: Response, operation_id: str, *, own_login: bool = False) -> PersonaError:
+def error_for(response: Response, request: Request) -> PersonaError:
     """Return the typed error for an answer that is not a success.
 
-    :param own_login: whether the request went out under a login of its own instead of the connection's API key.
+    :param request: what it answers.
     """
     problem = first_problem(response)
-    status = response.status
-    title = _clean(problem.get("title"))
+    status, operation_id = response.status, request.operation_id
+    title = told_title(problem.get("title"), request)
     source = problem.get("source")
-    pointer = _clean(source.get("pointer")) if isinstance(source, Mapping) else None
+    pointer = told_pointer(source.get("pointer")) if isinstance(source, Mapping) else None
     said = f" ({title})" if title else ""
     where = f" at {pointer}" if pointer else ""
-    is_advised = status in _ADVICE and not is_quota(response) and not (own_login and status == 401)
+    is_advised = status in _ADVICE and not is_quota(response) and not (request.brings_own_login and status == 401)
     advice = f"; {_ADVICE[status]}" if is_advised else ""
     trace = f" [{response.request_id}]" if response.request_id else ""
     return _class_for(response)(
@@ -278,7 +275,7 @@ def _class_for(response: Response) -> type[PersonaError]:
     if response.status == 403 and _speaks_of_key(response):
         return PersonaKeyPermissionError
     status = response.status
-    if status == 408 or status >= 500:
+    if status == 408 or not 200 <= status < 500:
         return PersonaServerError
     by_status: dict[int, type[PersonaError]] = {
         400: PersonaValidationError,
@@ -290,15 +287,3 @@ def _class_for(response: Response) -> type[PersonaError]:
         429: PersonaRateLimitError,
     }
     return by_status.get(status, PersonaAnswerError)
-
-
-def _clean(text: Any) -> str | None:
-    """Return a text from outside as one short printable line without e-mail addresses, or None when it is empty.
-
-    A title like `Email jane@example.com is taken` would otherwise reach logs, ledgers and XComs.
-    """
-    if not isinstance(text, str) or not text.strip():
-        return None
-    line = "".join(character if character.isprintable() else " " for character in text).strip()
-    line = _ADDRESS.sub("(an address)", line)
-    return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1] + "…"

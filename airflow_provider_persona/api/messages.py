@@ -97,6 +97,8 @@ class Request:
     :param binary: whether a successful answer is a file instead of JSON.
     :param form: whether the body is sent form-encoded instead of as JSON.
     :param own_headers: headers that its operation needs and others do not. Secrets: never log them.
+    :param data: type of `data` in a successful answer: `dict` for one object, `list` for several; None where the answer
+        has no `data`, or nothing is known of it.
     :param about: id of the object that a successful answer must be about, or None.
     """
 
@@ -110,6 +112,7 @@ class Request:
     binary: bool = False
     form: bool = False
     own_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    data: type[dict[str, Any] | list[Any]] | None = None
     about: str | None = None
     _content: Any = field(default=_UNPARSED, init=False, repr=False, compare=False)
 

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -115,11 +115,20 @@ class _Resource(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     id: str
+    type: Any = None
     relationships: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict, repr=False)
 
     def related(self, name: str) -> list[Resource]:
         """Return the pointers of a relationship, for example `accounts` or `case-queue`; each has an id."""
         return Resource({"relationships": self.relationships}).related(name) or []
+
+    @field_validator("type")
+    @classmethod
+    def _of_this_kind(cls, value: Any) -> Any:
+        """Refuse another kind of object. Types may be compound, like `report/watchlist`."""
+        if isinstance(value, str) and value.partition("/")[0] != cls.__name__.lower():
+            raise ValueError("it is another kind")
+        return value
 
     @classmethod
     def from_resource(cls, resource: Any, operation_id: str | None = None) -> Self:

@@ -15,12 +15,12 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote
 
+from airflow_provider_persona.api.answers import DATA_OF, WITH_ANOTHER, AnswerKind
 from airflow_provider_persona.api.body_keys import ABSENT, has, kebab, tree_of, value_at
 from airflow_provider_persona.api.errors import ProviderError
 from airflow_provider_persona.api.messages import API_PREFIX, Request
@@ -36,19 +36,6 @@ _ANY: Final[Mapping[str, Any]] = {}
 """The known keys of a value that may hold any key."""
 _ALWAYS_KNOWN: Final = ("data.type", "data.id")
 """Members that every object may have, whether or not an operation uses them."""
-
-
-class AnswerKind(StrEnum):
-    """What a successful answer holds."""
-
-    OBJECT = "object"
-    """JSON with one object under `data`."""
-    COLLECTION = "collection"
-    """JSON with a list of objects under `data`."""
-    PLAIN = "plain"
-    """JSON without `data`."""
-    FILE = "file"
-    """A file, for example a PDF."""
 
 
 class BadCallError(ProviderError, ValueError):
@@ -165,6 +152,7 @@ class Operation:
             binary=self.answer is AnswerKind.FILE,
             form=self.form,
             own_headers=self._own_headers(headers or {}) if headers or self.headers else None,
+            data=DATA_OF.get(self.answer),
             about=next(iter(path.values())) if path and self._answers_with_its_object else None,
         )
         self._check_content(request)
@@ -196,7 +184,8 @@ class Operation:
     @property
     def _answers_with_its_object(self) -> bool:
         """Whether the answer is the object that the path names, and not a new one such as a clone."""
-        return self.answer is AnswerKind.OBJECT and len(self.path_parameters) == 1 and "clone" not in self.operation_id
+        is_of_one = self.answer is AnswerKind.OBJECT and len(self.path_parameters) == 1
+        return is_of_one and self.operation_id not in WITH_ANOTHER
 
     def check(
         self,

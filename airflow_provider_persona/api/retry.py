@@ -15,10 +15,10 @@ Persona stores the first answer to an `Idempotency-Key`, also a 5xx, and replays
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_provider_persona.api.answers import fault_of
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
     PersonaError,
@@ -225,7 +225,7 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
 
 
 def _after_success(request: Request, response: Response, pause: _Pause) -> Decision:
-    fault = _fault_of(request, response)
+    fault = fault_of(request, response)
     if fault is None:
         return Done(response)
     error = PersonaAnswerError(
@@ -245,10 +245,10 @@ def _after_success(request: Request, response: Response, pause: _Pause) -> Decis
 
 def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decision:
     status = response.status
-    error = error_for(response, request.operation_id, own_login=request.brings_own_login)
+    error = error_for(response, request)
     if status == 429 or is_quota(response):
         return _after_throttle(response, error, pause)
-    if status == 408 or status >= 500:
+    if status == 408 or not 200 <= status < 500:  # what is no status of HTTP tells nothing either
         if request.repeatable:
             return pause.next_key(f"status {status}") or _give_up(request, error, pause, maybe_done=True)
         return Unresolved(_unknown(request, f"status {status}", response))
@@ -303,40 +303,6 @@ def _with_advice(error: PersonaError, kind: type[PersonaError], advice: str) -> 
         operation_id=error.operation_id,
         retry_after=error.retry_after,
     )
-
-
-def _fault_of(request: Request, response: Response) -> str | None:
-    """Return why an answer of success proves nothing, or None when it is sound."""
-    if response.damage is not None:
-        return f"a body that was not read: {response.damage}"
-    is_empty_by_right = response.status == 204 and (request.method == "DELETE" or 204 in request.success)
-    if request.binary or is_empty_by_right:
-        return None
-    body = _json_of(response)
-    if not isinstance(body, Mapping):
-        return "a body that is not a JSON object"
-    data = body.get("data")
-    if body.get("errors") and data is None:
-        return "errors in place of data"
-    answered = data.get("id") if isinstance(data, Mapping) else None
-    if request.about is not None and isinstance(answered, str) and _is_another(answered, request.about):
-        return "an object other than the one asked for; check what stands between Airflow and Persona"
-    return None
-
-
-def _json_of(response: Response) -> object:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _is_another(answered: str, asked: str) -> bool:
-    """Whether an answer is about another object of the same kind. A proxy or a cache may mix up answers.
-
-    Ids of one kind begin alike (`case_…`). An object of another kind was created by the call.
-    """
-    return answered != asked and answered.partition("_")[0] == asked.partition("_")[0]
 
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.document import Document
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, operation
+from airflow_provider_persona.api.operations import BadCallError, operation
 
 if TYPE_CHECKING:
     from airflow_provider_persona.client import PersonaClient

@@ -21,9 +21,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.document import Document, Resource, moment
 from airflow_provider_persona.api.errors import PersonaAnswerError
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation, operation
+from airflow_provider_persona.api.operations import BadCallError, Operation, operation
 from airflow_provider_persona.api.pagination import AFTER, PAGE_SIZE, SeenPages, next_page
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from airflow_provider_persona.api.answers import AnswerKind
+from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation
+from airflow_provider_persona.api.operations import BadCallError, Operation
 
 Result: TypeAlias = "str | Sequence[str] | Callable[[Any], Any]"
 """`id`, `ids`, `attributes`, `none`, `body`, a list of names, or a function."""
@@ -69,7 +71,7 @@ def _resource(body: Mapping[str, Any], entry: Operation) -> Mapping[str, Any]:
 
 def _reduced(resource: Mapping[str, Any], result: Result, body: Mapping[str, Any], *, is_plain: bool = False) -> Any:
     if result in ("id", "ids"):
-        return resource.get("id")
+        return Resource(resource).id
     if result == "attributes":
         return resource.get("attributes")
     if isinstance(result, str):

@@ -11,7 +11,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, operation, path_segment
+from airflow_provider_persona.api.answers import AnswerKind
+from airflow_provider_persona.api.operations import BadCallError, operation, path_segment
 from airflow_provider_persona.tasks.arguments import as_mapping
 from airflow_provider_persona.tasks.files import MAX_BYTES
 

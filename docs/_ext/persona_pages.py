@@ -19,9 +19,10 @@ from typing import Final
 
 import persona_classes
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.lifecycle import LIFECYCLES
 from airflow_provider_persona.api.messages import API_PREFIX
-from airflow_provider_persona.api.operations import AnswerKind, Operation, catalogue
+from airflow_provider_persona.api.operations import Operation, catalogue
 
 _ABOUT: Final = {
     "operators": "Tasks that change or read something.",

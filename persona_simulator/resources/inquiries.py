@@ -226,7 +226,7 @@ def read_translations(holdings: Holdings, call: Call) -> Outcomes:
     translations = template.hidden.get("translations", [])
     data = {
         "type": "inquiry-template-translations",
-        "id": template.thing_id,
+        "id": TEMPLATE_VERSION,
         "attributes": {"translations": translations},
     }
     return Outcomes({"data": data})

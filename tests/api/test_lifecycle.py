@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
 from airflow_provider_persona.api.lifecycle import (
     LIFECYCLES,
@@ -19,7 +20,7 @@ from airflow_provider_persona.api.lifecycle import (
 )
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, operation
+from airflow_provider_persona.api.operations import BadCallError, operation
 from tests.specification import document
 
 REACHED, FAILED, WAITING = Verdict.REACHED, Verdict.FAILED, Verdict.WAITING

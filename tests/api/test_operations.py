@@ -12,7 +12,8 @@ from importlib import resources
 import pytest
 
 from airflow_provider_persona.api import operations
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, catalogue, matching, operation
+from airflow_provider_persona.api.answers import AnswerKind
+from airflow_provider_persona.api.operations import BadCallError, catalogue, matching, operation
 from tests.specification import OPERATIONS
 
 CLAIMING = {"Persona-Relay-Secret": "hush", "Authorization": "PrivateToken token=hush"}

@@ -174,6 +174,8 @@ def test_a_sparse_case_is_a_case():
         ([], "data"),
         ({}, "id"),
         ({"id": 7}, "id"),
+        ({"id": "c", "type": "inquiry"}, "type"),
+        ({"id": "c", "type": "case-template/canary"}, "type"),
         ({"id": "c", "attributes": {"status": ["canary"]}}, "status"),
     ],
 )

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import requests
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.messages import Request, Response
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation, catalogue, operation
+from airflow_provider_persona.api.operations import BadCallError, Operation, catalogue, operation
 from airflow_provider_persona.api.pagination import items_of
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
