@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -19,8 +19,8 @@ AFTER: Final = "page[after]"
 
 _CURSORS: Final = (AFTER, "page[before]")
 
-SeenPages: TypeAlias = set[frozenset[tuple[str, str]]]
-"""The queries of the pages of one list that were read so far."""
+SeenPages: TypeAlias = set[Hashable]
+"""The pages of one list that were read so far: the query of each, and a hash of the ids on it."""
 
 
 def items_of(request: Request, page: Any) -> list[Mapping[str, Any]]:
@@ -41,9 +41,10 @@ def next_page(request: Request, page: Any, seen: SeenPages) -> Request | None:
 
     Only the cursor is taken from `links.next`. Host, path, filters and body stay ours: the key must not go elsewhere.
 
-    :param seen: the queries of this list's pages so far. The caller begins with an empty set, and it is kept up here.
-    :raises PersonaAnswerError: when the link has no cursor, or leads back to an earlier page. The latter is retryable
-        for a search: its order changes with the objects, so a cursor may move back to the beginning.
+    :param seen: this list's pages so far. The caller begins with an empty set, and it is kept up here.
+    :raises PersonaAnswerError: when the link has no cursor, or leads back to an earlier page, which ever new cursors
+        can hide. The latter is retryable for a search: its order changes with the objects, so a cursor may move back
+        to the beginning.
     """
     link = Document(page).next_link
     if link is None:
@@ -56,9 +57,11 @@ def next_page(request: Request, page: Any, seen: SeenPages) -> Request | None:
         raise _bad_link(request, "has no cursor")
     kept = tuple(pair for pair in request.query if pair[0] not in _CURSORS)
     following = replace(request, query=(*kept, (AFTER, cursor)))
+    objects = hash(frozenset(resource.id for resource in Document(page).resources))
     seen.add(frozenset(request.query))
-    if frozenset(following.query) in seen:
+    if objects in seen or frozenset(following.query) in seen:
         raise _bad_link(request, "leads back to an earlier page", retryable=request.method == "POST")
+    seen.add(objects)
     return following
 
 

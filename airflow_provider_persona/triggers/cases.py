@@ -112,12 +112,12 @@ class PersonaCasesTrigger(PersonaWaitTrigger):
         query = {**filters, "fields[case]": "status", "page[size]": min(goal.enough, PAGE_SIZE)}
         request: Request | None = operation("list-all-cases").bind(query=query)
         seen_pages: SeenPages = set()
-        seen = 0
-        while request is not None and seen < goal.enough:
+        found: set[str] = set()
+        while request is not None and len(found) < goal.enough:
             document = Document.read((yield request), request.operation_id)
-            seen += len(items_of(request, document.body))
-            request = next_page(request, document.body, seen_pages) if seen < goal.enough else None
-        seen = min(seen, goal.enough)
+            found.update(Case.from_resource(item, request.operation_id).id for item in items_of(request, document.body))
+            request = next_page(request, document.body, seen_pages) if len(found) < goal.enough else None
+        seen = min(len(found), goal.enough)
         # Names of filters only: a value may be a person's reference id.
         by = ", ".join(sorted(self.filters)) or "no filter"
         self.seen = f"{'At least ' if seen == goal.enough else ''}{seen} cases by {by}"

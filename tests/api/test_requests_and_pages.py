@@ -83,7 +83,26 @@ def page(link, items=()):
 def after(cursor, request=LIST, seen=None):
     """Return the request of the page after one that names this cursor."""
     link = f"/api/v1/cases?{urlencode({'page[after]': cursor})}"
-    return next_page(request, page(link), set() if seen is None else seen)
+    return next_page(request, page(link, [{"id": cursor}]), set() if seen is None else seen)
+
+
+def test_a_link_to_the_same_objects_under_ever_new_cursors_is_refused():
+    seen, request = set(), LIST
+    for number in range(4):
+        items = [{"id": f"case_{number % 2}"}, {"id": "case_9"}]
+        link = f"/api/v1/cases?page%5Bafter%5D=new_{number}"
+        if number == 2:
+            with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
+                next_page(request, page(link, reversed(items)), seen)
+            return
+        request = next_page(request, page(link, items), seen)
+
+
+def test_an_empty_page_may_have_a_next_page_and_a_second_one_may_not():
+    seen = set()
+    request = next_page(LIST, page("/api/v1/cases?page%5Bafter%5D=a"), seen)
+    with pytest.raises(PersonaAnswerError, match="leads back to an earlier page"):
+        next_page(request, page("/api/v1/cases?page%5Bafter%5D=b"), seen)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
@@ -10,7 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_persona.sensors.cases import PersonaCaseSensor, PersonaCasesSensor
-from airflow_provider_persona.version_compat import DAG
+from airflow_provider_persona.version_compat import DAG, AirflowFailException
+from tests.transfers.rogue_persona import RoguePersona
 
 MODES = [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True, "first_poll_after": 0.2}]
 
@@ -135,3 +137,29 @@ def test_what_filters_render_to_is_kept_nowhere(run_dag, persona_connection, mod
     with sqlite3.connect(conf.get("database", "sql_alchemy_conn").removeprefix("sqlite:///")) as db:
         told = "\n".join(db.iterdump())
     assert name not in told + caplog.text + "".join(capfd.readouterr())
+
+
+def _page(ids, following, kind="case"):
+    return {"data": [{"type": kind, "id": each} for each in ids], "links": {"next": following}}
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([_page(["a", "b"], "/?page%5Bafter%5D=1"), _page(["b"], None)], None),
+        ([_page(["a", "b"], f"/?page%5Bafter%5D={number}") for number in range(20)], "leads back to an earlier page"),
+        ([_page(["a", "b", "c"], None, "inquiry")], "does not look like a case"),
+        ([_page(["a", None, "c"], None)], "does not look like a case"),
+    ],
+)
+def test_each_case_is_counted_once_and_nothing_else_is(monkeypatch, pages, said):
+    with RoguePersona() as rogue:
+        rogue.give("/api/v1/cases", pages)
+        connection = {"conn_type": "persona", "host": rogue.url, "password": "persona_sandbox_x"}
+        monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
+        sensor = PersonaCasesSensor(task_id="wait", filters={"status": "Open"}, at_least=3)
+        if said is None:
+            assert not sensor.poke({}).is_done
+            return
+        with pytest.raises(AirflowFailException, match=said):
+            sensor.poke({})

@@ -389,7 +389,7 @@ def _page(ids, following=None):
 @pytest.mark.parametrize(
     ("pages", "said"),
     [
-        ([{"data": {"type": "event"}}], "holds no list"),
+        ([{"data": ["event"]}], "holds no list"),
         ([{"data": [{"type": "event", "id": "e"}]}], "without id, name or time"),
         ([_page(["a"], "/api/v1/events")], "has no cursor"),
         ([_page([each], f"/api/v1/events?page%5Bafter%5D={each}") for each in "ab"], "back to an earlier page"),
