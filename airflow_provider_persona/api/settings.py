@@ -7,7 +7,7 @@ import re
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, ValidationError, field_validator
 
 from airflow_provider_persona.api.dashboard import DASHBOARD
 from airflow_provider_persona.api.defaults import (
@@ -24,6 +24,9 @@ NETLOC = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})
 """A host that all parsers read alike. A backslash, for example, ends the host for some of them only."""
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*", re.ASCII)
+
+_PROXY_NAME = re.compile(r"(https?|all)(://[^/\s]+)?|no_proxy")
+"""A key of `proxies` that `requests` heeds."""
 
 Origin: TypeAlias = "tuple[str, str, int]"
 """Scheme, host and port."""
@@ -63,7 +66,7 @@ class PersonaSettings(BaseModel):
     read_timeout: float = Field(default=DEFAULT_READ_TIMEOUT, gt=0, le=LONGEST_TIMEOUT)
     reserve: float = Field(default=DEFAULT_RESERVE, ge=0, lt=1)
     proxies: dict[str, str] | None = Field(default=None, repr=False)  # a proxy's address may hold a password
-    verify: bool | str = DEFAULT_VERIFY
+    verify: StrictBool | str = DEFAULT_VERIFY
     expected_environment_id: str | None = None
     label: str = ""
     dashboard_url: str = DASHBOARD
@@ -103,24 +106,35 @@ class PersonaSettings(BaseModel):
     @classmethod
     def _origin(cls, host: str) -> str:
         text = host.strip()
+        if not text.isprintable():  # `urlsplit` drops tabs and line breaks, and what is left is another host
+            raise ValueError(f"give a name or an address without breaks in it, like {DEFAULT_HOST}")
         parts = urlsplit(text if "://" in text else f"https://{text}")
         if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
             raise ValueError(f"give only scheme and host, like {DEFAULT_HOST}")
         if not NETLOC.fullmatch(parts.netloc):
             raise ValueError(f"give a name or an address, and a port if need be, like {DEFAULT_HOST}")
         if not _has_sound_port(parts):
-            raise ValueError("its port is no number from 0 to 65535")
+            raise ValueError("its port is no number from 1 to 65535")
         if parts.scheme not in _PORTS:
             raise ValueError(f"give a web address, like {DEFAULT_HOST}")
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError("plain http would show the API key to the network; use https (http is for loopback only)")
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("proxies")
+    @classmethod
+    def _have_known_names(cls, proxies: dict[str, str] | None) -> dict[str, str] | None:
+        if not all(_PROXY_NAME.fullmatch(name) for name in proxies or ()):  # nobody would look at such a proxy
+            raise ValueError(
+                "its keys are http, https, all, no_proxy, or such a scheme and a host like https://a.example"
+            )
+        return {name: address.strip() for name, address in proxies.items()} if proxies else proxies
+
     @field_validator("dashboard_url")
     @classmethod
     def _web_address(cls, address: str) -> str:
         text = address.strip().rstrip("/")
-        parts = urlsplit(text)
+        parts = urlsplit(text if text.isprintable() else "")
         # Airflow's pages show it as a link, so it must lead to a web page and run nothing.
         if parts.scheme not in _PORTS or not NETLOC.fullmatch(parts.netloc) or not _PLAIN_PATH.fullmatch(parts.path):
             raise ValueError(f"give a web address, like {DASHBOARD}")
@@ -159,7 +173,7 @@ def origin_of(parts: SplitResult) -> Origin:
 
 def _has_sound_port(parts: SplitResult) -> bool:
     try:
-        return parts.port is None or parts.port >= 0
+        return parts.port is None or parts.port > 0
     except ValueError:  # its text would show the address
         return False
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -34,9 +35,19 @@ _TELLING: Final = {
     "environment": "expected_environment_id",
     "expected": "expected_environment_id",
     "proxy": "proxies",
+    "reserve": "reserve",
+    "dashboard": "dashboard_url",
     "verify": "verify",
+    "insecure": "verify",
+    "ssl": "verify",
+    "tls": "verify",
+    "ca": "verify",
+    "cafile": "verify",
 }
 """Words of an unknown key that tell which known one was meant. `timeout` does not: there are two."""
+
+_HUMP: Final = re.compile("(?<=[a-z])(?=[A-Z])")
+"""Where a word begins in a name like `environmentId`."""
 
 _UNGUARDED: Final = (
     ". It is a production key, and no environment is expected: set expected_environment_id, so that nothing is ever "
@@ -150,7 +161,7 @@ def _check_names(extra: Mapping[str, Any], named: str) -> None:
 
 def _near(name: str) -> str | None:
     """Return the known key that an unknown one was probably meant for."""
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    plain = _HUMP.sub("_", name.strip()).lower().replace("-", "_").replace(" ", "_")
     if close := get_close_matches(plain, FORM_FIELDS, n=1, cutoff=_NEAR):
         return str(close[0])
     return next((_TELLING[word] for word in plain.split("_") if word in _TELLING), None)
@@ -189,7 +200,7 @@ def _host(connection: Connection) -> str | None:
 def _object(value: Any) -> Any:
     """Read an object that an older form kept as text."""
     if not isinstance(value, str) or not value:
-        return value or None
+        return None if value in ("", {}) else value
     try:
         return json.loads(value)
     except ValueError:
