@@ -129,6 +129,7 @@ class _Noting:
     """Notes on the wire that a request is being written. Mixed into connections, because they write it themselves."""
 
     response_class = _TimelyResponse
+    debuglevel = 0  # `http.client` prints all headers, and so the key, where a program sets its own to 1
     sock: socket.socket | None
     _is_connecting = False
 

@@ -1,7 +1,8 @@
 """Keeps queries and names of files out of the log of `urllib3`.
 
 `urllib3` writes each address at the level DEBUG, and again at WARNING when an answer's headers are malformed. A query
-may hold a reference id or an e-mail address. A link to a file holds the token that opens it, and often a name.
+may hold a reference id or an e-mail address. A link to a file holds the token that opens it, and often a name. So does
+the path of a relay.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from airflow_provider_persona.api.messages import API_PREFIX
 
 _LOGGERS: Final = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
 _FILES: Final = f"{API_PREFIX}/files/"
+_RELAYS: Final = "/api/privacy/v1/relays/"
+_NO_WORD_OR_ID: Final = re.compile(r"[^\w.:~-]", re.ASCII)
+"""What neither Persona's paths nor its ids hold, but e-mail addresses and names do."""
+
 _ADDRESS: Final = re.compile(r"^[a-z]+://\S+$", re.IGNORECASE)
 
 _is_ours: ContextVar[bool] = ContextVar("persona_wire_log", default=False)
@@ -74,7 +79,11 @@ def _cut(arg: object) -> object:
 
 def _shown(target: str) -> str:
     path, _, query = target.partition("?")
-    return "/(a file)" if "access_token=" in query or path.startswith(_FILES) else path
+    if "access_token=" in query or path.startswith(_FILES):
+        return "/(a file)"
+    if path.startswith(_RELAYS):
+        return "/(a relay)"
+    return "/".join("…" if _NO_WORD_OR_ID.search(segment) else segment for segment in path.split("/"))
 
 
 @cache

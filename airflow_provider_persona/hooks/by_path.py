@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -75,6 +76,22 @@ def api_path(endpoint: str, host: str) -> SplitResult:
     if not path.startswith(tuple(f"{each}/" for each in prefixes())):
         path = API_PREFIX + path
     return parts._replace(scheme="", netloc="", path=path, fragment="")
+
+
+def sendable_headers(given: Mapping[Any, Any] | None) -> dict[str, str]:
+    """Return further headers of a call as texts.
+
+    :raises PersonaSettingsError: when one cannot be sent. It shows no value, which may be a secret.
+    """
+    headers = {str(name): str(value) for name, value in (given or {}).items()}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise PersonaSettingsError("a header cannot be sent: give printable text of Latin-1 without line breaks")
+    return headers
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([\x21-\x7e\xa0-\xff]([\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
 
 
 def _pairs(given: Any) -> list[tuple[str, str]]:

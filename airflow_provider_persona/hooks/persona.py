@@ -16,7 +16,7 @@ from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.hooks import case_requests
-from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of
+from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sendable_headers
 from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
 from airflow_provider_persona.version_compat import AirflowException, AirflowNotFoundException, BaseHook
@@ -240,7 +240,8 @@ class PersonaHook(HttpHook):
 
     def redact_case(self, case_id: str) -> Case:
         """Erase a case's personal data for ever. Objects attached to it are not redacted."""
-        return self._case(self.call("redact-a-case", path={"case-id": case_id}))
+        response = self.call("redact-a-case", path={"case-id": case_id})
+        return Case(id=case_id) if response.status == 204 else self._case(response)
 
     # ------------------------------------------------------------------ any call
 
@@ -314,9 +315,7 @@ class PersonaHook(HttpHook):
                 any_status=options.get("check_response") is False,
                 **request_kwargs,
             )
-            response = self.client.send(
-                request, headers={str(k): str(v) for k, v in (headers or {}).items()}, timeout=options.get("timeout")
-            )
+            response = self.client.send(request, headers=sendable_headers(headers), timeout=options.get("timeout"))
         except PersonaError as error:
             raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
         return as_requests_response(response, self.settings.host + request.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import logging
 import socket
@@ -22,7 +23,10 @@ from airflow_provider_persona.api.errors import (
     PersonaUnresolvedError,
 )
 from airflow_provider_persona.api.retry import NO_RETRIES
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client import PersonaClient
 from airflow_provider_persona.client.answer_body import LARGEST_ANSWER
+from persona_simulator import SANDBOX_KEY
 from tests.client.conftest import approve
 from tests.client.raw_server import LIMITS, always, answer
 
@@ -293,3 +297,33 @@ def test_no_query_and_nothing_of_an_answer_reaches_the_log(connect, serve, caplo
     assert "alice" in received.target
     assert "alice" not in caplog.text + said
     assert "CANARYNAME" not in caplog.text + said
+
+
+def test_a_program_that_lets_http_client_print_what_it_sends_prints_no_key(connect, serve, monkeypatch, capfd):
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    server = serve(always(answer({"data": []}, headers="X-Answer: CANARYNAME\r\n")))
+    face = connect(server.url, policy=NO_RETRIES)
+    face.call("list-all-cases", query={"filter[reference-id]": "alice@example.com"})
+    printed = "".join(capfd.readouterr())
+    assert not any(each in printed for each in (SANDBOX_KEY, "alice", "CANARYNAME"))
+
+
+def test_the_token_in_the_path_of_a_relay_is_not_logged(connect, serve, caplog):
+    caplog.set_level(logging.DEBUG)
+    for name in ("urllib3", "aiohttp", "asyncio", "http.client"):
+        caplog.set_level(logging.DEBUG, name)
+    face = connect(serve(always(answer({"errors": [{"title": "x"}]}, "404 X"))).url, policy=NO_RETRIES)
+    headers = {"Persona-Relay-Secret": "CANARYSECRET", "Authorization": "PrivateToken token=CANARYPASS"}
+    with pytest.raises(PersonaError) as caught:
+        face.call("generate-a-relay-claim", path={"relay-token": "CANARYTOKEN"}, body={}, headers=headers)
+    assert "CANARY" not in caplog.text + str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", ["accounts/alice%40example.com", "accounts/by-name/alice%20doe"])
+def test_a_path_that_is_no_id_is_not_logged(serve, caplog, endpoint):
+    caplog.set_level(logging.DEBUG)
+    settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=serve(always(answer({"data": []}))).url)
+    with PersonaClient(settings) as client:
+        client.session.get(f"{settings.host}/api/v1/{endpoint}", timeout=5).close()
+    assert "/api/v1/accounts/" in caplog.text
+    assert "alice" not in caplog.text

@@ -131,6 +131,25 @@ def test_a_body_that_is_no_json_object_is_refused(connection, persona, data):
     assert persona.requests() == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Trace": "canary\r\nX-Other: 1"},
+        {"X-Trace": "canary\u20ac"},
+        {"X-Trace": " canary"},
+        {"X-Trace": "canary\x00"},
+        {"canary\n": 1},
+        {"canary: x": 1},
+        {"": "canary"},
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_without_showing_it(connection, persona, headers):
+    with pytest.raises(AirflowException, match="a header cannot be sent") as caught:
+        PersonaHook(connection()).run("/cases", headers=headers)
+    assert "canary" not in str(caught.value)
+    assert persona.requests() == []
+
+
 def test_headers_of_a_call_are_sent_but_cannot_authenticate(connection, persona):
     headers = {"Authorization": "Bearer other", "X-Number": 7}
     operator(connection(), "cases", method="GET", headers=headers).execute(CONTEXT)
