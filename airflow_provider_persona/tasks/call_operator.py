@@ -11,8 +11,9 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.dashboard import address_of_id
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, Operation, operation
+from airflow_provider_persona.api.operations import BadCallError, Operation, operation
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
 from airflow_provider_persona.tasks.answers import (
@@ -245,6 +246,8 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
         with nullcontext() if entry.method == "GET" else stop.finishing(entry.operation_id):
             response = send_for_task(hook.client, request, context, self.retries or 0)
             self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
+            if response.status == 204:  # done, and nothing to tell of it
+                return request.about if self.result == "id" else None
             if not call.path and entry.answer is not AnswerKind.PLAIN:
                 made = response.json().get("data")
                 self._link_to([made.get("id")] if isinstance(made, Mapping) else [], hook, context)

@@ -9,19 +9,22 @@ import logging
 import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.errors import PersonaError
-from airflow_provider_persona.api.operations import AnswerKind, BadCallError, catalogue
+from airflow_provider_persona.api.operations import BadCallError, catalogue
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate
 from airflow_provider_persona.version_compat import DAG, AirflowFailException, task
+from tests.client.raw_server import RawServer, always, answer
 
 # Put together here, because Airflow keeps the source of this file in its database.
 SURNAME = "Vogel" + "sang"  # looked for alone too, since a URL would write the blank before it otherwise
@@ -367,14 +370,32 @@ def test_a_file_of_another_type_than_promised_is_refused(tmp_path, monkeypatch, 
 
 
 def test_a_list_answer_that_is_none_is_refused(monkeypatch):
-    with _server("application/json", b'{"data": {"id": "case_1"}}') as url:
+    with _server("application/json", b'{"data": ["case_1"]}') as url:
         connection = {"conn_type": "persona", "host": url, "password": "persona_sandbox_x"}
         monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
         with pytest.raises(AirflowFailException, match="list-all-cases holds no list"):
             _execute("list-all-cases")
-        monkeypatch.setattr(_Answer, "body", b'{"data": []}')
-        with pytest.raises(AirflowFailException, match="holds no object"):
-            _execute("retrieve-a-workflow-run", path={"workflow-run-id": "wfr_1"})
+
+
+@pytest.mark.parametrize(("result", "returned"), [("id", "case_1"), ("none", None), ("body", None), (["status"], None)])
+def test_a_deletion_that_is_answered_with_nothing_is_done(serve_raw, result, returned):
+    serve_raw(answer(b"", "204 No Content"))
+    assert _execute("redact-a-case", path={"case-id": "case_1"}, result=result) == returned
+    assert PersonaHook().redact_case("case_1").id == "case_1"
+
+
+@pytest.fixture
+def serve_raw(monkeypatch):
+    """Return a function that lets the connection lead to a server with one answer."""
+    with ExitStack() as servers:
+
+        def start(content):
+            server = RawServer(always(content))
+            servers.callback(server.close)
+            connection = {"conn_type": "persona", "host": server.url, "password": "persona_sandbox_x"}
+            monkeypatch.setenv("AIRFLOW_CONN_PERSONA_DEFAULT", json.dumps(connection))
+
+        yield start
 
 
 @pytest.mark.parametrize(
