@@ -111,16 +111,28 @@ def test_a_passing_trouble_costs_time_only(persona: VirtualPersona, tmp_path: Pa
 
 def test_an_answer_that_shows_nothing_is_followed_by_a_look(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = decisions(persona, 2)
+    persona.script_fault(FaultKind.HOLLOW, operation=SET_STATUS, case_id=rows[0]["case_id"], times=99)
+    plan = plan_of(rows, tmp_path)
+    assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 2}
+    assert len({request.idempotency_key for request in persona.requests(case_id=rows[0]["case_id"])} - {None}) == 1
+    assert last_results(plan)[1].reason == "the answer was lost or a failure; a later read shows the change"
+    assert_each_changed_once(persona, rows)
+
+
+def test_an_answer_that_shows_nothing_once_is_asked_for_again_under_its_key(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    rows = decisions(persona, 2)
     persona.script_fault(FaultKind.HOLLOW, operation=SET_STATUS, case_id=rows[0]["case_id"])
     plan = plan_of(rows, tmp_path)
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: 2}
-    assert last_results(plan)[1].reason == "the answer was lost or a failure; a later read shows the change"
+    assert (last_results(plan)[1].generation, last_results(plan)[1].attempts) == (0, 2)
     assert_each_changed_once(persona, rows)
 
 
 def test_a_part_that_a_look_shows_done_is_told_though_the_row_failed(persona: VirtualPersona, tmp_path: Path) -> None:
     (row,) = [row | {"fields": {"external-integration-id": "decided"}} for row in decisions(persona, 1)]
-    persona.script_fault(FaultKind.HOLLOW, operation="update-a-case")
+    persona.script_fault(FaultKind.HOLLOW, operation="update-a-case", times=99)
     plan = plan_of([row], tmp_path)
     attempt(persona, plan)
     result = last_results(plan)[1]
