@@ -56,7 +56,7 @@ MYSQL: Final = Dialect(
     table_options=" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     # varchar, the four kinds of text (which have the numbers of blob), varchar and char(n)
     text_codes=frozenset({15, 249, 250, 251, 252, 253, 254}),
-    read_only="SET SESSION TRANSACTION READ ONLY",
+    read_only="START TRANSACTION READ ONLY",
 )
 SQLITE: Final = Dialect(
     quote='"', read_only="PRAGMA query_only = ON", refusals=("attempt to write a readonly database",)
