@@ -12,6 +12,7 @@ from airflow_provider_persona.tasks.argument_groups import kept
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
+from airflow_provider_persona.tasks.nested_templates import render_nested
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
 from airflow_provider_persona.tasks.retry_policy import take_default_policy
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
@@ -119,6 +120,10 @@ class PersonaUpdateCaseOperator(BaseOperator):
         self.persona_conn_id = persona_conn_id
         self.deed: TaskDeed | None = None
         take_default_policy(self)
+
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        """Render what a template field holds, as Airflow does; texts within it stay texts."""
+        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""

@@ -19,6 +19,7 @@ from airflow_provider_persona.tasks.arguments import as_text, is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
 from airflow_provider_persona.tasks.match_arguments import check_matching
+from airflow_provider_persona.tasks.nested_templates import render_nested
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import BaseOperator
 
@@ -55,6 +56,10 @@ class BulkOperator(BaseOperator):
         super().__init_subclass__(**kwargs)
         if "arguments" in vars(cls):
             declare(cls, cls.arguments)
+
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        """Render what a template field holds, as Airflow does; texts within it stay texts."""
+        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
 
     def check_arguments(self) -> None:
         """Check what is no template, when the Dag is parsed.

@@ -37,6 +37,7 @@ from airflow_provider_persona.tasks.call_arguments import (
 from airflow_provider_persona.tasks.call_checks import Call, check_call, known
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
+from airflow_provider_persona.tasks.nested_templates import render_nested
 from airflow_provider_persona.tasks.new_secrets import Deliver
 from airflow_provider_persona.tasks.private_templates import revealed
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
@@ -134,6 +135,10 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
             name: each.read(known(getattr(self, name)) if each.is_template else getattr(self, name))
             for name, each in self.arguments.items()
         }
+
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        """Render what a template field holds, as Airflow does; texts within it stay texts."""
+        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
 
     def check_arguments(self) -> None:
         """Check what stands in the Dag.
