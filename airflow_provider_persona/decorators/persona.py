@@ -14,6 +14,7 @@ from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.tasks.arguments import as_mapping
 from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
 from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
+from airflow_provider_persona.tasks.stopping import stop_of
 from airflow_provider_persona.version_compat import (
     DecoratedOperator,
     context_merge,
@@ -71,10 +72,11 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):  # type: ign
 
     def execute(self, context: Context) -> Any:
         """Call the function, then the operation with what it returned."""
-        args = revealed(self.op_args)
-        context_merge(context, revealed(self.op_kwargs))
-        self._made = self.python_callable(*args, **determine_kwargs(self.python_callable, args, context))
-        return PersonaOperator.execute(self, context)
+        with stop_of(self).heeded():
+            args = revealed(self.op_args)
+            context_merge(context, revealed(self.op_kwargs))
+            self._made = self.python_callable(*args, **determine_kwargs(self.python_callable, args, context))
+            return PersonaOperator.execute(self, context)
 
     def calls(self) -> Sequence[Call]:
         """Return the call that the function described.

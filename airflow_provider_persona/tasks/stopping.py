@@ -7,6 +7,7 @@ there ends whatever the task does just then, as Airflow's own timeout does. Airf
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import signal
@@ -57,10 +58,8 @@ class TaskStop:
         elif self._is_heeded and AIRFLOW_V_3_0_PLUS and threading.current_thread() is threading.main_thread():
             if self._finishing is None or is_repeated:
                 raise _stopped(self._finishing)
-            # A signal that comes once more is the only thing that ends a read of a socket.
-            timer = threading.Timer(LAST_WRITE, self._insist, (self._finishing,))
-            timer.daemon = True
-            timer.start()
+            # No `threading.Timer`: the signal may have come while a thread is started, with the lock for that held.
+            _thread.start_new_thread(self._insist, (self._finishing,))
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -145,6 +144,8 @@ class TaskStop:
             raise _stopped()
 
     def _insist(self, operation_id: str) -> None:
+        time.sleep(LAST_WRITE)
+        # A signal that comes once more is the only thing that ends a read of a socket.
         if self._finishing == operation_id:
             os.kill(os.getpid(), signal.SIGTERM)
 

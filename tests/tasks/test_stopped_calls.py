@@ -19,6 +19,7 @@ from stops import Lines, context_of, ending_of
 import airflow_provider_persona
 from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.bulk.errors import RunStoppedError
+from airflow_provider_persona.decorators.persona import PersonaDecoratedOperator
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators.accounts import PersonaCreateAccountOperator
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
@@ -65,7 +66,7 @@ def test_every_operator_that_sends_answers_a_stop():
 def test_a_wait_between_two_attempts_ends_at_once_and_nothing_is_sent_after_it(persona_connection, at_a_moment):
     persona_connection.script_fault("proxy_503", operation="add-tag", times=1000)
     operator = _tag("x")
-    came = at_a_moment(operator.on_kill, lambda: len(_sent(persona_connection, "add-tag")) == 2)
+    came = at_a_moment(operator.on_kill, lambda: len(_sent(persona_connection, "add-tag")) >= 2)
     with pytest.raises(RunStoppedError, match=r"stopped: Airflow ended the task, .* a retry goes on") as stopped:
         operator.execute(context_of("r"))
     assert stopped.value.retryable
@@ -83,7 +84,7 @@ def test_a_wait_for_the_limit_ends_at_once(persona_connection, at_a_moment):
 
 
 def test_a_write_under_way_gets_its_answer_and_the_next_is_not_sent(persona_connection, at_a_moment):
-    persona_connection.script_fault("latency", operation="add-tag", seconds=1.0)
+    persona_connection.script_fault("latency", operation="add-tag", seconds=2.0)
     operator = _tag("one", "two")
     at_a_moment(operator.on_kill, lambda: _sent(persona_connection, "add-tag"))
     with pytest.raises(RunStoppedError):
@@ -101,7 +102,7 @@ def test_the_last_write_of_a_stopped_task_is_told(persona_connection, at_a_momen
 
 def test_a_workflow_that_a_stopped_task_has_just_started_is_not_waited_for(persona_connection, at_a_moment):
     persona_connection.configure(work_reads=1000, work_seconds=1000)
-    persona_connection.script_fault("latency", operation="create-a-workflow-run", seconds=1.0)
+    persona_connection.script_fault("latency", operation="create-a-workflow-run", seconds=2.0)
     operator = PersonaTriggerWorkflowOperator(
         task_id="t", workflow_id="wfl_onboarding", fields={}, wait_for_completion=True, poke_interval=60.0
     )
@@ -132,6 +133,17 @@ def test_a_stop_before_the_task_begins_is_not_lost_and_one_after_its_end_is_none
     operator.on_kill()  # as Airflow does after a timeout
     operator.execute(context_of("r", try_number=2))
     assert _sent(persona_connection, "add-tag") == [200]
+
+
+def test_the_function_of_a_decorated_task_is_ended_too(persona_connection, at_a_moment):
+    operator = PersonaDecoratedOperator(
+        task_id="t", operation_id="list-all-cases", python_callable=lambda: time.sleep(60), result="ids"
+    )
+    came = at_a_moment(operator.on_kill, 0.2)
+    with pytest.raises(RunStoppedError):
+        operator.execute(context_of("r"))
+    assert time.monotonic() - came[0] < 30
+    assert persona_connection.requests() == []
 
 
 def test_a_stop_that_other_code_swallows_ends_the_task_before_its_next_request(persona_connection, at_a_moment):
