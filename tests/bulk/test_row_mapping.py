@@ -261,6 +261,7 @@ def test_a_name_that_the_user_gives_fits_exactly_first():
     [
         (["case_id", "tag", "case_id"], "more than one column case_id; give each a name of its own"),
         (["CASE_ID", "tag", "Case_Id"], "more than one column case_id, whatever its capitals"),
+        (["CASE_ID", "tag", "CASE_ID:1"], "more than one column case_id, whatever its capitals"),
         (["case_id", "tag", "tag"], "more than one column tag"),
         (["case_id"], "no column tag; their columns are case_id"),
     ],

@@ -81,6 +81,22 @@ def test_the_database_refuses_what_hides_that_it_writes(database: str, sql: str)
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a.*, b.* FROM (SELECT 'case_1' AS case_id, 'Open' AS status) a, (SELECT 'case_2' AS case_id) b",
+        "SELECT * FROM (SELECT a.*, b.* FROM (SELECT 'x' AS case_id, 'y' AS status) a, (SELECT 'z' AS case_id) b) c",
+        "SELECT 'case_1' AS case_id, 'Open' AS status, 'case_2' AS \"CASE_ID\"",
+    ],
+)
+def test_no_join_takes_one_of_two_ids_in_silence(database: str, sql: str) -> None:
+    if database == MARIADB:
+        sql = sql.replace('"', "`")
+    with pytest.raises(BulkError, match=r"more than one column case_id|Duplicate column name 'case_id'"):
+        _read(sql)
+
+
+@pytest.mark.parametrize("database", KINDS, indirect=True)
 @pytest.mark.parametrize("sql", ["", " \n", "-- nothing", "/* nothing */ ;"])
 def test_a_query_that_renders_to_nothing_is_refused_in_words(database: str, sql: str) -> None:
     with pytest.raises(BulkError, match="sql is empty"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
+
+_DOUBLED = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class ColumnNames:
         return cls(found)
 
     def alike(self, name: str) -> list[str]:
-        """Return the columns with a name, whatever its capitals."""
-        return [column for column in self.found if column.lower() == name.lower()]
+        """Return the columns with a name, whatever its capitals, and what SQLite makes of a doubled one: `name:1`."""
+        return [column for column in self.found if _DOUBLED.sub("", column).lower() == name.lower()]
 
     def only(self, name: str) -> str | None:
         """Return the only column with a name, whatever its capitals; None when there is none.
