@@ -46,7 +46,7 @@ def ledger_reasons(report):
 
 def test_plan_and_ledger_in_an_object_store_are_read_again(persona, persona_connection):
     stores = importlib.import_module("airflow.sdk.io" if AIRFLOW_V_3_0_PLUS else "airflow.io.store")
-    # Airflow 3.2 wants the library of a store that it knows; before it an address in memory is shown with an empty host.
+    # Airflow 3.2 wants the library of a store that it knows; before, an address in memory is shown with an empty host.
     scheme = "memory" if AIRFLOW_V_3_2_PLUS else "s3"
     stores.attach(scheme, fs=fsspec.filesystem("memory"))
     place = f"{scheme}://bucket/{uuid.uuid4().hex}"
