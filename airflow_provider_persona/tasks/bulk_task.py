@@ -294,10 +294,10 @@ def run_planning_task(
     push_page_links(context, PersonaPlanLink)
     at.log_plan(plan)
     tell_assets(task, context, TaskDeed.planned(plan.header))
-    if plan.header.rows and plan.header.invalid == plan.header.rows and job.applying.fail_in_vain:
+    if job.applying.fail_in_vain and (reason := plan.header.in_vain) is not None:
         raise RunFailedError(
-            f"all {plan.header.rows} rows are invalid, so there is nothing to apply; each with its reason in the plan, "
-            f"{plan.uri}. Check query and mapping; fail_in_vain=False lets such a plan pass"
+            f"{reason}, so there is nothing to apply; each with its reason in the plan, {plan.uri}. Check query, "
+            "mapping and guards; fail_in_vain=False lets such a plan pass"
         )
     if expected.seconds is not None:
         task.log.info("Applying it takes about %d requests and %.0f s", expected.requests, expected.seconds)

@@ -11,7 +11,7 @@ from airflow_provider_persona.api.durations import in_words
 from airflow_provider_persona.bulk.approval import Approval
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome
 from airflow_provider_persona.bulk.ledger.reasons import Reason
-from airflow_provider_persona.bulk.plan.limits import check_count_or_share, is_exceeded
+from airflow_provider_persona.bulk.plan.limits import check_count_or_share, is_exceeded, why_in_vain
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,7 @@ class Report:
     def in_vain(self) -> str | None:
         """Why nothing could be done for any row, where that looks like a mistake; None when something could."""
         invalid, skipped = self.counts[RowOutcome.INVALID], self.counts[RowOutcome.SKIPPED_GUARD]
-        if not self.rows or invalid + skipped < self.rows:
-            return None
-        if invalid == self.rows:
-            return f"all {self.rows} rows are invalid"
-        if not self.unknown_labels:
-            return None
-        labels = ", ".join(self.unknown_labels)
-        return f"all {self.rows} rows were skipped or invalid, and nothing in Persona has the status {labels}"
+        return why_in_vain(self.rows, invalid, skipped, self.unknown_labels)
 
     @property
     def why(self) -> str:

@@ -19,6 +19,7 @@ from airflow_provider_persona.api.messages import canonical_json
 from airflow_provider_persona.api.steps import WayBack
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.plan.limits import why_in_vain
 from airflow_provider_persona.bulk.plan.seals import Sealer, sealed_lines
 from airflow_provider_persona.bulk.source.rows import ValidRow
 from airflow_provider_persona.bulk.subjects import object_subject, operation_subject
@@ -140,6 +141,12 @@ class PlanHeader:
     def changes(self) -> int:
         """Rows that will be sent."""
         return self.planned.get(Planned.CHANGE, 0)
+
+    @property
+    def in_vain(self) -> str | None:
+        """Why nothing can be done for any row, where that looks like a mistake; None when something can."""
+        skipped = self.planned.get(Planned.SKIPPED_GUARD, 0)
+        return why_in_vain(self.rows, self.invalid, skipped, self.unknown_labels)
 
     @property
     def invalid(self) -> int:

@@ -1,7 +1,8 @@
-"""What arguments that limit a run may be: a count of rows, a share of them, either, or one of a few names."""
+"""What limits a run: arguments that are a count of rows, a share of them or one of a few names; and runs in vain."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -55,3 +56,20 @@ def is_exceeded(limit: float, count: int, of: int) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def why_in_vain(rows: int, invalid: int, skipped: int, unknown_labels: Sequence[str]) -> str | None:
+    """Return why nothing can be done for any row, where that looks like a mistake; None when something can.
+
+    :param rows: all rows.
+    :param invalid: those that are invalid.
+    :param skipped: those that a guard forbids.
+    :param unknown_labels: statuses of guards and rows that exist nowhere.
+    """
+    if not rows or invalid + skipped < rows:
+        return None
+    if invalid == rows:
+        return f"all {rows} rows are invalid"
+    if not unknown_labels:
+        return None
+    return f"all {rows} rows were skipped or invalid, and nothing in Persona has the status {', '.join(unknown_labels)}"

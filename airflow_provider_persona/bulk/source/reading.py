@@ -19,7 +19,7 @@ _UNREADABLE: Final[Mapping[str, tuple[int, int, tuple[str, ...]]]] = {
     "timestamptz": (1184, 1185, ("infinity", "BC")),
     "time": (1083, 1183, ("24:",)),
     "timetz": (1266, 1270, ("24:",)),
-    "interval": (1186, 1187, ("mon", "year")),
+    "interval": (1186, 1187, ("mon", "year", "infinity")),
     "json": (114, 199, ()),  # nested deeply, or with a number of more digits than Python reads
     "jsonb": (3802, 3807, ()),
 }
