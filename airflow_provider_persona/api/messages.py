@@ -184,7 +184,14 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-_ANSWER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+def _countable(text: str) -> int | None:
+    return int(text) if len(text) <= _MOST_DIGITS else None
+
+
+_MOST_DIGITS = 1000
+"""Digits of a whole number. Python reads no more than 4,300, and then refuses the whole answer."""
+
+_ANSWER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite, parse_int=_countable)
 
 _DEEPEST = 300
 """Levels of an answer. Python parses more, and then fails at writing them: both count on its stack, which is fuller

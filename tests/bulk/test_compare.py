@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,17 @@ from urllib.parse import parse_qsl
 import pytest
 from bulk_runs import RETRIEVE, SET_STATUS, attempt, case_rows, changes, decisions, header_of, other_decision
 
-from airflow_provider_persona.api.errors import PersonaAuthenticationError, PersonaError
+from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaAuthenticationError, PersonaError
+from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer, Comparison
 from airflow_provider_persona.bulk.plan.draft import PlanOptions, complete, new_draft
-from airflow_provider_persona.bulk.plan.file import Plan
+from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
+from airflow_provider_persona.bulk.plan.file import Plan, Planned
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.client.transport import Sending
 from airflow_provider_persona.storage.segments import SegmentedLog
 from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig
 from tests.virtual_time import VirtualPersona
@@ -288,3 +293,74 @@ def test_a_row_seen_to_be_guarded_is_skipped_by_the_plan(thousand: VirtualPerson
     attempt(thousand, plan)
     assert len(thousand.requests(operation=SET_STATUS)) == 100 - skipped
     assert len(thousand.requests(operation=RETRIEVE)) == 100 - skipped
+
+
+class OddAnswers(VirtualPersona):
+    """Persona, with answers in which `spoil` changes the objects.
+
+    :param spoil: takes an object of an answer, and returns what stands in its place.
+    """
+
+    def __init__(self, spoil: Callable[[Any], Any]) -> None:
+        super().__init__(SimulatorConfig(cases=100, limit=1_000_000))
+        self._spoil = spoil
+
+    def transport(self, settings: Any) -> Any:
+        inner, spoil = super().transport(settings), self._spoil
+
+        class Spoiling:
+            async def transmit(self, sending: Sending) -> Any:
+                answer = await inner.transmit(sending)
+                body = json.loads(answer.content)
+                data = body["data"]
+                body["data"] = [spoil(each) for each in data] if isinstance(data, list) else spoil(data)
+                return Response(answer.status, answer.headers, json.dumps(body).encode())
+
+            async def close(self) -> None:
+                await inner.close()
+
+        return Spoiling()
+
+
+ODD = [
+    None,
+    5,
+    {},
+    {"id": 5},
+    {"id": "x", "attributes": {"status": ["canary"]}},
+    {"type": "case", "id": "case_sim000021", "attributes": {"updated-at": "canary"}},
+]
+
+
+@pytest.mark.parametrize("mode", ["list", "get"])
+@pytest.mark.parametrize("odd", ODD, ids=json.dumps)
+def test_one_strange_object_costs_its_own_row_its_comparison_and_no_other(tmp_path: Path, mode: str, odd: Any) -> None:
+    strange = "case_sim000021"
+    persona = OddAnswers(lambda item: odd if item.get("id") == strange else item)
+    rows = [{"case_id": case_id, "status": status} for case_id, status in persona.statuses().items()]
+    plan = planned(persona, rows, tmp_path, mode, record_states=mode == "get")
+    assert [row.object_id for row in plan.rows() if row.planned is Planned.CHANGE] == [strange]
+    assert "canary" not in plan_text(tmp_path)
+
+
+def plan_text(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("mode", ["list", "get"])
+def test_strange_objects_only_end_the_planning(tmp_path: Path, mode: str) -> None:
+    persona = OddAnswers(lambda item: {**item, "attributes": {"status": ["canary"]}} if "type" in item else item)
+    rows = [{"case_id": case_id, "status": "Approved"} for case_id in persona.statuses()]
+    with pytest.raises(PersonaAnswerError, match="does not look like a case") as caught:
+        planned(persona, rows, tmp_path, mode, record_states=mode == "get")
+    assert "canary" not in str(caught.value)
+
+
+def test_odd_limits_cost_the_estimate_and_nothing_else() -> None:
+    sound = {"type": "rate-limit", "attributes": {"limit": 300, "remaining": 200, "seconds-to-reset": 30}}
+    assert tightest_limit({"data": [None, 5, "x", [], {"attributes": [1]}, {"attributes": "x"}, sound]}) is not None
+    for odd in (True, -1, 1.5, "300", None, [300], 10**400):
+        limit = {"attributes": {**sound["attributes"], "limit": odd}}  # type: ignore[dict-item]
+        assert estimate(10, tightest_limit({"data": [limit]}), 0.2).limit in (None, 300)
+    for answer in (None, [], {"data": {"limit": 3}}, {"data": None}):
+        assert tightest_limit(answer) is None

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_persona.api.document import moment
-from airflow_provider_persona.api.errors import PersonaError, PersonaNotFoundError
+from airflow_provider_persona.api.document import Document, moment
+from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaNotFoundError
 from airflow_provider_persona.api.messages import Request, canonical_json
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
@@ -38,6 +39,9 @@ SHARE_OF_BLIND = 0.1
 _PAGES_TO_JUDGE = 5
 _WALKS = 8
 _READS = 16
+_MOST_UNREADABLE = 10
+"""Objects that may be unreadable: each costs its own row only, and more of them say that something else is wrong."""
+
 _GOOD_FOR = timedelta(minutes=10)
 
 
@@ -125,7 +129,7 @@ class Comparer:
         self._is_right = is_right or _needs_no_step
         self._keeps_before = keeps_before
         self._attributes = subject.attributes_of(spool.parts)
-        self._seen_now = self._pages_taken_in = self._walking = 0
+        self._seen_now = self._pages_taken_in = self._walking = self._unreadable = 0
         self._valid = spool.valid_rows()
         self._begun: set[str] = set()
         self._under_way: set[str] = set()
@@ -199,9 +203,7 @@ class Comparer:
                 await self._walk(_Frontier(start, start))
             except STOPS_THE_RUN:
                 raise
-            except (
-                PersonaError
-            ) as error:  # perhaps there is no such object: it cannot serve as a cursor, and others can
+            except PersonaError as error:  # perhaps there is no such object to serve as a cursor, and others can
                 log.debug("A walk through the list could not begin at one of the objects: %s", error)
 
     def _leaves_room(self) -> bool:
@@ -217,13 +219,21 @@ class Comparer:
         while request is not None and not self._is_over():
             self.result.pages += 1
             page = (await self._client.send(request)).json()
-            states = [self._subject.read(item, request.operation_id) for item in items_of(request, page)]
+            states = self._readable(request, page)
             request = next_page(request, page, seen)
             self._pages_taken_in += 1
             self._take_in(states)
             if self._ends_here(frontier.walk, states):
                 request = None
             await self._note(states, frontier.walk, has_more=request is not None)
+
+    def _readable(self, request: Request, page: Any) -> list[ObjectState]:
+        """Return the objects of a page. Those that cannot be read count as not listed, unless none can be read."""
+        states = []
+        for resource in Document(page).resources:
+            with suppress(PersonaAnswerError):
+                states.append(self._subject.read(resource.members, request.operation_id))
+        return states or [self._subject.read(item, request.operation_id) for item in items_of(request, page)]
 
     def _take_in(self, states: list[ObjectState]) -> None:
         by_id = {state.id: state for state in states}
@@ -285,6 +295,11 @@ class Comparer:
                 answer = await self._client.send(request)
                 state = self._subject.read_answer(answer.json(), object_id, request.operation_id)
             except PersonaNotFoundError:
+                state = ObjectState(object_id)
+            except PersonaAnswerError:
+                self._unreadable += 1
+                if self._unreadable > _MOST_UNREADABLE:
+                    raise
                 state = ObjectState(object_id)
             self._note_rows((row, state) for row in self._spool.rows_about([object_id]))
             await self._note([state], None, has_more=False)

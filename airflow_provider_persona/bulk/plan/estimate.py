@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from airflow_provider_persona.api.limits import WindowState, seconds_for
+from airflow_provider_persona.api.document import Document
+from airflow_provider_persona.api.limits import WindowState, seconds_for, window_state
 
 
 def tightest_limit(answer: Any) -> WindowState | None:
     """Return the tightest of the limits in an answer of `GET /rate-limits`, or None when it holds none."""
-    found = []
-    for item in answer.get("data") or () if isinstance(answer, Mapping) else ():
-        attributes = item.get("attributes") or {}
-        numbers = [attributes.get(name) for name in ("limit", "remaining", "seconds-to-reset")]
-        known = [number for number in numbers if isinstance(number, int)]
-        if len(known) == len(numbers):
-            found.append(WindowState(*known))
-    return min(found, key=lambda window: window.limit, default=None)
+    found = (
+        window_state({name: str(each.attribute(of)) for name, of in _SHOWN}) for each in Document(answer).resources
+    )
+    return min(filter(None, found), key=lambda window: window.limit, default=None)
+
+
+_SHOWN: Final = (
+    ("ratelimit-limit", "limit"),
+    ("ratelimit-remaining", "remaining"),
+    ("ratelimit-reset", "seconds-to-reset"),
+)
+"""Attributes of a limit, by the names of the headers that say the same and are read with the same care."""
 
 
 @dataclass(frozen=True, slots=True)
