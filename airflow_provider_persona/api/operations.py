@@ -280,6 +280,14 @@ def path_segment(value: str, name: str) -> str:
     return quote(value, safe="")
 
 
+def is_path_id(text: str) -> bool:
+    """Whether an id of an answer can be put into a path."""
+    try:
+        return bool(path_segment(text, "object-id"))
+    except BadCallError:
+        return False
+
+
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else type(value).__name__
     return repr(text if len(text) <= 40 else text[:37] + "…")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 from bulk_runs import RETRIEVE, SET_STATUS, attempt, case_rows, changes, decisions, header_of, other_decision
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaAuthenticationError, PersonaError
-from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer, Comparison
@@ -24,9 +22,9 @@ from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.file import Plan, Planned
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.subjects.case import CASE
-from airflow_provider_persona.client.transport import Sending
 from airflow_provider_persona.storage.segments import SegmentedLog
 from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig
+from tests.bulk.odd_answers import OddAnswers
 from tests.virtual_time import VirtualPersona
 
 LIST = "list-all-cases"
@@ -293,33 +291,6 @@ def test_a_row_seen_to_be_guarded_is_skipped_by_the_plan(thousand: VirtualPerson
     attempt(thousand, plan)
     assert len(thousand.requests(operation=SET_STATUS)) == 100 - skipped
     assert len(thousand.requests(operation=RETRIEVE)) == 100 - skipped
-
-
-class OddAnswers(VirtualPersona):
-    """Persona, with answers in which `spoil` changes the objects.
-
-    :param spoil: takes an object of an answer, and returns what stands in its place.
-    """
-
-    def __init__(self, spoil: Callable[[Any], Any]) -> None:
-        super().__init__(SimulatorConfig(cases=100, limit=1_000_000))
-        self._spoil = spoil
-
-    def transport(self, settings: Any) -> Any:
-        inner, spoil = super().transport(settings), self._spoil
-
-        class Spoiling:
-            async def transmit(self, sending: Sending) -> Any:
-                answer = await inner.transmit(sending)
-                body = json.loads(answer.content)
-                data = body["data"]
-                body["data"] = [spoil(each) for each in data] if isinstance(data, list) else spoil(data)
-                return Response(answer.status, answer.headers, json.dumps(body).encode())
-
-            async def close(self) -> None:
-                await inner.close()
-
-        return Spoiling()
 
 
 ODD = [

@@ -32,6 +32,7 @@ from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import FaultKind, SimulatorConfig
 from tests.bulk.keyed import KEYS, keyed_objects, keyed_rows
 from tests.bulk.kinds import KINDS, Kind
+from tests.bulk.odd_answers import OddAnswers
 from tests.bulk.test_kinds import CREATED, applied, carried_out, effects, writes
 from tests.virtual_time import VirtualPersona
 
@@ -433,3 +434,30 @@ def test_a_run_that_is_tried_again_asks_nothing_and_sends_nothing(persona: Virtu
     assert outcomes(carried_out(persona, job, tmp_path)) == {"updated": 5}
     again = carried_out(persona, job, tmp_path, is_retry=True)
     assert (again.resumed, again.requests) == (5, 0)
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "\u202e\x1b[31m"},
+        {"id": "act_1/../act_2"},
+        {"id": ".."},
+        {"id": "x" * 3000},
+        {"type": "inquiry"},
+        {"id": 1.5},
+    ],
+    ids=json.dumps,
+)
+def test_an_object_that_no_call_can_name_or_of_another_kind_costs_its_row(
+    tmp_path: Path, odd: dict[str, Any], several: bool
+) -> None:
+    persona = OddAnswers(lambda item: {**item, **odd} if item.get("id") == strange else item)
+    strange = ""
+    kind = next(each for each in KINDS if each.name == "account")
+    objects = keyed_objects(persona, kind, "reference-id", 3 if several else 1)
+    strange = next(iter(objects.values()))
+    plan = planned(persona, job_by(kind, keyed_rows(kind, "reference-id", list(objects))), tmp_path)
+    assert [row.object_id for row in plan.rows()] == [None, *list(objects.values())[1:]]
+    assert set(reasons(plan)) == {"the answer to a look for its account cannot be read"}
+    assert outcomes(applied(persona, plan)).get("updated", 0) == len(objects) - 1

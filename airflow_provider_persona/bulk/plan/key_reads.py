@@ -15,6 +15,7 @@ from urllib.parse import quote
 from airflow_provider_persona.api.document import MISSING, Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaNotFoundError, PersonaValidationError
 from airflow_provider_persona.api.messages import Request
+from airflow_provider_persona.api.operations import is_path_id
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
 from airflow_provider_persona.bulk.plan.spooled_keys import MOST_FOUND, Candidate, Found
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
@@ -92,8 +93,13 @@ class KeyReader:
         pointers = resource.related(name)
         return None if pointers is None else [pointer.id for pointer in pointers if pointer.id is not None]
 
+    def is_usable(self, resource: Resource) -> bool:
+        """Whether it is an object of this kind, with an id that calls can name."""
+        kind = (resource.type or self._subject.name).partition("/")[0]
+        return resource.id is not None and is_path_id(resource.id) and kind == self._subject.name
+
     def candidate(self, resource: Resource) -> Candidate:
-        """Return an object that has an id, with what tells it from others of the same key."""
+        """Return a usable object, with what tells it from others of the same key."""
         assert resource.id is not None
         templates = resource.related(self._facts.template) or [Resource({})]
         return Candidate(resource.id, resource.text(self._facts.status), templates[0].id)
@@ -112,10 +118,11 @@ class KeyReader:
                 page = (await self._client.send(request)).json()
                 for resource in map(Resource, items_of(request, page)):
                     shown = self.shown_by(resource)
-                    if shown is None or resource.id is None:
+                    if shown is None or not self.is_usable(resource):
                         return None
+                    found = self.candidate(resource)
                     for key in objects.keys() & set(shown):
-                        objects[key].append(self.candidate(resource))
+                        objects[key] += [found] if found not in objects[key] else []  # pages may overlap
                 request = next_page(request, page, seen)
         except (PersonaValidationError, PersonaNotFoundError, PersonaAnswerError):
             return None  # one value may be at fault for all
@@ -143,7 +150,7 @@ class KeyReader:
     async def _problem_of(self, resources: list[Resource], value: str) -> str:
         """Return why an answer proves nothing, or an empty text."""
         plural = self._subject.plural
-        if any(resource.id is None for resource in resources):
+        if not all(map(self.is_usable, resources)):
             return self._unreadable
         shown = [self.shown_by(resource) for resource in resources]
         if any(keys is not None and value not in keys for keys in shown):

@@ -167,7 +167,7 @@ class Matcher:
         shown = [(resource, self._reader.shown_by(resource) or ()) for resource in resources]
         wanted = self._keys.wanted_among(sorted({key for _, keys in shown for key in keys}))
         for resource, keys in shown:
-            meant = wanted & set(keys) if resource.id is not None else ()
+            meant = wanted & set(keys) if self._reader.is_usable(resource) else ()
             yield from ((key, self._reader.candidate(resource)) for key in meant)
 
     # ------------------------------------------------------------------ by filtered reads
