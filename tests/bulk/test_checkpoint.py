@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -69,3 +71,34 @@ def test_the_first_format_is_read() -> None:
     found = Checkpoint.from_json(record)
     assert found is not None
     assert (found.settled, found.generations) == ([[1, 3]], {"4": 2})
+
+
+@pytest.mark.parametrize("given", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        *(("run", odd) for odd in (None, 5, "", "d/r/t/x", "d/r/t/-1", "d/r/t/" + "9" * 5000)),
+        *(("counts", odd) for odd in (None, [], {"nope": 1}, {"updated": "x"}, {"updated": -1}, {"updated": None})),
+        *(("settled", odd) for odd in (None, 5, [None], [[3, 1]], [["1", "2"]], [[1, 10**12]], [[-5, 3]], "A" * 10**6)),
+        *(("generations", odd) for odd in (None, 5, [1], {"x": 1}, {"1": None}, "?")),
+        *(("concurrency", odd) for odd in (None, "5", -1, True, 10**12)),
+        *(("rows", odd) for odd in (None, "5", -1, 1.5)),
+        *((name, odd) for name in ("plan", "progress", "created_at", "end", "content_hash") for odd in (5, ["x"])),
+        ("at", "yesterday"),
+        ("at", None),
+        ("limit_use", []),
+        ("unknown", 1),
+    ],
+)
+def test_a_damaged_checkpoint_tells_nothing_and_this_is_said(
+    name: str, odd: object, given: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = {**BASE.to_json(), "settled": [[1, 3]], "generations": {"4": 2}, "format": given}
+    assert Checkpoint.from_json(record) is not None
+    assert Checkpoint.from_json(record | {name: odd}) is None
+    assert "is damaged and tells nothing" in caplog.text
+
+
+def test_a_small_map_that_unpacks_to_much_is_bounded() -> None:
+    bomb = base64.b64encode(zlib.compress(b"\1" * 300_000_000, 9)).decode()
+    assert Checkpoint.from_json({**BASE.to_json(), "settled": bomb}) is None

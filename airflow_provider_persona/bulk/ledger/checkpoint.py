@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from airflow_provider_persona.bulk.ledger.ledger import checked_carried
+from airflow_provider_persona.bulk.ledger.outcomes import whole_number
 from airflow_provider_persona.storage.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -110,9 +112,34 @@ class Checkpoint:
             if isinstance(given["generations"], str):
                 numbers = _unpacked(given["generations"])
                 given["generations"] = {str(row): number for row, number in enumerate(numbers) if number}
-            return cls(**given)
-        except (TypeError, KeyError, ValueError, zlib.error):
+            found = cls(**given)
+            found._check()
+        except (AttributeError, TypeError, KeyError, ValueError, zlib.error):
+            log.warning(
+                "The progress in Airflow's task state is damaged and tells nothing; a ledger that is there holds"
+            )
             return None
+        return found
+
+    def _check(self) -> None:
+        """Check what came from outside: nothing of a damaged checkpoint may be taken in.
+
+        :raises ValueError: when it cannot be one. `AttributeError` and `TypeError` mean the same.
+        """
+        texts = (
+            self.run,
+            self.content_hash,
+            self.plan_hash,
+            self.plan,
+            self.created_at,
+            self.at,
+            self.progress,
+            self.end or "",
+        )
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.limit_use, Mapping):
+            raise ValueError("no checkpoint")
+        whole_number(self.number), whole_number(self.rows)
+        checked_carried(self.settled, self.counts, self.generations, self.concurrency, self.at or self.created_at)
 
 
 def _packed_stretches(stretches: Sequence[Sequence[int]]) -> str:
@@ -140,6 +167,8 @@ def _packed(rows: bytes | bytearray) -> str:
 
 
 def _unpacked(text: str) -> bytes:
+    if len(text) > LARGEST_MAP:
+        raise ValueError("larger than any that is kept")
     return zlib.decompress(base64.b64decode(text)) if text else b""
 
 

@@ -296,7 +296,7 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
             rows_at_once = whole_number(line["concurrency"], _MOST_ROWS)
             state.begin_attempt(time_of(line["at"]), rows_at_once, notes_begun=bool(line.get("notes_begun")))
         elif "carried" in line:
-            state.carry_over(**_checked_carried(**line["carried"]))
+            state.carry_over(**checked_carried(**line["carried"]))
         else:
             state.end_attempt(AttemptEnd(line["end"]))
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -304,10 +304,10 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
     return True
 
 
-def _checked_carried(
+def checked_carried(
     settled: Any, counts: Mapping[Any, Any], generations: Mapping[Any, Any], concurrency: Any, at: Any
 ) -> dict[str, Any]:
-    """Return what a line carries over, after a check of all of it: nothing of a damaged line may be taken in."""
+    """Return what a line or a checkpoint carries over, after a check of all of it: a damaged one tells nothing."""
     for first, last in settled:
         if _row_number(first) > _row_number(last):
             raise ValueError("no stretch of rows")
