@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
-from airflow_provider_persona.tasks.argument_groups import kept
+from airflow_provider_persona.tasks.argument_groups import kept, kept_for_all
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
@@ -120,6 +120,11 @@ class PersonaUpdateCaseOperator(BaseOperator):
         self.persona_conn_id = persona_conn_id
         self.deed: TaskDeed | None = None
         take_default_policy(self)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
+        return super().partial(**kept_for_all(kwargs))
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """Render what a template field holds, as Airflow does; texts within it stay texts."""

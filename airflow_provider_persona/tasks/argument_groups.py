@@ -139,6 +139,11 @@ def kept(operator: Any, value: Any) -> Any:
     return value if comes_from_expand(operator) else _kept(value)
 
 
+def kept_for_all(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `partial` as an operator would keep them: each task that `expand` makes reads them."""
+    return {name: _kept(value) for name, value in arguments.items()}
+
+
 def _kept(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)

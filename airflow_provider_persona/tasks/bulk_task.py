@@ -14,7 +14,7 @@ from airflow_provider_persona.links import (
     PersonaTabLink,
     push_page_links,
 )
-from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare
+from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare, kept_for_all
 from airflow_provider_persona.tasks.arguments import as_text, is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
@@ -56,6 +56,11 @@ class BulkOperator(BaseOperator):
         super().__init_subclass__(**kwargs)
         if "arguments" in vars(cls):
             declare(cls, cls.arguments)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
+        return super().partial(**kept_for_all(kwargs))
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """Render what a template field holds, as Airflow does; texts within it stay texts."""

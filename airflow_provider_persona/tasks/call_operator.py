@@ -24,6 +24,7 @@ from airflow_provider_persona.tasks.answers import (
     secret_texts,
     take_secrets,
 )
+from airflow_provider_persona.tasks.argument_groups import kept_for_all
 from airflow_provider_persona.tasks.argument_rules import Rule
 from airflow_provider_persona.tasks.arguments import Text
 from airflow_provider_persona.tasks.call_arguments import (
@@ -135,6 +136,11 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
             name: each.read(known(getattr(self, name)) if each.is_template else getattr(self, name))
             for name, each in self.arguments.items()
         }
+
+    @classmethod  # type: ignore[misc] # Airflow has an attribute there
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
+        return super().partial(**kept_for_all(kwargs))
 
     def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
         """Render what a template field holds, as Airflow does; texts within it stay texts."""

@@ -104,6 +104,7 @@ import json
 from datetime import UTC, datetime
 from airflow.serialization import serialized_objects
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.case_actions import PersonaTagCaseOperator
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
 from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.sensors.cases import PersonaCaseSensor
@@ -115,6 +116,10 @@ with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchu
     PersonaBulkUpdateCasesOperator(task_id="a", changes=rows, never_from=set(names))
     PersonaUpdateCaseOperator(task_id="b", case_id="case_1", tags=(n for n in names), only_from=frozenset(names))
     PersonaOperator(task_id="c", operation_id="redact-a-case", path={"case-id": "c"}, body={"a": [set(names)]})
+    mapped = {"changes": (row for row in [{"case_id": "c", "add_tags": set(names)}]), "never_from": set(names)}
+    PersonaBulkUpdateCasesOperator.partial(task_id="e", **mapped).expand(only_from=[["Open"], ["Pending"]])
+    PersonaUpdateCaseOperator.partial(task_id="f", tags=(n for n in names)).expand(case_id=["a", "b"])
+    PersonaTagCaseOperator.partial(task_id="g", add_tags=(n for n in names)).expand(case_id=["a", "b"])
     PersonaCaseSensor(task_id="d", case_id="case_1", target_statuses=set(names))
 to_dict = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG).to_dict
 print("Dag:", json.dumps(to_dict(dag), sort_keys=True))

@@ -44,6 +44,18 @@ def test_rows_that_come_through_expand_are_data_and_not_templates(run_dag, perso
     assert "LEAKED" not in bodies
 
 
+def test_a_generator_in_partial_serves_each_task(run_dag, persona_connection):
+    (case_id,) = _open_cases(persona_connection, 1)
+    with _dag() as dag:
+        PersonaBulkUpdateCasesOperator.partial(
+            task_id="cases", changes=({"case_id": case, "add_tags": ["x"]} for case in [case_id])
+        ).expand(only_from=[["Open"], ["Open", "Pending"]])
+    run = run_dag(dag)
+    instances = [run.get_task_instance("cases", map_index=index) for index in (0, 1)]
+    reports = [each.xcom_pull(task_ids="cases", map_indexes=each.map_index) for each in instances]
+    assert [report["rows"] for report in reports] == [1, 1]
+
+
 def test_neither_are_sets_within_them(run_dag, persona_connection):
     (first,) = _open_cases(persona_connection, 1)
     with _dag() as dag:
