@@ -15,7 +15,7 @@ from typing import Final
 from airflow_provider_persona.api.document import MISSING, Document, Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
 from airflow_provider_persona.api.messages import Request, Response
-from airflow_provider_persona.api.models import Case
+from airflow_provider_persona.api.models import Case, is_label
 from airflow_provider_persona.api.operations import operation
 
 
@@ -184,6 +184,8 @@ class Lifecycle:
             found = None
         resource = found or Resource({})
         status = resource.text("status")
+        if status is not None and not is_label(status):
+            status = None
         ended = None if self.ended_at is None else resource.attribute(self.ended_at, MISSING)
         if status is None and (self.ended_at is None or ended is MISSING):
             raise PersonaAnswerError(

@@ -28,8 +28,13 @@ def _texts(value: Any) -> Any:
     return [each for each in value if each is not None] if isinstance(value, list) else value
 
 
+def is_label(text: str) -> bool:
+    """Whether a text is short and plain enough for a status, which logs, ledgers and pages show."""
+    return len(text) <= _LONGEST_LABEL and not _CONTROL.search(text)
+
+
 def _label(value: str | None) -> str | None:
-    if value is not None and (len(value) > _LONGEST_LABEL or _CONTROL.search(value)):
+    if value is not None and not is_label(value):
         raise ValueError("it is no label")
     return value
 

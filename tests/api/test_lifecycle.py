@@ -198,6 +198,17 @@ def test_of_an_answer_only_the_state_is_kept(resource, attributes, state):
 
 
 @pytest.mark.parametrize(
+    "status", ["\x1b[31mapproved", "approved\u202e", "approved\n", "x" * 1_000_000, ["approved"], 5]
+)
+@pytest.mark.parametrize("resource", ["inquiry", "transaction", "report"])
+def test_a_status_that_is_no_label_is_none(resource, status):
+    answer = json.dumps({"data": {"id": "x_1", "attributes": {"status": status}}}).encode()
+    with pytest.raises(PersonaAnswerError, match="shows no status") as caught:
+        lifecycle_of(resource).state(Response(200, {}, answer))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("goal", "attributes", "verdict"),
     [
         (CaseGoal(frozenset({"Done"})), {"status": "Done"}, REACHED),

@@ -20,6 +20,7 @@ from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer, Co
 from airflow_provider_persona.bulk.plan.draft import PlanOptions, complete, new_draft
 from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.file import Plan, Planned
+from airflow_provider_persona.bulk.plan.labels import unknown_labels
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.subjects.case import CASE
 from airflow_provider_persona.storage.segments import SegmentedLog
@@ -335,3 +336,18 @@ def test_odd_limits_cost_the_estimate_and_nothing_else() -> None:
         assert estimate(10, tightest_limit({"data": [limit]}), 0.2).limit in (None, 300)
     for answer in (None, [], {"data": {"limit": 3}}, {"data": None}):
         assert tightest_limit(answer) is None
+
+
+def test_a_template_that_no_call_can_name_is_not_asked_for_its_statuses() -> None:
+    def spoil(item: Any) -> Any:
+        if item["type"] == "case":
+            item["relationships"]["case-template"] = {"data": {"type": "case-template", "id": "ctmpl_1/../x"}}
+        return item
+
+    persona = OddAnswers(spoil)
+
+    async def look() -> list[str]:
+        async with persona.client() as client:
+            return await unknown_labels(["Nowhere"], [], CASE, client)
+
+    assert persona.run(look()) == ["Nowhere"]

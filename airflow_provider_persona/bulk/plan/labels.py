@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_persona.api.document import Document, Resource
 from airflow_provider_persona.api.errors import PersonaError
-from airflow_provider_persona.api.operations import operation
+from airflow_provider_persona.api.operations import is_path_id, operation
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
 from airflow_provider_persona.bulk.plan.limits import choice
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, StatusLabels
@@ -79,7 +79,8 @@ async def _in_templates(subject: ObjectSubject, facts: StatusLabels, client: Asy
     if not facts.template:
         return set()
     recent = await _list(subject, client, {"page[size]": 100, subject.sparse: ["status", facts.template]})
-    ids = {pointer.id for resource in recent for pointer in resource.related(facts.template) or () if pointer.id}
+    pointers = (pointer for resource in recent for pointer in resource.related(facts.template) or ())
+    ids = {pointer.id for pointer in pointers if pointer.id and is_path_id(pointer.id)}
     found: set[str] = set()
     for template_id in sorted(ids)[:_MOST_TEMPLATES]:
         called = operation(facts.template_operation)
