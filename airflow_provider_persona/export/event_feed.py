@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_persona.api.document import Resource, moment
 from airflow_provider_persona.api.errors import PersonaAnswerError
-from airflow_provider_persona.api.operations import operation
+from airflow_provider_persona.api.models import is_label
+from airflow_provider_persona.api.operations import is_path_id, operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class PersonaEvent:
         """
         event = Resource(resource)
         name, at = event.text("name"), event.time("created-at")
-        if event.id is None or name is None or at is None:
+        if event.id is None or not is_path_id(event.id) or name is None or not is_label(name) or at is None:
             raise PersonaAnswerError(
                 "an event came without id, name or time; check whether the key's attribute blocklist withholds them",
                 operation_id=_LIST,
             )
-        return cls(event.id, name, event.text("payload.data.id"), at)
+        about = event.text("payload.data.id")
+        return cls(event.id, name, about if about and is_path_id(about) else None, at)
 
     def payload(self) -> dict[str, str | None]:
         """Return what a watcher's Dag receives: ids and the name."""
@@ -130,7 +132,8 @@ def _readable(page: Iterable[Mapping[str, Any]]) -> list[PersonaEvent]:
             read.append(PersonaEvent.from_resource(resource))
         except PersonaAnswerError as error:
             last_error = error
-            _warn_once(str(resource.get("id")))
+            shown = Resource(resource).id
+            _warn_once(shown if shown and is_path_id(shown) else "(of no usable id)")
     if last_error is not None and not read:
         raise last_error
     return read

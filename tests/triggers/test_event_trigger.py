@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
-from airflow_provider_persona.export.event_feed import EventCursor, PersonaEvent, Stretch, newest_events
+from airflow_provider_persona.export.event_feed import EventCursor, PersonaEvent, Stretch, _readable, newest_events
 from airflow_provider_persona.hooks.persona import PersonaAsyncHook
 from airflow_provider_persona.tasks.event_watch import WATCHED, EventPoll
 from airflow_provider_persona.triggers.events import PersonaEventTrigger
@@ -384,6 +384,32 @@ def _page(ids, following=None):
     attributes = {"name": STATUS, "created-at": "2026-01-01T00:00:00Z"}
     items = [{"type": "event", "id": each, "attributes": attributes} for each in ids]
     return {"data": items, "links": {"next": following}}
+
+
+@pytest.mark.parametrize(
+    ("event_id", "attributes"),
+    [
+        ("e\x1b[31m", {}),
+        ("e" * 5000, {}),
+        (None, {}),
+        ("e2", {"name": "case\u202e.created"}),
+        ("e2", {"name": "x" * 5000}),
+        ("e2", {"created-at": "0001-01-01T00:00:00+23:59"}),
+        ("e2", {"created-at": 5}),
+    ],
+)
+def test_an_event_that_cannot_be_shown_is_left_out_and_the_others_are_read(event_id, attributes, caplog):
+    sound, odd = _page(["e1", event_id])["data"]
+    odd["attributes"] = {**odd["attributes"], **attributes}
+    assert [event.event_id for event in _readable([odd, sound])] == ["e1"]
+    assert all(record.getMessage().isprintable() and len(record.getMessage()) < 300 for record in caplog.records)
+
+
+@pytest.mark.parametrize(("object_id", "told"), [("case_1", "case_1"), ("case_1/..", None), ("\x1b", None), (5, None)])
+def test_the_object_of_an_event_is_named_only_where_a_call_can_name_it(object_id, told):
+    (item,) = _page(["e1"])["data"]
+    item["attributes"] = {**item["attributes"], "payload": {"data": {"id": object_id}}}
+    assert PersonaEvent.from_resource(item).object_id == told
 
 
 @pytest.mark.parametrize(
