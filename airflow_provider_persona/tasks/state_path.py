@@ -46,7 +46,9 @@ def is_within(address: str, place: str) -> bool:
     if store is not None:
         return True
     try:
-        return Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve())
+        found = Path(path).expanduser().resolve()
+        is_in_circle = any(map(Path.is_symlink, (found, *found.parents)))  # before Python 3.13 `resolve` raises
+        return not is_in_circle and found.is_relative_to(Path(folder).expanduser().resolve())
     except (OSError, ValueError, RuntimeError):  # no path at all (NUL), links in a circle, no such user
         return False
 

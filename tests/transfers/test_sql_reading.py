@@ -139,7 +139,9 @@ def test_a_value_that_python_lacks_costs_one_row_and_is_never_another_value(
         {"fields": {"x": "v"}},
     )
     assert isinstance(odd, InvalidRow)
-    assert f"a field is of type {kind}, with a value that Python lacks" in odd.reason
+    # Python 3.14 reads JSON that is nested so deeply, and then it is too deep for Persona.
+    lacks = {f"a field is of type {kind}, with a value that Python lacks", "a field is nested deeper than 100 times"}
+    assert any(lack in odd.reason for lack in lacks)
     assert odd.reason.endswith("(column v)")
     assert fine.object_id == "case_2"
 
