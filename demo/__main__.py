@@ -6,12 +6,12 @@ import signal
 import sys
 from types import FrameType
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from demo import ENDING
 
 
 def _end(number: int, _: FrameType | None) -> None:
     """Unwind, so that each `with` ends what it started; nothing interrupts that."""
-    for each in _ENDING:
+    for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     print(f"\nStopped by {signal.Signals(number).name}", file=sys.stderr)
     sys.exit(128 + number)
@@ -19,7 +19,7 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def main() -> int:
     """Run the demonstration; returns 0 when Persona shows exactly what was planned."""
-    for each in _ENDING:
+    for each in ENDING:
         signal.signal(each, _end)
     from demo.demonstration import demonstrate  # it takes a second, in which somebody may interrupt
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from demo import ENDING
 from persona_simulator.loopback import without_proxy
 
 DAG_ID = "persona_bulk_update"
@@ -53,13 +56,7 @@ class AirflowRun:
 
     def _airflow(self, *command: str) -> Iterator[str]:
         arguments = [sys.executable, "-W", "ignore", "-m", "airflow", *command]
-        with (
-            self.log.open("a") as log,
-            subprocess.Popen(
-                arguments, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            ) as airflow,
-            _ended_with_us(airflow),
-        ):
+        with self.log.open("a") as log, _ended_with_us(arguments, self._environment()) as airflow:
             assert airflow.stdout is not None
             for line in airflow.stdout:
                 log.write(line)
@@ -87,14 +84,36 @@ class AirflowRun:
 
 
 @contextmanager
-def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
-    """End the process when this one is stopped; `Popen` itself would wait until it has finished."""
+def _ended_with_us(arguments: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a process, and end it when this one is stopped; `Popen` itself would wait until it has finished.
+
+    A signal that comes while it starts is held back until then. Raised within `Popen` it would leave the process
+    behind, and the new process misses it while it is still a copy of this one.
+    """
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in ENDING}
     try:
-        yield
-    except BaseException:
-        process.terminate()
-        try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process = subprocess.Popen(
+            arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    except OSError:
+        _set(handlers)
         raise
+    with process:
+        try:
+            _set(handlers)
+            for number in came:
+                signal.raise_signal(number)
+            yield process
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+
+
+def _set(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
