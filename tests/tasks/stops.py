@@ -43,10 +43,16 @@ def context_of(run_id, **of_task_instance):
     return {"ti": ti, "task_instance": ti, "run_id": run_id, "dag_run": dag_run}
 
 
+TOO_EARLY, TOO_LATE = "too early", "too late"
+
+
 def ending_of(execute, context, came):
-    """Run what an operator does; return how it ended, and the seconds from the signal to the end."""
-    if came:  # a slow machine: the signal was there first
-        return "too early", None
+    """Run what an operator does; return how it ended, and the seconds from the signal to the end.
+
+    On a slow machine the signal may be there first, or come when all is done.
+    """
+    if came:
+        return TOO_EARLY, None
     try:
         execute(context)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
@@ -55,7 +61,7 @@ def ending_of(execute, context, came):
         return type(error).__name__, time.monotonic() - came[0] if came else None
     finally:
         came.append(None)
-    return "nothing", None
+    return ("nothing" if came[0] is not None else TOO_LATE), None
 
 
 class Lines:

@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-from stops import Lines, context_of, ending_of
+from stops import TOO_EARLY, TOO_LATE, Lines, context_of, ending_of
 
 import airflow_provider_persona
 from airflow_provider_persona.api.document import Resource
@@ -225,7 +225,7 @@ def test_a_stop_at_any_line_of_a_bulk_task_loses_nothing(persona_connection, at_
         assert ending == "nothing" or run(at, try_number=2)[1] == "nothing"
         assert sorted(effect.object_id for effect in log.effects[begun:] if effect.changed) == sorted(cases)
     print(f"{lines} lines: {dict(endings)}")
-    assert set(endings) <= {"RunStoppedError", "nothing"}
+    assert set(endings) <= {"RunStoppedError", TOO_LATE}
     assert endings["RunStoppedError"]
 
 
@@ -266,7 +266,7 @@ def test_a_stop_while_a_task_defers_ends_it_or_comes_too_late(sensor, at_a_momen
         came = at_a_moment(operator.on_kill, random.Random(f"defer {number}").uniform(0.0, 0.06))
         endings[ending_of(operator.execute, context_of(f"r {number}"), came)[0]] += 1
     print(dict(endings))
-    assert set(endings) <= {"RunStoppedError", "TaskDeferred", "too early"}
+    assert set(endings) <= {"RunStoppedError", "TaskDeferred", TOO_EARLY, TOO_LATE}
     assert set(endings) & {"RunStoppedError", "TaskDeferred"}
 
 
@@ -295,7 +295,7 @@ def test_a_stopped_export_keeps_what_it_had_and_a_retry_goes_on_from_there(perso
         pages = persona_connection.state()["requests"] + random.Random(f"export {number}").randrange(1, 25)
         came = at_a_moment(operator.on_kill, lambda until=pages: persona_connection.state()["requests"] >= until)
         endings[ending := ending_of(operator.execute, context_of(run_id), came)[0]] += 1
-        if ending == "nothing":  # a busy machine: it was done before
+        if ending == TOO_LATE:
             continue
         had, asked = _held(folder), persona_connection.state()["requests"]
         assert not (folder / "_manifest.json").exists()
@@ -306,5 +306,5 @@ def test_a_stopped_export_keeps_what_it_had_and_a_retry_goes_on_from_there(perso
         assert persona_connection.state()["requests"] - asked <= (300 - len(had)) / 10 + 2
         assert {path.name[:5] for path in folder.iterdir()} == {"part-", "_mani"}
     print(dict(endings))
-    assert set(endings) <= {"RunStoppedError", "nothing"}
+    assert set(endings) <= {"RunStoppedError", TOO_LATE}
     assert endings["RunStoppedError"]
