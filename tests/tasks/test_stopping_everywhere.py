@@ -40,7 +40,7 @@ from tests.transfers.databases import SQLITE, connect_warehouse
 # Raised between the opening of a file and the block that closes it, an exception leaves the closing to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-TRIES = int(os.environ.get("PERSONA_STOPS") or 2)
+TRIES = int(os.environ.get("PERSONA_STOPS") or 1)
 SLOW_QUERY = """
     WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < 400000)
     SELECT 'case_' || i AS case_id, 'Approved' AS status FROM numbers
