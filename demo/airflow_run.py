@@ -97,11 +97,11 @@ def _ended_with_us(arguments: list[str], environment: dict[str, str]) -> Iterato
             arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except OSError:
-        _set(handlers)
+        _restore(handlers)
         raise
     with process:
         try:
-            _set(handlers)
+            _restore(handlers)
             for number in came:
                 signal.raise_signal(number)
             yield process
@@ -114,6 +114,6 @@ def _ended_with_us(arguments: list[str], environment: dict[str, str]) -> Iterato
             raise
 
 
-def _set(handlers: Mapping[int, Any]) -> None:
+def _restore(handlers: Mapping[int, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -143,7 +143,7 @@ def _build(folder: Path) -> Path:
 
 
 def _check(cell: Cell, wheel: Path, made: Path, *, has_suite: bool) -> dict[str, str]:
-    """Set one environment up, check it, remove it; its row is shown at once, since the whole table takes hours."""
+    """Set one environment up, check it, remove it; its row is shown at once, since the whole table takes long."""
     print(f"--- {cell.freeze}, Python {cell.python}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix=cell.freeze, dir=made) as folder:
         try:

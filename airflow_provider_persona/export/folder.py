@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.export.listing import Mark
-from airflow_provider_persona.storage.paths import cannot_read, names_in, open_regular, prepare_folder, shown
+from airflow_provider_persona.storage.paths import cannot_read, names_in, prepare_folder, read_regular, shown
 from airflow_provider_persona.storage.whole_files import put_whole, write_whole
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ class ExportFolder:
 
     def _read(self, name: str) -> Any:
         try:
-            with open_regular(self._folder / name) as file:
-                return json.loads(file.read())
+            return json.loads(read_regular(self._folder / name))
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # a damaged record: begin again
             return None
 

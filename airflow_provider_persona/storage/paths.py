@@ -121,6 +121,12 @@ def open_regular(path: StorePath) -> IO[bytes]:
     return file
 
 
+def read_regular(path: StorePath) -> bytes:
+    """Return what a file holds; it is opened as by `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_lines(path: StorePath) -> Iterator[bytes]:
     """Yield the lines of a file, without their ends.
 

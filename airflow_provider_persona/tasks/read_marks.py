@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_persona.export.listing import Mark
 from airflow_provider_persona.storage.errors import StoreError
-from airflow_provider_persona.storage.paths import open_regular, prepare_folder, shown
+from airflow_provider_persona.storage.paths import prepare_folder, read_regular, shown
 from airflow_provider_persona.storage.run_folders import fingerprint, run_folder
 from airflow_provider_persona.storage.whole_files import write_whole
 from airflow_provider_persona.tasks.identity import TaskIdentity
@@ -64,8 +64,7 @@ class FileMarks:
         :raises StoreError: when there is a file that cannot be read. People must decide whether to read all again.
         """
         try:
-            with open_regular(self._path) as file:
-                text = file.read()
+            text = read_regular(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # fsspec's stores raise what their libraries raise

@@ -101,11 +101,10 @@ class RunHistory:
 
         :raises Exception: what the store raises when it cannot be reached.
         """
-        from airflow_provider_persona.storage.paths import open_regular
+        from airflow_provider_persona.storage.paths import read_regular
 
         try:
-            with open_regular(self._path) as file:
-                found = json.loads(file.read())
+            found = json.loads(read_regular(self._path))
             return [PastRun(**{**each, "state": RunState(each["state"])}) for each in found]
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, RecursionError):
             return []

@@ -404,26 +404,26 @@ def test_a_later_window_that_an_answer_shows_begins_with_one_request_of_ours():
 # ---------------------------------------------------------------------- how long some requests take
 
 
+def length_of_a_window(budget: WindowBudget, now: float) -> float:
+    """Return how much later the last of twenty requests goes out than the last of ten, which fill a window."""
+    first, second = budget.time_for(10, now), budget.time_for(20, now)
+    assert first is not None
+    assert second is not None
+    return second[0] - first[0]
+
+
 @pytest.mark.parametrize(
     ("reset", "length"), [(60, 60), (59, 60), (55, 55), (57, 58), (58, 59), (5, 5), (4, 5)], ids=str
 )
 def test_the_opening_shows_how_long_a_window_lasts(reset: int, length: int):
-    budget = opened(9, reset)
-    first = budget.time_for(10, 100)
-    second = budget.time_for(20, 100)
-    assert first is not None
-    assert second is not None
-    assert second[0] - first[0] == length
+    assert length_of_a_window(opened(9, reset), 100) == length
 
 
 @pytest.mark.parametrize(("remaining", "received"), [(8, 100.0), (9, 101.0)])
 def test_before_an_opening_was_seen_a_window_lasts_a_minute(remaining: int, received: float):
     budget = WindowBudget(0)
     budget.answered(granted(budget, 100), answer(remaining, 20), received)
-    first, second = budget.time_for(10, received), budget.time_for(20, received)
-    assert first is not None
-    assert second is not None
-    assert second[0] - first[0] == 60
+    assert length_of_a_window(budget, received) == 60
 
 
 @pytest.mark.parametrize(

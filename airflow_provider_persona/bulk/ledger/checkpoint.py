@@ -138,7 +138,8 @@ class Checkpoint:
         )
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.limit_use, Mapping):
             raise ValueError("no checkpoint")
-        whole_number(self.number), whole_number(self.rows)
+        for number in (self.number, self.rows):
+            whole_number(number)
         checked_carried(self.settled, self.counts, self.generations, self.concurrency, self.at or self.created_at)
 
 

@@ -122,7 +122,8 @@ class KeyReader:
                         return None
                     found = self.candidate(resource)
                     for key in objects.keys() & set(shown):
-                        objects[key] += [found] if found not in objects[key] else []  # pages may overlap
+                        if found not in objects[key]:  # pages may overlap
+                            objects[key].append(found)
                 request = next_page(request, page, seen)
         except (PersonaValidationError, PersonaNotFoundError, PersonaAnswerError):
             return None  # one value may be at fault for all
