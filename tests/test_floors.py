@@ -145,7 +145,7 @@ def test_a_circle_is_found(tmp_path):
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "bulk").rglob("*.py")), ids=str)
 def test_the_engine_knows_kinds_of_objects_through_their_protocol_only(path):
-    """What is special to one kind stands in its module of `bulk/subjects`, so that a new kind is a new module."""
+    """What is special to one kind stands in `bulk/subjects/kinds.py`, so that a new kind is a new entry there."""
     if path.parent.name == "subjects":
         return
     for module in _imports(path):

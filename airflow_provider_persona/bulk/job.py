@@ -16,7 +16,6 @@ from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError, RunStoppedError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint, CheckpointStore
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
-from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
@@ -43,8 +42,8 @@ class BulkJob:
     :param guards: the statuses that an object may be changed from.
     :param planning: how the plan is made.
     :param applying: how the plan is applied.
-    :raises BulkError: when there are guards on the status of objects that have none, or they are to be
-        listed and there is no list of them.
+    :raises BulkError: when there are guards on the status of objects that have none, or more is to be kept of objects
+        than can be taken back.
     """
 
     rows: JobRows
@@ -54,12 +53,11 @@ class BulkJob:
     applying: ApplyOptions = field(default_factory=ApplyOptions)
 
     def __post_init__(self) -> None:
-        by_list = self.planning.compare is CompareMode.LIST
-        if isinstance(self.subject, ObjectSubject) and self.subject.list_operation is None and by_list:
-            raise BulkError(f"Persona has no list of {self.subject.plural}, so compare is get or never, not list")
-        if isinstance(self.subject, ObjectSubject) and self.subject.way_back is None and self.planning.keep_before:
+        if not isinstance(self.subject, ObjectSubject):
+            return
+        if self.subject.way_back is None and self.planning.keep_before:
             raise BulkError(f"keep_before is for cases; of {self.subject.plural} no more than a status is taken back")
-        if isinstance(self.subject, ObjectSubject) and not self.subject.has_status and self.guards.needs_read():
+        if not self.subject.has_status and self.guards.needs_read():
             raise BulkError(f"{self.subject.plural} have no status, so only_from and never_from guard nothing")
 
     def header(self, run: str, environment: str | None, created_at: str) -> PlanHeader:

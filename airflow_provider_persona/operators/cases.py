@@ -196,7 +196,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         from airflow_provider_persona.bulk.apply.row_work import RowContext
         from airflow_provider_persona.bulk.plan.file import Planned, PlanRow
         from airflow_provider_persona.bulk.plan.guards import Guards
-        from airflow_provider_persona.bulk.subjects.case import CASE
+        from airflow_provider_persona.bulk.subjects.kinds import CASE
         from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
         from airflow_provider_persona.hooks.persona import PersonaHook
 

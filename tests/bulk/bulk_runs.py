@@ -24,7 +24,7 @@ from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.plan.write import write_spooled
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, ValidRow, read_rows
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.paths import StorePath, prepare_folder
 from persona_simulator import SANDBOX_KEY, SimulatorControl

@@ -22,7 +22,7 @@ from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.file import Plan, Planned
 from airflow_provider_persona.bulk.plan.labels import unknown_labels
 from airflow_provider_persona.bulk.plan.spool import Spool
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.storage.segments import SegmentedLog
 from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig
 from tests.bulk.odd_answers import OddAnswers

@@ -32,7 +32,7 @@ from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from tests.virtual_time import VirtualPersona
 

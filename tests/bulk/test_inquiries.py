@@ -12,7 +12,7 @@ from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.inquiry import INQUIRY
+from airflow_provider_persona.bulk.subjects.kinds import INQUIRY
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from tests.bulk.kinds import KINDS
 from tests.bulk.test_kinds import carried_out, effects, job_of, outcomes, plan_in, planned, results_in

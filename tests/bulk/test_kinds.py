@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from airflow_provider_persona.bulk.plan.thresholds import Thresholds
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
-from airflow_provider_persona.bulk.subjects import OBJECT_KINDS, object_subject
+from airflow_provider_persona.bulk.subjects.kinds import KINDS as SUBJECTS
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from airflow_provider_persona.tasks.bulk_arguments import COLUMNS_OF
 from airflow_provider_persona.tasks.row_sources import GivenSource
@@ -99,10 +98,9 @@ def writes(persona: VirtualPersona) -> int:
 
 
 def test_the_suite_covers_every_kind() -> None:
-    assert {kind.name for kind in KINDS} == set(OBJECT_KINDS)
-    assert {object_subject(name).name for name in OBJECT_KINDS} == set(OBJECT_KINDS)
+    assert {kind.name for kind in KINDS} == set(SUBJECTS)
     assert {name: set(columns) for name, columns in COLUMNS_OF.items()} == {
-        name: set(object_subject(name).column_names) for name in OBJECT_KINDS
+        name: set(subject.column_names) for name, subject in SUBJECTS.items()
     }
 
 
@@ -219,11 +217,3 @@ def test_a_change_is_taken_back_or_the_reason_is_given(persona: VirtualPersona, 
     job = BulkJob(back, kind.subject)
     assert outcomes(carried_out(persona, job, tmp_path / "back")) == {"updated": 2}
     assert [kind.status_of(persona, object_id) for object_id in ids] == [kind.before] * 2
-
-
-def test_a_kind_without_a_list_is_not_compared_by_one() -> None:
-    kind = KINDS[0]
-    subject = dataclasses.replace(kind.subject, list_operation=None)
-    rows = MappedRows(GivenSource([]), ObjectRows(subject))
-    with pytest.raises(BulkError, match="Persona has no list of cases, so compare is get or never, not list"):
-        BulkJob(rows, subject, planning=PlanOptions(CompareMode.LIST))

@@ -11,7 +11,7 @@ from airflow_provider_persona.api.report_change import ReportChange
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.source.columns import ObjectReader
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.report import REPORT
+from airflow_provider_persona.bulk.subjects.kinds import REPORT
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from persona_simulator import FaultKind
 from tests.bulk.kinds import KINDS

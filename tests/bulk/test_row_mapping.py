@@ -13,7 +13,7 @@ from bulk_runs import case_rows
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.bulk.subjects.operation import OperationCall, OperationRows
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 

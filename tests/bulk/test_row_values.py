@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.bulk.subjects.operation import OperationRows
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 

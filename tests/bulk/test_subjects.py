@@ -1,4 +1,4 @@
-"""One more kind of object is one more module: accounts pass through the whole engine as cases do."""
+"""One more kind of object is one more entry of a table: accounts pass through the whole engine as cases do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import MappedRows
 from airflow_provider_persona.bulk.subjects import object_subject
-from airflow_provider_persona.bulk.subjects.account import ACCOUNT
+from airflow_provider_persona.bulk.subjects.kinds import ACCOUNT
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from tests.virtual_time import VirtualPersona
 

@@ -18,7 +18,7 @@ from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complet
 from airflow_provider_persona.bulk.plan.file import PlanHeader
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import read_rows
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.client.aiohttp_transport import AiohttpTransport
 from airflow_provider_persona.client.transport import Sending
 from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig, SimulatorControl, SimulatorServer, usual_rates

@@ -15,7 +15,7 @@ from airflow_provider_persona.bulk.errors import BulkError, QueryError
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.query import FETCH, query_rows
 from airflow_provider_persona.bulk.source.rows import InvalidRow
-from airflow_provider_persona.bulk.subjects.case import CASE
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from tests.transfers.databases import KINDS, MARIADB, POSTGRES, SQLITE, connect_warehouse
 from tests.transfers.databases import warehouse_hook as warehouse
 

@@ -154,7 +154,7 @@ class Comparer:
             self._log = SegmentWriter(notes, notes.last + 1, opening)
             await self._log.open()
         try:
-            if self._mode is not CompareMode.GET and self._subject.list_operation is not None:
+            if self._mode is not CompareMode.GET:
                 await self._by_list()
             if self._mode is CompareMode.GET or self._needs_states:
                 await self._one_by_one()

@@ -1,7 +1,7 @@
 """What the engine knows of a kind of object: a table of facts and a few small functions.
 
-Compare, guards, drift, verification, plan, ledger and revert are written once over these facts. A new kind of object
-is a new module beside this one, and a line in `airflow_provider_persona.bulk.subjects`.
+Compare, guards, drift, verification, plan, ledger and revert are written once over these facts. The facts of each kind
+stand in `kinds.py`.
 """
 
 from __future__ import annotations
@@ -107,16 +107,6 @@ class ObjectState:
     updated_at: str | None = None
     resource: Any = field(default=None, repr=False)
 
-    @classmethod
-    def of(cls, resource: Any, status: str | None = None) -> ObjectState:
-        """Return the state of an object that says when it was last changed.
-
-        :param resource: the object as its kind reads it.
-        :param status: its status, where a run can change that.
-        """
-        updated = resource.attributes.updated_at
-        return cls(resource.id, status, None if updated is None else updated.isoformat(), resource)
-
 
 def _each_way_back_is_open(_before: str | None, _after: str) -> str:
     return ""
@@ -170,15 +160,13 @@ class MatchFacts:
 class ObjectSubject:
     """A kind of object that a run can change.
 
-    :param name: what one is called: `case`.
+    :param name: what one is called, in Persona's sparse fields too: `case`.
     :param plural: what several are called: `cases`.
-    :param resource_type: Persona's name of the kind in sparse fields, `fields[case]`.
-    :param id_column: name of the column with the object's id.
     :param parts: parts of a change, by the names of their columns.
     :param change: makes a change of its parts; raises pydantic's `ValidationError` when a part is wrong.
-    :param list_operation: the operation that lists such objects, 100 a page, newest first; None where there is none.
+    :param list_operation: the operation that lists such objects, 100 a page, newest first.
     :param read_operation: the operation that reads one.
-    :param read: reads a resource of an answer; takes the resource and the operation's id for errors.
+    :param from_resource: reads a resource of an answer; takes the resource and the operation's id for errors.
     :param status_labels: where to find which statuses there are; None where nobody can misspell one unnoticed.
     :param no_way_back: takes a status, None when it is unknown, and the status that came after it; returns why no call
         takes an object back there, or an empty text where one does.
@@ -189,13 +177,11 @@ class ObjectSubject:
 
     name: str
     plural: str
-    resource_type: str
-    id_column: str
     parts: Mapping[str, Part]
     change: Callable[..., Change]
-    list_operation: str | None
+    list_operation: str
     read_operation: str
-    read: Callable[[Any, str], ObjectState]
+    from_resource: Callable[[Any, str], Any]
     match: MatchFacts
     status_labels: StatusLabels | None = None
     no_way_back: Callable[[str | None, str], str] = _each_way_back_is_open
@@ -205,6 +191,11 @@ class ObjectSubject:
     def only_row_per(self) -> str | None:
         """Name of the object that may appear in only one row: two rows could contradict one another."""
         return self.name
+
+    @property
+    def id_column(self) -> str:
+        """Name of the column with the object's id."""
+        return f"{self.name}_id"
 
     @property
     def has_status(self) -> bool:
@@ -274,7 +265,6 @@ class ObjectSubject:
         """
         query = {"page[size]": PAGE_SIZE, self.sparse: list(attributes), "page[after]": after or None}
         query |= {f"filter[{name}]": value for name, value in (filters or {}).items()}
-        assert self.list_operation is not None  # else a job is compared by single reads only
         return operation(self.list_operation).bind(query=query)
 
     def read_request(self, object_id: str, attributes: Iterable[str]) -> Request:
@@ -286,6 +276,18 @@ class ObjectSubject:
         called = operation(self.read_operation)
         (parameter,) = called.path_parameters
         return called.bind({parameter: object_id}, {self.sparse: list(attributes)})
+
+    def read(self, resource: Any, operation_id: str) -> ObjectState:
+        """Return the object that a resource of an answer holds.
+
+        :param resource: the resource, parsed.
+        :param operation_id: the operation that was called, for the error.
+        :raises PersonaAnswerError: when it holds no such object.
+        """
+        found = self.from_resource(resource, operation_id)
+        status = found.attributes.status if self.has_status else None
+        updated = getattr(found.attributes, "updated_at", None)  # a report does not say when it was changed
+        return ObjectState(found.id, status, None if updated is None else updated.isoformat(), found)
 
     def read_answer(self, answer: Any, object_id: str, operation_id: str) -> ObjectState:
         """Return the object in the answer to a call about one object.
@@ -309,7 +311,7 @@ class ObjectSubject:
     @property
     def sparse(self) -> str:
         """Name of the query parameter that says which attributes to read."""
-        return f"fields[{self.resource_type}]"
+        return f"fields[{self.name}]"
 
 
 @lru_cache(maxsize=256)  # the rows of a run ask for a few statuses, each many times
