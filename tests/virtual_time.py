@@ -137,4 +137,5 @@ class VirtualPersona(InMemorySimulator):
         settings = settings or PersonaSettings.checked(api_key=key, host=self.url, reserve=0.0)
         options.setdefault("budget", WindowBudget(settings.reserve))
         options.setdefault("chance", random.Random(1).random)
-        return AsyncPersonaClient(settings, clock=clock or self.time.now, transport=self.transport(settings), **options)
+        options.setdefault("transport", self.transport(settings))
+        return AsyncPersonaClient(settings, clock=clock or self.time.now, **options)

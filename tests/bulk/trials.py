@@ -139,9 +139,7 @@ class Trial:
         """Plan or resume, and apply."""
         store = CheckpointFile(Path(self.job.checkpoints)) if self.job.checkpoints is not None else None
         kept = store.load() if store is not None else None
-        client = self.sim.client()
-        client._given_transport = transport  # type: ignore[assignment]
-        async with client:
+        async with self.sim.client(transport=transport) as client:
             begun = self.job.begin(kept)
             return await run(self.job.bulk_job, begun, client, checkpoints=store, carried=kept, utc=self.sim.utc)
 
