@@ -18,19 +18,11 @@ from airflow_provider_persona.api.pagination import SeenPages, items_of, next_pa
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.client.conversation import (
-    AwaitTurn,
-    Caller,
-    Conversation,
-    NotSent,
-    RetryBreaker,
-    Send,
-    Step,
-)
+from airflow_provider_persona.client.conversation import AwaitTurn, Client, Conversation, NotSent, Step
 from airflow_provider_persona.client.transport import AsyncTransport, Sending
 
 
-class AsyncPersonaClient:
+class AsyncPersonaClient(Client):
     """A client of one environment of Persona, for one event loop.
 
     :param settings: settings of the connection.
@@ -56,7 +48,7 @@ class AsyncPersonaClient:
         transport: AsyncTransport | None = None,
     ) -> None:
         self._answer_seen = asyncio.Event()
-        self._caller = caller = Caller(
+        super().__init__(
             settings,
             policy=policy,
             budget=budget,
@@ -65,13 +57,6 @@ class AsyncPersonaClient:
             lock=nullcontext(),  # all calls run on one loop, and none awaits while it changes the budget
             wake=self._answer_seen.set,
         )
-        self.settings = settings
-        self.policy = caller.policy
-        self.budget = caller.budget
-        self.usage = caller.usage
-        self.environment = caller.environment
-        self.server_clock = caller.server_clock
-        self.clock = clock
         self._connections = connections
         self._sleep = sleep
         self._chosen_transport = transport
@@ -86,25 +71,21 @@ class AsyncPersonaClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def set_breaker(self, breaker: RetryBreaker | None) -> None:
-        """Report successes and retries to a circuit breaker from now on, and give up retries once it is open."""
-        self._caller.breaker = breaker
-
     def heed(self, stop: Callable[[], BaseException | None]) -> None:
         """Send nothing once the caller must stop, also before a cancellation has reached the event loop.
 
         :param stop: returns what is raised then instead of sending; None until then.
         """
-        self._caller.stop = stop
+        self._stop = stop
 
     def check_stop(self) -> None:
         """Raise what ends the caller, once it must stop; for work that keeps the event loop to itself for seconds."""
-        if (stop := self._caller.stop()) is not None:
+        if (stop := self._stop()) is not None:
             raise stop
 
     def stop_sending(self) -> None:
         """Send nothing from now on: a call that wants to is cancelled. Requests under way still get their answers."""
-        self._caller.stop = asyncio.CancelledError
+        self._stop = asyncio.CancelledError
 
     async def close(self) -> None:
         """Close the pooled connections. The client can be used again; it then makes new ones."""
@@ -136,10 +117,6 @@ class AsyncPersonaClient:
         assert isinstance(response, Response)
         return response
 
-    def exchange(self, request: Request, identity: str, generation: int = 0, *, maybe_done: bool = False) -> Exchange:
-        """Return a new exchange under this client's policy, for `carry_out`; parameters as for `Exchange`."""
-        return self._caller.exchange(request, identity, generation, maybe_done=maybe_done)
-
     async def carry_out(
         self, exchange: Exchange, fresh_until: float = math.inf, *, may_repeat: bool = True
     ) -> Response | NotSent:
@@ -155,7 +132,7 @@ class AsyncPersonaClient:
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
         await self._make_sure_of_environment(exchange.request)
-        return await self._drive(self._caller.carry_out(exchange, fresh_until, may_repeat=may_repeat))
+        return await self._drive(self._conversation(exchange, fresh_until, may_repeat=may_repeat))
 
     async def pages(self, request: Request) -> AsyncIterator[list[Mapping[str, Any]]]:
         """Yield the resources of a list or search, page by page, until the last.
@@ -202,20 +179,17 @@ class AsyncPersonaClient:
         if isinstance(step, AwaitTurn):
             await place.take()
             return await self._wait_for_turn()
-        if isinstance(step, Send):
-            exchange = step.exchange
-            return await self._transport.transmit(
-                Sending(exchange.request, exchange.idempotency_key, step.connect_timeout, step.read_timeout)
-            )
+        if isinstance(step, Sending):
+            return await self._transport.transmit(step)
         place.leave()  # a call that sleeps must not keep others from sending
         return await self._sleep(step.seconds)
 
     async def _wait_for_turn(self) -> Grant:
-        turn = self._caller.ask() if not self._door.locked() else None
+        turn = self._ask() if not self._door.locked() else None
         if isinstance(turn, Grant):
             return turn
         async with self._door:  # one waits for the budget, the others wait for that one: first come, first served
-            while isinstance(turn := self._caller.ask(), Wait):
+            while isinstance(turn := self._ask(), Wait):
                 await self._wait_for_window(turn)
             return turn
 
@@ -223,7 +197,7 @@ class AsyncPersonaClient:
         since = self.clock()
         self._answer_seen.clear()
         if not wait.for_answer:
-            self._caller.report_wait(wait.seconds)
+            self._report_wait(wait.seconds)
             self.usage.waiting_until = since + wait.seconds
             self.usage.waiting_since = since
         try:

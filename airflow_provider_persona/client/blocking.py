@@ -15,7 +15,7 @@ from airflow_provider_persona.api.pagination import SeenPages, items_of, next_pa
 from airflow_provider_persona.api.rate_limit import Grant, WindowBudget
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
-from airflow_provider_persona.client.conversation import AwaitTurn, Caller, Conversation, NotSent, Send, Step
+from airflow_provider_persona.client.conversation import AwaitTurn, Client, Conversation, NotSent, Step
 from airflow_provider_persona.client.transport import Sending, Transport
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _OTHER_THREAD = 0.02
 """Seconds between two looks whether the answer that another thread waits for has come."""
 
 
-class PersonaClient:
+class PersonaClient(Client):
     """A client of one environment of Persona, for one thread or several.
 
     :param settings: settings of the connection.
@@ -48,17 +48,7 @@ class PersonaClient:
         chance: Callable[[], float] = random.random,
         transport: Transport | None = None,
     ) -> None:
-        self._lock = threading.Lock()
-        self._caller = caller = Caller(
-            settings, policy=policy, budget=budget, clock=clock, chance=chance, lock=self._lock
-        )
-        self.settings = settings
-        self.policy = caller.policy
-        self.budget = caller.budget
-        self.usage = caller.usage
-        self.environment = caller.environment
-        self.server_clock = caller.server_clock
-        self.clock = clock
+        super().__init__(settings, policy=policy, budget=budget, clock=clock, chance=chance, lock=threading.Lock())
         self._sleep = sleep
         self._asking = threading.RLock()
         self._chosen_transport = transport
@@ -93,7 +83,7 @@ class PersonaClient:
         :param stop: returns what is raised then instead of sending; None until then.
         :param sleep: waits so many seconds, or raises.
         """
-        self._caller.stop, self._sleep = stop, sleep
+        self._stop, self._sleep = stop, sleep
 
     def call(
         self,
@@ -126,8 +116,8 @@ class PersonaClient:
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
         self._make_sure_of_environment(request)
-        exchange = self._caller.exchange(request, identity or uuid.uuid4().hex)
-        response = self._drive(self._caller.carry_out(exchange, read_timeout=timeout or None), headers or {})
+        exchange = self.exchange(request, identity or uuid.uuid4().hex)
+        response = self._drive(self._conversation(exchange, read_timeout=timeout or None, headers=headers or {}))
         assert isinstance(response, Response)
         return response
 
@@ -153,7 +143,7 @@ class PersonaClient:
                 self.send(question)
                 self.environment.require_known()
 
-    def _drive(self, conversation: Conversation, headers: Mapping[str, str]) -> Response | NotSent:
+    def _drive(self, conversation: Conversation) -> Response | NotSent:
         """Do what a conversation asks for until it ends, and return its result."""
         answer: Any = None
         error: BaseException | None = None
@@ -164,27 +154,24 @@ class PersonaClient:
                 result: Response | NotSent = end.value
                 return result
             try:
-                answer, error = self._do(step, headers), None
+                answer, error = self._do(step), None
             except BaseException as raised:  # noqa: BLE001 - the conversation gives its grant back, and raises it
                 error = raised
 
-    def _do(self, step: Step, headers: Mapping[str, str]) -> Any:
+    def _do(self, step: Step) -> Any:
         if isinstance(step, AwaitTurn):
             return self._wait_for_turn()
-        if isinstance(step, Send):
-            exchange = step.exchange
-            return self._transport.transmit(
-                Sending(exchange.request, exchange.idempotency_key, step.connect_timeout, step.read_timeout, headers)
-            )
+        if isinstance(step, Sending):
+            return self._transport.transmit(step)
         return self._sleep(step.seconds)
 
     def _wait_for_turn(self) -> Grant:
         while True:
-            turn = self._caller.ask()
+            turn = self._ask()
             if isinstance(turn, Grant):
                 return turn
             seconds = _OTHER_THREAD if turn.for_answer else turn.seconds
-            self._caller.report_wait(seconds)
+            self._report_wait(seconds)
             self.usage.waited += seconds
             self._sleep(seconds)
 

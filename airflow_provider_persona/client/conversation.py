@@ -1,16 +1,15 @@
 """The request loop of both clients: one logical call, from its first attempt to its answer.
 
-The loop is a generator, as httpx's auth flow is. It yields what it needs (`AwaitTurn`, `Send`, `Sleep`), and a driver,
-blocking or asynchronous, does it. So each rule stands once: a refused key is remembered, requests are counted when they
-are sent, a circuit breaker ends retries, and no request goes out later than its caller allows.
+The loop is a generator, as httpx's auth flow is. It yields what it needs (`AwaitTurn`, `Sending`, `Sleep`), and a
+driver, blocking or asynchronous, does it. So each rule stands once: a refused key is remembered, requests are counted
+when they are sent, a circuit breaker ends retries, and no request goes out later than its caller allows.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +24,7 @@ from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
 from airflow_provider_persona.api.retry import Decision, Done, Failed, RetryPolicy, SendAgain
 from airflow_provider_persona.api.server_clock import ServerClock
 from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.transport import Sending
 from airflow_provider_persona.client.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -63,20 +63,6 @@ class AwaitTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Send the request of an exchange once, and answer with the outcome.
-
-    :param exchange: the exchange.
-    :param connect_timeout: seconds to make a connection, if one has to be made.
-    :param read_timeout: seconds from sending to the end of the answer.
-    """
-
-    exchange: Exchange
-    connect_timeout: float
-    read_timeout: float
-
-
-@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait, and answer with nothing.
 
@@ -88,12 +74,16 @@ class Sleep:
 
 _AWAIT_TURN = AwaitTurn()
 
-Step: TypeAlias = AwaitTurn | Send | Sleep
+_NO_HEADERS: Mapping[str, str] = {}
+
+Step: TypeAlias = AwaitTurn | Sending | Sleep
+"""What a driver does next. It answers a `Sending` with the outcome."""
+
 Conversation: TypeAlias = Generator[Step, Any, Response | NotSent]
 
 
-class Caller:
-    """What all calls of one client share.
+class Client:
+    """What both clients are: the state that all calls of one client share, and the loop that carries out each.
 
     :param settings: settings of the connection.
     :param policy: attempts and delays.
@@ -111,7 +101,7 @@ class Caller:
         policy: RetryPolicy | None,
         budget: WindowBudget | None,
         clock: Callable[[], float],
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float],
         lock: AbstractContextManager[Any],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -122,15 +112,18 @@ class Caller:
         self.environment = EnvironmentGuard(settings.expected_environment_id, settings.label)
         self.clock = clock
         self.server_clock = ServerClock()
-        self.patience = Patience()
-        self.breaker: RetryBreaker | None = None
-        self.stop: Callable[[], BaseException | None] = lambda: None
-        """Returns what is raised instead of sending, once the client must stop."""
+        self._patience = Patience()
+        self._breaker: RetryBreaker | None = None
+        self._stop: Callable[[], BaseException | None] = lambda: None
         self._refusal: PersonaAuthenticationError | None = None
         self._chance = chance
         self._lock = lock
         self._wake = wake
         self._logged_until = -math.inf
+
+    def set_breaker(self, breaker: RetryBreaker | None) -> None:
+        """Report successes and retries to a circuit breaker from now on, and give up retries once it is open."""
+        self._breaker = breaker
 
     def exchange(self, request: Request, identity: str, generation: int = 0, *, maybe_done: bool = False) -> Exchange:
         """Return a new exchange under this client's policy; parameters as for `Exchange`."""
@@ -144,24 +137,26 @@ class Caller:
             chance=self._chance,
         )
 
-    def ask(self) -> Grant | Wait:
+    def _ask(self) -> Grant | Wait:
         """Ask the budget whether a request may go out now."""
         with self._lock:
             return self.budget.ask(self.clock())
 
-    def carry_out(
+    def _conversation(
         self,
         exchange: Exchange,
         fresh_until: float = math.inf,
         *,
         may_repeat: bool = True,
         read_timeout: float | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Conversation:
         """Return the conversation that carries out an exchange, for a driver.
 
         :param fresh_until: time of the clock after which the request must not be written any more.
         :param may_repeat: whether it may be sent under another key after an answer that leaves its effect unknown.
         :param read_timeout: seconds until an answer must have arrived; by default the settings' read timeout.
+        :param headers: further headers; they never replace those of the settings.
         :raises PersonaError: typed, when it did not succeed or its outcome is unknown.
         """
         longest = self.settings.read_timeout if read_timeout is None else read_timeout
@@ -177,7 +172,7 @@ class Caller:
                     return hindrance
                 raise hindrance
             wait_for = self._patience_for(exchange, longest)
-            outcome = yield from self._send(exchange, grant, fresh_until, wait_for)
+            outcome = yield from self._attempt(exchange, grant, fresh_until, wait_for, headers)
             if _was_not_sent(outcome) and self.clock() > fresh_until:
                 return NotSent.STALE  # making the connection took too long; that is no attempt
             # With a longer wait it could have been answered, so a breaker gives it up only after that.
@@ -198,7 +193,7 @@ class Caller:
 
     def _hindrance(self, fresh_until: float) -> BaseException | NotSent | None:
         """Return why nothing may be sent now."""
-        if (stop := self.stop()) is not None:
+        if (stop := self._stop()) is not None:
             return stop
         if self._refusal is not None:
             return self._refusal  # Persona would refuse every further call with this key
@@ -206,19 +201,22 @@ class Caller:
 
     def _patience_for(self, exchange: Exchange, longest: float) -> float:
         """Return how many seconds the next attempt waits for its answer."""
-        if self.breaker is not None and self.breaker.is_open:
+        if self._breaker is not None and self._breaker.is_open:
             return longest  # there is no attempt after it
         with self._lock:
-            return self.patience.seconds_for(exchange.request, exchange.attempt, self.clock(), exchange.policy, longest)
+            return self._patience.seconds_for(
+                exchange.request, exchange.attempt, self.clock(), exchange.policy, longest
+            )
 
-    def _send(
-        self, exchange: Exchange, grant: Grant, fresh_until: float, wait_for: float
+    def _attempt(
+        self, exchange: Exchange, grant: Grant, fresh_until: float, wait_for: float, headers: Mapping[str, str]
     ) -> Generator[Step, Any, Outcome]:
         request, began = exchange.request, self.clock()
         exchange.is_being_sent()
         left = max(fresh_until - began, _LEAST_CONNECT_TIMEOUT)
         try:
-            outcome: Outcome = yield Send(exchange, min(self.settings.connect_timeout, left), wait_for)
+            connect_timeout = min(self.settings.connect_timeout, left)
+            outcome: Outcome = yield Sending(request, exchange.idempotency_key, connect_timeout, wait_for, headers)
         except BaseException:  # a cancelled task, or a timeout of Airflow's that a signal raises
             with self._lock:
                 self.usage.requests += 1  # it may have been sent
@@ -229,7 +227,7 @@ class Caller:
         with self._lock:
             self.usage.requests += not _was_not_sent(outcome)
             self.usage.saw(outcome)
-            self.patience.saw(request, outcome, now - began, wait_for)
+            self._patience.saw(request, outcome, now - began, wait_for)
             if isinstance(outcome, Response):
                 self.budget.answered(grant, outcome, now)
                 self.server_clock.saw(outcome, now)
@@ -241,7 +239,7 @@ class Caller:
         return outcome
 
     def _weigh(self, exchange: Exchange, outcome: Outcome, *, may_give_up: bool) -> Decision:
-        before, breaker = exchange.attempt, self.breaker
+        before, breaker = exchange.attempt, self._breaker
         decision = exchange.conclude(outcome, self.clock())
         if breaker is None:
             return decision
@@ -262,7 +260,7 @@ class Caller:
             self.usage.retries += was_sent and not decision.for_limit
         # A bulk run makes thousands of calls and counts its retries in its report.
         log.log(
-            logging.INFO if self.breaker is None else logging.DEBUG,
+            logging.INFO if self._breaker is None else logging.DEBUG,
             "%s: %s; sending again in %.1f s (attempt %d of %d)",
             request.operation_id,
             decision.because,
@@ -271,10 +269,10 @@ class Caller:
             self.policy.attempts,
         )
 
-    def report_wait(self, seconds: float) -> None:
+    def _report_wait(self, seconds: float) -> None:
         """Log a long wait for the next window, once for each window. A bulk run logs its progress instead."""
         until = self.clock() + seconds
-        if seconds < _WORTH_A_LINE or until < self._logged_until + _WORTH_A_LINE or self.breaker is not None:
+        if seconds < _WORTH_A_LINE or until < self._logged_until + _WORTH_A_LINE or self._breaker is not None:
             return
         self._logged_until = until
         log.info(

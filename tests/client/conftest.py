@@ -33,7 +33,7 @@ class Blocking:
         return list(self.client.pages(request))
 
     def set_breaker(self, breaker: RetryBreaker) -> None:
-        self.client._caller.breaker = breaker
+        self.client.set_breaker(breaker)
 
     def close_client(self) -> None:
         self.client.close()
