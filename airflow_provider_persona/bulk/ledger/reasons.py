@@ -1,11 +1,11 @@
-"""Why rows failed or are invalid, in a few lines for people: equal reasons are counted together, with examples."""
+"""Why rows failed, are invalid or are left out, in a few lines for people: equal reasons are counted together."""
 
 from __future__ import annotations
 
 import re
-from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
@@ -14,8 +14,13 @@ EXAMPLES: Final = 3
 MOST: Final = 10
 """Reasons that are told. The others are counted together."""
 
-_DIFFERENT: Final = 200
-"""Reasons that are told apart while they are counted, so that no ledger needs much memory."""
+_DIFFERENT: Final = 250
+"""Texts that are told apart; with the code for no text and the one for all others they fit into a byte."""
+
+OTHERS: Final = "others"
+"""Stands for all texts after the first ones, so that no ledger needs much memory."""
+
+OTHER_REASONS: Final = "other reasons; see the ledger"
 
 # What tells one row from another in reasons that are the same.
 _OF_ONE_ROW: Final = (
@@ -23,7 +28,6 @@ _OF_ONE_ROW: Final = (
     (re.compile(r"\brow \d+"), "row …"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?"), "…"),
 )
-_OTHERS: Final = "other reasons; see the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,79 +52,90 @@ class Reason:
         return f"{self.count} x {self.reason}{examples if self.example_ids else ''}"
 
 
-def top_reasons(results: Iterable[RowResult]) -> tuple[Reason, ...]:
-    """Return why rows failed, are unresolved or invalid, the most frequent reason first; ten at most.
+class Labels:
+    """Counts how many rows have which text now: each text is kept once, and a row holds one byte for it.
 
-    :param results: the records of a ledger in the order of writing. The last one of a row counts: a row that failed may
-        have succeeded in a later attempt.
+    :param others: what is shown for the texts that are not told apart.
     """
-    count = ReasonCount()
-    for _ in count.over(results):
-        pass
-    return count.top()
+
+    def __init__(self, others: str = OTHERS) -> None:
+        self._others = others
+        self._texts = [""]
+        self._counts = [0]
+        self._codes = {"": 0}
+
+    def replace(self, before: int, text: str) -> int:
+        """Take in that a row's text changes, and return the code of the new one.
+
+        :param before: code of the row's text until now; 0 for none.
+        :param text: its text from now on; empty for none.
+        """
+        code = self._codes.get(text)
+        if code is None:
+            text = text if len(self._texts) <= _DIFFERENT else self._others
+            code = self._codes.setdefault(text, len(self._texts))
+            if code == len(self._texts):
+                self._texts.append(text)
+                self._counts.append(0)
+        self._counts[before] -= 1
+        self._counts[code] += 1
+        return code
+
+    def code_of(self, text: str) -> int | None:
+        """Return the code of a text, or None when no row has ever had it."""
+        return self._codes.get(text)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """Return each text that rows have with the number of rows, the most frequent first."""
+        found = [(text, count) for text, count in zip(self._texts, self._counts, strict=True) if text and count > 0]
+        return sorted(found, key=lambda one: (one[0] == self._others, -one[1], one[0]))
 
 
 class ReasonCount:
-    """Counts the reasons of a ledger's records while somebody else reads them."""
+    """Counts the reasons of rows; only the last one of a row counts, since a row that failed may succeed later.
 
-    def __init__(self) -> None:
-        self._codes = array("B")  # by row: place of its reason in `_kept`, 0 for a row that did not fail
-        self._kept = [_Rows("")]
-        self._places: dict[str, int] = {}
+    :param others: what is said for the reasons that are not told.
+    """
+
+    def __init__(self, others: str = OTHER_REASONS) -> None:
+        self._others = others
+        self._labels = Labels(others)
+        self._codes = bytearray()  # by row
+        self._examples: defaultdict[int, dict[int, str]] = defaultdict(dict)  # by code: ids of a few objects, by row
 
     def over(self, results: Iterable[RowResult]) -> Iterator[RowResult]:
-        """Yield records, each when it was counted."""
+        """Yield the records of a ledger, each when the reason of its row was counted, if it failed or is invalid."""
         for result in results:
-            self._add(result)
+            is_told = result.outcome in (*NOT_DONE, RowOutcome.INVALID)
+            reason = common_part(result.outcome, result.reason, result.object_id) if is_told else ""
+            self.add(result.row, reason, result.object_id)
             yield result
 
-    def _add(self, result: RowResult) -> None:
-        codes, kept = self._codes, self._kept
-        codes.extend(bytes(max(0, result.row + 1 - len(codes))))
-        kept[codes[result.row]].remove(result)
-        codes[result.row] = 0
-        if result.outcome not in (*NOT_DONE, RowOutcome.INVALID):
-            return
-        reason = common_part(result.outcome, result.reason, result.object_id)
-        if reason not in self._places and len(self._places) >= _DIFFERENT:
-            reason = _OTHERS
-        if reason not in self._places:
-            self._places[reason] = len(kept)
-            kept.append(_Rows(reason))
-        codes[result.row] = self._places[reason]
-        kept[self._places[reason]].add(result)
+    def add(self, row: int, reason: str, object_id: str | None) -> None:
+        """Take in the reason of a row.
+
+        :param row: its number.
+        :param reason: what `common_part` returned; empty where there is none any more.
+        :param object_id: the object that it is about, or None.
+        """
+        self._codes.extend(bytes(max(0, row + 1 - len(self._codes))))
+        before = self._codes[row]
+        self._examples[before].pop(row, None)
+        code = self._codes[row] = self._labels.replace(before, reason)
+        examples = self._examples[code]
+        if code and object_id not in (None, *examples.values()) and len(examples) < EXAMPLES:
+            examples[row] = str(object_id)
 
     def top(self) -> tuple[Reason, ...]:
         """Return the most frequent reasons first; ten at most."""
-        ordered = sorted(self._kept[1:], key=lambda rows: (rows.reason == _OTHERS, -rows.count, rows.reason))
-        found = [Reason(rows.reason, rows.count, tuple(rows.examples.values())) for rows in ordered if rows.count]
+        found = [
+            Reason(text, count, tuple(self._examples[self._labels.code_of(text) or 0].values()))
+            for text, count in self._labels.counts()
+        ]
         if len(found) <= MOST:
             return tuple(found)
         rest = found[MOST - 1 :]
-        return (*found[: MOST - 1], Reason(_OTHERS, sum(one.count for one in rest), rest[0].example_ids))
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The rows that have one reason now.
-
-    :param reason: the reason.
-    :param count: rows.
-    :param examples: ids of a few of their objects, by row.
-    """
-
-    reason: str
-    count: int = 0
-    examples: dict[int, str] = field(default_factory=dict)
-
-    def add(self, result: RowResult) -> None:
-        self.count += 1
-        if result.object_id is not None and len(self.examples) < EXAMPLES:
-            self.examples[result.row] = result.object_id
-
-    def remove(self, result: RowResult) -> None:
-        self.count -= 1
-        self.examples.pop(result.row, None)
+        return (*found[: MOST - 1], Reason(self._others, sum(one.count for one in rest), rest[0].example_ids))
 
 
 def common_part(outcome: str, reason: str, object_id: str | None) -> str:

@@ -17,11 +17,10 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_persona.bulk.errors import PlanError
-from airflow_provider_persona.bulk.ledger.labels import Labels
 from airflow_provider_persona.bulk.ledger.ledger import LedgerState, ledger_of, result_of, take_in
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.pace import Pace
-from airflow_provider_persona.bulk.ledger.reasons import common_part
+from airflow_provider_persona.bulk.ledger.reasons import OTHER_REASONS, Labels, common_part
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow, row_of_ledger, row_of_plan
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, UNKNOWN_STATUS, Plan, Planned
 from airflow_provider_persona.storage.paths import StorePath, lines_in, open_regular, shown
@@ -77,8 +76,8 @@ class RowIndex:
     _keys: array[int] = field(default_factory=lambda: array("q"))
     _reason_codes: bytearray = field(default_factory=bytearray)
     _transition_codes: bytearray = field(default_factory=bytearray)
-    _reasons: Labels = field(default_factory=lambda: Labels("other reasons; see the ledger"))
-    _transitions: Labels = field(default_factory=lambda: Labels("others"))
+    _reasons: Labels = field(default_factory=lambda: Labels(OTHER_REASONS))
+    _transitions: Labels = field(default_factory=Labels)
     _read: dict[int, int] = field(default_factory=dict)  # by number of a segment, 0 for the plan: bytes that were read
     _plan_rows: int = 0
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_persona.bulk.ledger.outcomes import RowResult
-from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan, Planned
-from airflow_provider_persona.bulk.plan.seals import sealed_lines
-from airflow_provider_persona.storage.paths import read_lines
+from airflow_provider_persona.bulk.plan.file import Plan, Planned
 
 OPEN: Final = "open"
 """State of a row without an outcome, once the plan is being applied."""
@@ -69,7 +66,4 @@ def rows_of_plan(plan: Plan) -> Iterator[ShownRow]:
 
     :raises PlanError: when the file was changed since it was checked.
     """
-    lines = read_lines(plan.folder / PLAN_FILE)
-    next(lines)
-    for line in sealed_lines(lines, plan.row_seals, plan.uri):
-        yield row_of_plan(json.loads(line))
+    yield from map(row_of_plan, plan.records())

@@ -5,38 +5,16 @@ Everything comes from the plan's own file, whose hash was checked, and only from
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from typing import Any, Final
+from typing import Final
 
-from airflow_provider_persona.bulk.ledger.reasons import EXAMPLES, Reason, common_part
-from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan, PlanHeader, Planned
-from airflow_provider_persona.bulk.plan.seals import sealed_lines
-from airflow_provider_persona.storage.paths import read_lines
-
-_MOST: Final = 10
-"""Reasons that are told. The others are counted together."""
+from airflow_provider_persona.bulk.ledger.reasons import Reason, ReasonCount, common_part
+from airflow_provider_persona.bulk.ledger.shown_rows import ShownRow, rows_of_plan
+from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader, Planned
 
 _DIFFERENT: Final = 200
-"""Reasons, and kinds of changes, that are told apart, so that no plan needs much memory."""
-
-_OTHERS: Final = "other reasons; see the plan"
-
-
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One row that would be changed.
-
-    :param object_id: the object that it is about; None where the change makes one.
-    :param from_status: its status when it was planned, or None when it was not read.
-    :param to_status: the wanted status, or None where the row asks for none.
-    """
-
-    object_id: str | None
-    from_status: str | None
-    to_status: str | None
+"""Kinds of changes that are told apart, so that no plan needs much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +28,7 @@ class PlanDigest:
 
     header: PlanHeader
     left_out: tuple[Reason, ...]
-    sample: tuple[SampleRow, ...]
+    sample: tuple[ShownRow, ...]
 
     @classmethod
     def of(cls, plan: Plan, samples: int = 10) -> PlanDigest:
@@ -60,54 +38,18 @@ class PlanDigest:
         :param samples: rows that the sample has at most.
         :raises PlanError: when the plan's file was changed since it was checked.
         """
-        reasons: dict[str, list[Any]] = {}  # by reason: rows, and a few ids
-        changes: dict[tuple[Any, Any], list[SampleRow]] = {}
-        for record in _records(plan):
-            intended = Planned(record.get("planned", Planned.CHANGE))
-            if intended is Planned.CHANGE:
-                _take_sample(changes, record, samples)
-            else:
-                _count(reasons, intended, record)
+        left_out = ReasonCount("other reasons; see the plan")
+        changes: dict[tuple[str | None, str | None], list[ShownRow]] = {}
+        for row in rows_of_plan(plan):
+            if row.state != Planned.CHANGE:
+                left_out.add(row.number, common_part(row.state, row.reason, row.object_id), row.object_id)
+                continue
+            transition = (row.from_status, row.to_status)
+            if transition in changes or len(changes) < _DIFFERENT:
+                alike = changes.setdefault(transition, [])
+                if len(alike) < samples:
+                    alike.append(row)
         # One of each kind of change first, then the second of each.
         alternately = chain.from_iterable(zip_longest(*changes.values()))
         sample = tuple(islice((row for row in alternately if row is not None), samples))
-        return cls(plan.header, _most_frequent(reasons), sample)
-
-
-def _records(plan: Plan) -> Iterator[Mapping[str, Any]]:
-    lines = read_lines(plan.folder / PLAN_FILE)
-    next(lines)
-    for line in sealed_lines(lines, plan.row_seals, plan.uri):
-        yield json.loads(line)
-
-
-def _take_sample(changes: dict[tuple[Any, Any], list[SampleRow]], record: Mapping[str, Any], most: int) -> None:
-    wish = record.get("wish")
-    to_status = wish.get("status") if isinstance(wish, Mapping) else None
-    row = SampleRow(record["object_id"], record.get("from"), to_status)
-    if (row.from_status, row.to_status) in changes or len(changes) < _DIFFERENT:
-        rows = changes.setdefault((row.from_status, row.to_status), [])
-        if len(rows) < most:
-            rows.append(row)
-
-
-def _count(reasons: dict[str, list[Any]], intended: Planned, record: Mapping[str, Any]) -> None:
-    reason = common_part(intended, record.get("reason", ""), record["object_id"])
-    if reason not in reasons and len(reasons) >= _DIFFERENT:
-        reason = _OTHERS
-    counted = reasons.setdefault(reason, [0])
-    counted[0] += 1
-    if record["object_id"] not in (None, *counted[1:]) and len(counted) <= EXAMPLES:
-        counted.append(record["object_id"])
-
-
-def _most_frequent(reasons: Mapping[str, list[Any]]) -> tuple[Reason, ...]:
-    found = [Reason(text, counted[0], tuple(counted[1:])) for text, counted in reasons.items()]
-    found.sort(key=lambda one: (one.reason == _OTHERS, -one.count, one.reason))
-    return (*found[:_MOST], *_rest(found[_MOST:]))
-
-
-def _rest(found: Iterable[Reason]) -> Iterator[Reason]:
-    count = sum(one.count for one in found)
-    if count:
-        yield Reason(_OTHERS, count)
+        return cls(plan.header, left_out.top(), sample)

@@ -214,18 +214,23 @@ class Plan:
         :raises PlanError: when the values that they need are gone, or a file was changed since it was checked.
         """
         values, subject = self._values(), self.header.subject
-        for line in sealed_lines(self._lines(), self.row_seals, self.uri):
-            record = json.loads(line)
+        for record in self.records():
             private = next(values) if record.pop("values", False) else {}
             yield _plan_row(subject, record, private)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Return the line of each row in order, parsed, as the file has it without the row's values.
+
+        :raises PlanError: when the file was changed since it was checked; not before the first line is asked for.
+        """
+        return map(json.loads, sealed_lines(self._lines(), self.row_seals, self.uri))
 
     def changes(self) -> Iterator[tuple[int, str]]:
         """Yield the number and the `from -> to` of each row that is to be changed, without reading its values.
 
         :raises PlanError: when the file was changed since it was checked.
         """
-        for line in sealed_lines(self._lines(), self.row_seals, self.uri):
-            record = json.loads(line)
+        for record in self.records():
             if "planned" not in record:
                 before = record["from"] or NO_STATUS if "from" in record else UNKNOWN_STATUS
                 yield record["row"], f"{before} -> {record['wish'].get('status', '')}"
@@ -294,9 +299,7 @@ def read_plan(folder: StorePath) -> Plan | None:
         header = PlanHeader(**first)
     except (ValueError, TypeError, KeyError):
         raise PlanError(f"{shown(path)} is no plan, or of a format unknown here; plan anew") from None
-    body = Sealer()
-    for line in lines:
-        body.add(line)
+    body = Sealer.of(lines)
     if hash_of(header, body.hexdigest()) != header.hash:
         raise PlanError(f"{shown(path)} was changed or cut short after it was planned; plan anew")
     values = folder / VALUES_FILE
@@ -309,9 +312,7 @@ def _checked(path: StorePath, wanted: str | None) -> tuple[bytes, ...]:
 
     :raises PlanError: when it is not the one that was planned.
     """
-    sealer = Sealer()
-    for line in read_lines(path):
-        sealer.add(line)
+    sealer = Sealer.of(read_lines(path))
     if sealer.hexdigest() != wanted:
         raise PlanError(f"{shown(path)} was changed or cut short after it was planned; plan anew")
     return sealer.seals()

@@ -8,8 +8,9 @@ is used before the stretch that holds it has been checked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Self
 
 from airflow_provider_persona.bulk.errors import PlanError
 
@@ -24,6 +25,14 @@ class Sealer:
         self._whole = hashlib.sha256()
         self._stretch = hashlib.sha256()
         self._seals: list[bytes] = []
+
+    @classmethod
+    def of(cls, lines: Iterable[bytes]) -> Self:
+        """Return a sealer that has taken in some lines, without their ends."""
+        sealer = cls()
+        for line in lines:
+            sealer.add(line)
+        return sealer
 
     def add(self, line: bytes) -> None:
         """Take in a line, without its end."""
