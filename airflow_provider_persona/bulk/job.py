@@ -15,21 +15,14 @@ from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError, RunStoppedError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint, CheckpointStore
+from airflow_provider_persona.bulk.ledger.ledger import ledger_of
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
-from airflow_provider_persona.bulk.plan.draft import (
-    Draft,
-    PlanOptions,
-    check_thresholds_anew,
-    complete,
-    new_draft,
-    resume_or_draft,
-)
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.source.rows import JobRows
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, Subject
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.storage.paths import StorePath
 from airflow_provider_persona.storage.run_folders import fingerprint
 
 
@@ -83,29 +76,6 @@ class BulkJob:
         return replace(header, object_kind=name) if is_object else replace(header, operation_id=name)
 
 
-def begin(
-    job: BulkJob, folder: StorePath, header: PlanHeader, *, checkpoint: Checkpoint | None = None, is_retry: bool = False
-) -> Plan | Draft:
-    """Return the plan that an interrupted attempt left, or read the rows into the draft of a new one.
-
-    This blocks while the rows are read. Close a draft when it is no longer needed.
-
-    :param job: the job.
-    :param folder: the run's own folder; each plan stands in a numbered folder below it.
-    :param header: what `BulkJob.header` returned, for a run with another identity after each clear.
-    :param checkpoint: what is known of an attempt that lost its folder, or None.
-    :param is_retry: whether the attempt before did not succeed.
-    :raises StoreError: when the folder cannot be written to.
-    :raises PlanError: when the plan found there is damaged or for another environment.
-    """
-    return resume_or_draft(job.rows.read, folder, header, checkpoint=checkpoint, is_retry=is_retry)
-
-
-def begin_anew(job: BulkJob, folder: StorePath, header: PlanHeader) -> Draft:
-    """Read the rows into the draft of a new plan, whatever earlier attempts left. Otherwise like `begin`."""
-    return new_draft(job.rows.read(), folder, header)
-
-
 async def run(
     job: BulkJob,
     begun: Plan | Draft,
@@ -120,7 +90,7 @@ async def run(
     """Complete the plan, apply it, and return the report.
 
     :param job: the job.
-    :param begun: what `begin` returned.
+    :param begun: what `resume_or_draft` returned: the plan of an interrupted attempt, or the draft of a new one.
     :param client: the client to call with.
     :param on_plan: called with the plan before the first write.
     :param on_progress: called every few seconds; must return quickly.
@@ -135,7 +105,8 @@ async def run(
         plan = await complete(begun, client, job.planning)
     else:
         plan = begun
-        check_thresholds_anew(plan, job.planning.thresholds)
+        if not ledger_of(plan.folder).last:  # none of its rows was tried, so the present thresholds count
+            job.planning.thresholds.check(plan.header)
     on_plan(plan)
     report = await apply_plan(
         plan, client, job.applying, on_progress=on_progress, utc=utc, checkpoints=checkpoints, carried=carried

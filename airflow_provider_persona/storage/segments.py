@@ -44,12 +44,10 @@ class SegmentedLog:
     folder: StorePath
     name: str
 
-    def segments(self) -> list[str]:
-        """Return the names of the segments in the order in which they were written."""
+    def numbers(self) -> list[int]:
+        """Return the numbers of the segments in the order in which they were written."""
         found = sorted(filter(None, map(self._number_of, names_in(self.folder))))
-        if as_local(self.folder) is None:
-            found = self._with_unlisted(found)
-        return [self.path_of(number).name for number in found]
+        return found if as_local(self.folder) is not None else self._with_unlisted(found)
 
     def _with_unlisted(self, listed: list[int]) -> list[int]:
         """Return the numbers of the segments where a listing may be older than the last ones.
@@ -67,7 +65,7 @@ class SegmentedLog:
     @property
     def last(self) -> int:
         """Number of the last segment, 0 when there is none."""
-        return max(map(self._number_of, self.segments()), default=0)
+        return max(self.numbers(), default=0)
 
     def lines(
         self, before: int | None = None, on_torn: Callable[[], None] = lambda: None
@@ -79,15 +77,15 @@ class SegmentedLog:
         :param before: number of the first segment to leave out, or None to read all.
         :param on_torn: called after a segment with a last line that was cut off, or with no line at all.
         """
-        for segment in self.segments():
-            if before is not None and self._number_of(segment) >= before:
+        for number in self.numbers():
+            if before is not None and number >= before:
                 return
-            path = self.folder / segment
+            path = self.path_of(number)
             torn, raw = False, None
             for raw in read_lines(path):
                 if torn:
                     yield path, None  # it was not the last line
-                line = _parsed(raw)
+                line = parsed_line(raw)
                 torn = line is None
                 if line is not None:
                     yield path, line
@@ -99,8 +97,8 @@ class SegmentedLog:
 
         :raises StoreError: when one cannot be deleted.
         """
-        for segment in self.segments():
-            remove(self.folder / segment)
+        for number in self.numbers():
+            remove(self.path_of(number))
 
     def path_of(self, number: int) -> StorePath:
         """Return where a segment stands."""
@@ -112,7 +110,8 @@ class SegmentedLog:
         return int(number) if number.isdecimal() and name == f"{self.name}-{number}{_SUFFIX}" else 0
 
 
-def _parsed(raw: bytes) -> dict[str, Any] | None:
+def parsed_line(raw: bytes) -> dict[str, Any] | None:
+    """Return what a line holds, or None where it is damaged."""
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
@@ -179,23 +178,20 @@ class SegmentWriter:
         :raises StoreError: when it cannot be put down.
         """
         raw = compact_json(line).encode()
+        self._taken += 1
         try:
-            await self._put(raw)
+            if self._file is not None:
+                self._append(raw)
+                return
+            self._lines.append(raw)
+            mine = self._taken
+            async with self._uploading:  # whoever comes first writes the lines of all who wait
+                if self._durable < mine:
+                    await self._upload()
         except StoreError:
             raise
         except Exception as error:  # fsspec's stores raise what their libraries raise
             raise cannot_write(self._log.folder, error) from error
-
-    async def _put(self, raw: bytes) -> None:
-        self._taken += 1
-        if self._file is not None:
-            self._append(raw)
-            return
-        self._lines.append(raw)
-        mine = self._taken
-        async with self._uploading:  # whoever comes first writes the lines of all who wait
-            if self._durable < mine:
-                await self._upload()
 
     async def sync(self) -> None:
         """Let what was put down so far outlive the machine; in an object store it does.

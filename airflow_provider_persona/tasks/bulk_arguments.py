@@ -348,6 +348,7 @@ def _plan_options(given: Mapping[str, Any], *, record_states: bool = False) -> P
     from airflow_provider_persona.bulk.plan.compare import CompareMode
     from airflow_provider_persona.bulk.plan.draft import PlanOptions
     from airflow_provider_persona.bulk.plan.labels import UnknownStatuses
+    from airflow_provider_persona.bulk.plan.limits import choice
     from airflow_provider_persona.bulk.plan.thresholds import Thresholds, transitions
 
     max_changes = as_number(given["max_changes"], "max_changes", shown=True)
@@ -358,10 +359,12 @@ def _plan_options(given: Mapping[str, Any], *, record_states: bool = False) -> P
         max_change_ratio=as_number(given["max_change_ratio"], "max_change_ratio", shown=True),
         max_invalid=as_number(given["max_invalid"], "max_invalid", shown=True),
         forbid_transitions=transitions(given.get("forbid_transitions")),
-        unknown_statuses=UnknownStatuses.of(given.get("unknown_statuses", UnknownStatuses.IGNORE)),
+        unknown_statuses=choice(
+            UnknownStatuses, given.get("unknown_statuses", UnknownStatuses.IGNORE), "unknown_statuses"
+        ),
     )
     keeps = as_bool(given.get("keep_before"), "keep_before", shown=True) or False
-    return PlanOptions(CompareMode.of(given["compare"]), thresholds, record_states, keep_before=keeps)
+    return PlanOptions(choice(CompareMode, given["compare"], "compare"), thresholds, record_states, keep_before=keeps)
 
 
 def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_drift: bool = False) -> ApplyOptions:

@@ -231,8 +231,8 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     :raises PersonaError: when Persona failed before a row could.
     :raises BulkError: when it stopped or too many rows failed.
     """
-    from airflow_provider_persona.bulk.job import begin, run
-    from airflow_provider_persona.bulk.plan.draft import Draft
+    from airflow_provider_persona.bulk.job import run
+    from airflow_provider_persona.bulk.plan.draft import Draft, resume_or_draft
     from airflow_provider_persona.tasks.state import checkpoints_of
 
     at = TaskRun.of(task, context)
@@ -241,7 +241,7 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     carried = checkpoints.load() if checkpoints is not None else None
     # A clear gives another identity, so only a retry may find keys that were used before.
     job = replace(job, applying=replace(job.applying, keys_may_be_old=at.is_retry))
-    begun = begin(job, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
+    begun = resume_or_draft(job.rows.read, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
     async def main() -> Report:
@@ -275,12 +275,11 @@ def run_planning_task(
     :raises PersonaError: when the live objects could not be read.
     """
     from airflow_provider_persona.bulk.errors import RunFailedError
-    from airflow_provider_persona.bulk.job import begin_anew
-    from airflow_provider_persona.bulk.plan.draft import complete
+    from airflow_provider_persona.bulk.plan.draft import complete, new_draft
     from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
 
     at = TaskRun.of(task, context)
-    draft = begin_anew(job, at.folder, at.header(job, environment))
+    draft = new_draft(job.rows.read(), at.folder, at.header(job, environment))
     push_page_links(context, PersonaTabLink)
 
     async def main() -> tuple[Plan, Estimate]:

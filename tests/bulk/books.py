@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_persona.bulk.apply.object_writer import SHOWN_LATER
-from airflow_provider_persona.bulk.apply.sample import sampled_rows
+from airflow_provider_persona.bulk.apply.writers import sampled_rows
 from airflow_provider_persona.bulk.ledger.ledger import read_results
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Report

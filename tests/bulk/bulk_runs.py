@@ -15,7 +15,7 @@ from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
-from airflow_provider_persona.bulk.ledger.ledger import read_results
+from airflow_provider_persona.bulk.ledger.ledger import ledger_of, read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowResult
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader, read_plan
@@ -58,6 +58,12 @@ def case_rows(
 ) -> Iterator[ValidRow | InvalidRow]:
     """What each row asks for of a case."""
     return read_rows(rows, ObjectRows(CASE, mapping), columns)
+
+
+def segment_names(folder: StorePath) -> list[str]:
+    """The names of a ledger's files."""
+    log = ledger_of(folder)
+    return [log.path_of(number).name for number in log.numbers()]
 
 
 def header_of(run: str = "run", **given: Any) -> PlanHeader:

@@ -23,11 +23,11 @@ from object_shelf import shelf_path
 from airflow_provider_persona.api.rate_limit import WindowBudget
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
-from airflow_provider_persona.bulk.job import BulkJob, begin, judge, run
+from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
 from airflow_provider_persona.bulk.plan.file import Plan, read_plan
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.source.columns import ObjectRows
@@ -89,7 +89,7 @@ class Job:
 
     @property
     def bulk_job(self) -> BulkJob:
-        planning = PlanOptions(CompareMode.of(self.compare), record_states=self.heeds_drift)
+        planning = PlanOptions(CompareMode(self.compare), record_states=self.heeds_drift)
         reads_first = self.compare == "get" and not planning.looks_while_planning
         applying = ApplyOptions(
             read_first=reads_first, heed_drift=self.heeds_drift, concurrency=self.concurrency, verify=self.verify
@@ -103,7 +103,7 @@ class Job:
     def begin(self, checkpoint: Checkpoint | None = None) -> Plan | Draft:
         job = self.bulk_job
         header = job.header("run", None, MORNING.isoformat())
-        return begin(job, self.path, header, checkpoint=checkpoint, is_retry=self.is_retry)
+        return resume_or_draft(job.rows.read, self.path, header, checkpoint=checkpoint, is_retry=self.is_retry)
 
     def client(self) -> AsyncPersonaClient:
         settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=self.url, reserve=0.0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from books import Book, Journal, expected_of, torn_line
+from bulk_runs import segment_names
 from fates import Fate, KeptCheckpoints, until_death
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from rare_ways import WaysGone
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
-from airflow_provider_persona.bulk.ledger.ledger import ledger_of
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, new_draft, resume_or_draft
@@ -119,7 +119,7 @@ class Accounting(RuleBasedStateMachine):
             given,
             expected_of(given, self.kind),
             guards,
-            PlanOptions(CompareMode.of(compare), record_states=keeps_states),
+            PlanOptions(CompareMode(compare), record_states=keeps_states),
         )
         book.reads_first, book.heeds_drift = reads_first, keeps_states
         self._draw_up(book, KeptCheckpoints())
@@ -398,7 +398,7 @@ class Accounting(RuleBasedStateMachine):
 
     def _tear(self, plan: Plan) -> None:
         """Leave half a line at the end of the ledger."""
-        segments = ledger_of(plan.folder).segments()
+        segments = segment_names(plan.folder)
         if segments:
             with (plan.folder / segments[-1]).open("ab") as file:
                 file.write(torn_line(plan))

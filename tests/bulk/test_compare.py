@@ -21,6 +21,7 @@ from airflow_provider_persona.bulk.plan.draft import PlanOptions, complete, new_
 from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.file import Plan, Planned
 from airflow_provider_persona.bulk.plan.labels import unknown_labels
+from airflow_provider_persona.bulk.plan.limits import choice
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.storage.segments import SegmentedLog
@@ -61,9 +62,7 @@ def compared(
     async def go() -> Comparison:
         async with sim.client(key) as client:
             blind = spool.valid_rows() if cost is None else cost
-            comparer = Comparer(
-                spool, CASE, client, CompareMode.of(mode), needs_states=needs_states, cost_of_blind=blind
-            )
+            comparer = Comparer(spool, CASE, client, CompareMode(mode), needs_states=needs_states, cost_of_blind=blind)
             return await comparer.run(notes, now=now or sim.utc())
 
     return sim.run(go())
@@ -78,7 +77,7 @@ def spooled(rows: list[dict[str, Any]]) -> Spool:
 def planned(sim: VirtualPersona, rows: list[dict[str, Any]], folder: Path, mode: str, **options: Any) -> Plan:
     async def go() -> Plan:
         async with sim.client() as client:
-            return await complete(draft, client, PlanOptions(CompareMode.of(mode), **options))
+            return await complete(draft, client, PlanOptions(CompareMode(mode), **options))
 
     draft = new_draft(case_rows(rows, None), folder, header_of())
     try:
@@ -196,7 +195,7 @@ def test_a_row_with_more_than_a_status_is_right_only_when_all_of_it_is(thousand:
 
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(BulkError, match="compare is auto, list, get, never, not 'always'"):
-        CompareMode.of("always")
+        choice(CompareMode, "always", "compare")
 
 
 def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: VirtualPersona) -> None:
@@ -259,7 +258,7 @@ def _killed_after(sim: VirtualPersona, spool: Spool, mode: str, answers: int, no
                 return await send(*arguments)
 
             client.send = dying  # type: ignore[method-assign]
-            comparer = Comparer(spool, CASE, client, CompareMode.of(mode), needs_states=False, cost_of_blind=1000)
+            comparer = Comparer(spool, CASE, client, CompareMode(mode), needs_states=False, cost_of_blind=1000)
             await comparer.run(notes, now=sim.utc())
 
     try:

@@ -20,12 +20,12 @@ from fates import Fate, until_death
 from lengths import IN_CI, SOAK
 
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
-from airflow_provider_persona.bulk.job import BulkJob, begin, run
+from airflow_provider_persona.bulk.job import BulkJob, run
 from airflow_provider_persona.bulk.ledger.ledger import read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft
+from airflow_provider_persona.bulk.plan.draft import Draft, resume_or_draft
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.source.rows import MappedRows
 from airflow_provider_persona.bulk.subjects import operation_subject
@@ -54,7 +54,7 @@ def attempt(persona: VirtualPersona, job: BulkJob, folder: Path, fate: Fate, *, 
 
     async def main() -> Report | None:
         with until_death():
-            begun = begin(job, folder, job.header("run", None, CREATED), is_retry=is_retry)
+            begun = resume_or_draft(job.rows.read, folder, job.header("run", None, CREATED), is_retry=is_retry)
             try:
                 async with persona.client(clock=clock) as client:
                     return await run(job, begun, client, utc=persona.utc)
@@ -142,7 +142,7 @@ def both(persona: VirtualPersona, job: BulkJob, folder: Path, instant: float) ->
     """Let a newer attempt begin while the older one works; return the reports of both."""
 
     async def work(*, is_retry: bool) -> Report:
-        begun = begin(job, folder, job.header("run", None, CREATED), is_retry=is_retry)
+        begun = resume_or_draft(job.rows.read, folder, job.header("run", None, CREATED), is_retry=is_retry)
         async with persona.client() as client:
             return await run(job, begun, client, utc=persona.utc)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_persona.api.limits import WindowState
-from airflow_provider_persona.bulk.apply.breaker import CircuitBreaker
+from airflow_provider_persona.bulk.apply.halt import CircuitBreaker
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate
 from airflow_provider_persona.bulk.plan.guards import Guards, drift

@@ -11,12 +11,12 @@ from bulk_runs import outcomes, plan_in
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, ThresholdError
-from airflow_provider_persona.bulk.job import BulkJob, begin, run
+from airflow_provider_persona.bulk.job import BulkJob, run
 from airflow_provider_persona.bulk.ledger.ledger import read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowResult
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.plan.revert import RowsToRevert
@@ -55,7 +55,7 @@ def job_of(
 
 def carried_out(persona: VirtualPersona, job: BulkJob, folder: Path, *, is_retry: bool = False) -> Report:
     async def main() -> Report:
-        begun = begin(job, folder, job.header(str(folder), None, CREATED), is_retry=is_retry)
+        begun = resume_or_draft(job.rows.read, folder, job.header(str(folder), None, CREATED), is_retry=is_retry)
         try:
             async with persona.client() as client:
                 return await run(job, begun, client)
@@ -68,7 +68,7 @@ def carried_out(persona: VirtualPersona, job: BulkJob, folder: Path, *, is_retry
 
 def planned(persona: VirtualPersona, job: BulkJob, folder: Path) -> Plan:
     async def main() -> Plan:
-        draft = begin(job, folder, job.header(str(folder), None, CREATED))
+        draft = resume_or_draft(job.rows.read, folder, job.header(str(folder), None, CREATED))
         assert isinstance(draft, Draft)
         async with persona.client() as client:
             return await complete(draft, client, job.planning)

@@ -10,7 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bulk_runs import CREATED, assert_each_changed_once, attempt, decisions, last_results, lines_of, plan_of
+from bulk_runs import (
+    CREATED,
+    assert_each_changed_once,
+    attempt,
+    decisions,
+    last_results,
+    lines_of,
+    plan_of,
+    segment_names,
+)
 from object_shelf import Shelf, shelf_path
 
 from airflow_provider_persona.api.rate_limit import WindowBudget
@@ -21,7 +30,6 @@ from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.ledger.ledger import (
     AttemptEnd,
     LedgerState,
-    ledger_of,
     read_ledger,
     read_results,
 )
@@ -87,7 +95,7 @@ def test_the_state_keeps_the_last_word_on_each_row_and_the_next_key(tmp_path: Pa
     assert (state.last_segment, state.complete, state.in_doubt, state.last_at) == (2, False, 0, CREATED)
     assert state.counts() == {RowOutcome.UPDATED: 2, RowOutcome.FAILED: 1}
     assert [state.is_settled(row) for row in (1, 2, 3, 9, 99)] == [True, False, False, True, False]
-    assert [state.next_generation(row) for row in (1, 3, 99)] == [0, 3, 0]
+    assert [state.generations.get(row) for row in (1, 3, 99)] == [None, 3, None]
     write(tmp_path, [updated(3)], first=3)
     state = read_ledger(tmp_path, "hash")
     assert state.counts() == {RowOutcome.UPDATED: 3}
@@ -136,7 +144,7 @@ def test_a_new_segment_never_takes_the_place_of_one_that_is_there(persona: Simul
     (tmp_path / "ledger-00003 (copy).jsonl").write_text("not a segment")
     third = (tmp_path / "ledger-00003.jsonl").read_bytes()
     attempt(persona, plan)
-    assert ledger_of(tmp_path).segments() == ["ledger-00002.jsonl", "ledger-00003.jsonl", "ledger-00004.jsonl"]
+    assert segment_names(tmp_path) == ["ledger-00002.jsonl", "ledger-00003.jsonl", "ledger-00004.jsonl"]
     assert (tmp_path / "ledger-00003.jsonl").read_bytes() == third
 
 
@@ -158,10 +166,10 @@ def test_what_is_no_local_path_is_never_taken_for_one(tmp_path: Path) -> None:
 
 def test_in_an_object_store_a_segment_is_written_anew_and_a_new_one_begun_when_it_has_grown(shelf: StorePath) -> None:
     write(shelf, [updated(row) for row in range(1, 2601)])
-    assert len(ledger_of(shelf).segments()) > 1
+    assert len(segment_names(shelf)) > 1
     assert read_ledger(shelf, "hash").counts() == {RowOutcome.UPDATED: 2600}
     assert read_ledger(shelf, "hash").complete
-    openings = [json.loads((shelf / name).read_bytes().splitlines()[0]) for name in ledger_of(shelf).segments()]
+    openings = [json.loads((shelf / name).read_bytes().splitlines()[0]) for name in segment_names(shelf)]
     assert [line["segment"] for line in openings] == list(range(1, len(openings) + 1))
     assert all(line["plan"] == "hash" for line in openings)
 
@@ -175,7 +183,7 @@ def test_in_an_object_store_segments_stay_short(shelf: StorePath) -> None:
         await ledger.close(AttemptEnd.COMPLETE, CREATED, {}, [])
 
     asyncio.run(go())
-    sizes = [len((shelf / name).read_bytes().splitlines()) for name in ledger_of(shelf).segments()]
+    sizes = [len((shelf / name).read_bytes().splitlines()) for name in segment_names(shelf)]
     assert len(sizes) == 3
     assert all(1000 <= size < 1025 for size in sizes[:-1])
     assert sum(sizes) == 2400 + 3 + 1
@@ -188,9 +196,9 @@ def test_a_record_in_an_object_store_is_durable_when_its_writer_goes_on(shelf: S
         await ledger.open()
         for row in (1, 2, 3):
             await ledger.begin(row, CREATED)
-            assert read_ledger(shelf, "hash").begun_at(row) == CREATED
+            assert read_ledger(shelf, "hash").begun.get(row) == CREATED
             await ledger.record(updated(row))
-            assert read_ledger(shelf, "hash").begun_at(row) is None
+            assert read_ledger(shelf, "hash").begun.get(row) is None
             assert [result.row for result in read_results(shelf, "hash")] == list(range(1, row + 1))
 
     asyncio.run(go())

@@ -15,9 +15,9 @@ from bulk_runs import last_results, outcomes, plan_in
 
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
-from airflow_provider_persona.bulk.job import BulkJob, begin
+from airflow_provider_persona.bulk.job import BulkJob
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.plan.key_reads import KeyReader
 from airflow_provider_persona.bulk.plan.match import Matcher
@@ -57,7 +57,7 @@ def job_by(
 
 def planned(persona: VirtualPersona, job: BulkJob, folder: Path) -> Plan:
     async def main() -> Plan:
-        draft = begin(job, folder, job.header(str(folder), None, CREATED))
+        draft = resume_or_draft(job.rows.read, folder, job.header(str(folder), None, CREATED))
         assert isinstance(draft, Draft)
         try:
             async with persona.client() as client:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from bulk_runs import outcomes
 
-from airflow_provider_persona.bulk.job import begin, run
+from airflow_provider_persona.bulk.job import run
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft
+from airflow_provider_persona.bulk.plan.draft import Draft, resume_or_draft
 from airflow_provider_persona.bulk.plan.guards import Guards
 from persona_simulator import FaultKind
 from tests.bulk.kinds import KINDS, Kind
@@ -45,7 +45,7 @@ def done(
     job = job_of(kind, rows_of(kind, ids), CompareMode.NEVER, guards=guards, **options)
 
     async def main() -> Report:
-        begun = begin(job, folder, job.header("run", None, CREATED))
+        begun = resume_or_draft(job.rows.read, folder, job.header("run", None, CREATED))
         assert isinstance(begun, Draft)
         async with persona.client() as client:
             return await run(job, begun, client, utc=persona.utc)

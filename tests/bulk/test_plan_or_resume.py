@@ -20,24 +20,26 @@ from bulk_runs import CREATED, assert_each_changed_once, attempt, case_rows, cha
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, ThresholdError
-from airflow_provider_persona.bulk.job import judge
+from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import FailureLimit, Report
 from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
-    check_thresholds_anew,
     complete,
     resume_or_draft,
 )
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader
 from airflow_provider_persona.bulk.plan.thresholds import Thresholds
-from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.source.columns import ObjectRows
+from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
+from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.storage.run_folders import fingerprint, run_folder
+from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import SANDBOX_KEY
 from tests.virtual_time import VirtualPersona
 
@@ -150,10 +152,12 @@ def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path:
 
 def test_thresholds_are_held_against_a_plan_that_nothing_was_tried_of(persona: VirtualPersona, tmp_path: Path) -> None:
     plan = planned(Warehouse(decisions(persona, 3)), tmp_path)
-    with pytest.raises(ThresholdError):
-        check_thresholds_anew(plan, Thresholds(max_changes=2))
+    planning = PlanOptions(thresholds=Thresholds(max_changes=2))
+    job = BulkJob(MappedRows(GivenSource([]), ObjectRows(CASE)), CASE, planning=planning)
+    with pytest.raises(ThresholdError, match="3 rows would be changed, max_changes is 2"):
+        asyncio.run(run(job, plan, NOBODY))
     attempt(persona, plan)
-    check_thresholds_anew(plan, Thresholds(max_changes=2))
+    assert asyncio.run(run(job, plan, NOBODY)).resumed == 3
 
 
 def test_a_plan_leaves_nothing_of_its_rows_on_the_disk_but_its_files(

@@ -21,10 +21,11 @@ from bulk_runs import (
     decisions,
     last_results,
     plan_of,
+    segment_names,
 )
 from object_shelf import shelf_path
 
-from airflow_provider_persona.bulk.ledger.ledger import ledger_of, read_ledger
+from airflow_provider_persona.bulk.ledger.ledger import read_ledger
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.plan.guards import Guards
@@ -70,7 +71,7 @@ def test_after_sigkill_every_case_is_changed_once_and_little_is_repeated(
     assert len(busy.journal()) == 300
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= CONCURRENCY + 1
     assert sorted(last_results(plan)) == list(range(1, 301))
-    assert ledger_of(tmp_path).segments() == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
+    assert segment_names(tmp_path) == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
 
 
 def test_killed_again_and_again_it_still_ends_with_one_effect_each(busy: SimulatorServer, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_killed_again_and_again_it_still_ends_with_one_effect_each(busy: Simulat
     assert attempt(busy, plan).counts == {RowOutcome.UPDATED: 300}
     assert_each_changed_once(busy, rows)
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= 2 * (CONCURRENCY + 1)
-    opened = [json.loads((tmp_path / name).read_bytes().splitlines()[0]) for name in ledger_of(tmp_path).segments()]
+    opened = [json.loads((tmp_path / name).read_bytes().splitlines()[0]) for name in segment_names(tmp_path)]
     assert [line["segment"] for line in opened] == [1, 2, 3]
 
 
@@ -109,7 +110,7 @@ def test_a_resume_after_the_keys_have_been_forgotten_reads_what_was_in_doubt_fir
     kill_at(busy, str(tmp_path), 60)
     in_doubt = set(changes(busy)) - {result.object_id for result in last_results(plan).values()}
     state = read_ledger(tmp_path, plan.header.hash)
-    under_way = [row for row in range(1, 301) if state.begun_at(row)]  # some of them were not sent yet
+    under_way = [row for row in range(1, 301) if row in state.begun]  # some of them were not sent yet
     assert 0 < len(in_doubt) <= len(under_way) <= CONCURRENCY
     busy.configure(idempotency_ttl_seconds=0.0)
     report = attempt(busy, plan, utc=lambda: datetime.now(UTC) + timedelta(hours=2))
@@ -164,4 +165,4 @@ def test_a_run_in_an_object_store_survives_sigkill_too(busy: SimulatorServer, tm
     assert attempt(busy, plan).counts == {RowOutcome.UPDATED: 300}
     assert_each_changed_once(busy, rows)
     assert len(busy.requests(operation=SET_STATUS)) - 300 <= CONCURRENCY + 1
-    assert ledger_of(folder).segments() == ["ledger-00001.jsonl", "ledger-00002.jsonl"]
+    assert segment_names(folder) == ["ledger-00001.jsonl", "ledger-00002.jsonl"]

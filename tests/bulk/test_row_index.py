@@ -18,8 +18,7 @@ from object_shelf import shelf_path
 
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.ledger.ledger import read_ledger
-from airflow_provider_persona.bulk.ledger.pace import Pace
-from airflow_provider_persona.bulk.ledger.row_index import RowFilter, RowIndex
+from airflow_provider_persona.bulk.ledger.row_index import Pace, RowFilter, RowIndex
 from airflow_provider_persona.bulk.ledger.shown_rows import rows_of_plan
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader, hash_of, read_plan
 from airflow_provider_persona.bulk.plan.seals import Sealer

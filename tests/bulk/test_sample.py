@@ -15,12 +15,13 @@ from fates import Fate, KeptCheckpoints, until_death
 
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
-from airflow_provider_persona.bulk.apply.sample import sampled_rows
+from airflow_provider_persona.bulk.apply.writers import sampled_rows
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError
-from airflow_provider_persona.bulk.job import BulkJob, begin, judge, run
+from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
 from airflow_provider_persona.bulk.ledger.report import FailureLimit, Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
+from airflow_provider_persona.bulk.plan.draft import resume_or_draft
 from airflow_provider_persona.bulk.source.rows import MappedRows
 from airflow_provider_persona.bulk.subjects import operation_subject
 from airflow_provider_persona.bulk.subjects.operation import OperationRows
@@ -204,7 +205,7 @@ def test_a_lost_folder_does_not_make_the_sample_go_out_again(
 
         async def main() -> Report | None:
             carried = kept.load()
-            begun = begin(job, tmp_path, job.header("run", None, CREATED), checkpoint=carried)
+            begun = resume_or_draft(job.rows.read, tmp_path, job.header("run", None, CREATED), checkpoint=carried)
             with until_death():
                 async with persona.client(clock=clock) as client:
                     return await run(job, begun, client, checkpoints=kept, carried=carried, utc=persona.utc)

@@ -11,11 +11,11 @@ from bulk_runs import outcomes, plan_in
 from airflow_provider_persona.api.account_change import AccountChange
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, PlanError
-from airflow_provider_persona.bulk.job import BulkJob, begin, run
+from airflow_provider_persona.bulk.job import BulkJob, run
 from airflow_provider_persona.bulk.ledger.ledger import read_results
 from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
-from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions
+from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, resume_or_draft
 from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.bulk.plan.revert import RowsToRevert
 from airflow_provider_persona.bulk.source.columns import ObjectRows
@@ -44,7 +44,7 @@ def job_of(rows: list[dict[str, Any]], *, compare: CompareMode = CompareMode.NEV
 
 def carried_out(persona: VirtualPersona, job: BulkJob, folder: Path, *, is_retry: bool = False) -> Report:
     async def main() -> Report:
-        begun = begin(job, folder, job.header("run", None, CREATED), is_retry=is_retry)
+        begun = resume_or_draft(job.rows.read, folder, job.header("run", None, CREATED), is_retry=is_retry)
         try:
             async with persona.client() as client:
                 return await run(job, begun, client)
@@ -90,7 +90,7 @@ def test_an_account_that_changed_after_it_was_planned_is_left_alone(accounts: Vi
         from airflow_provider_persona.bulk.apply.run import apply_plan
         from airflow_provider_persona.bulk.plan.draft import complete
 
-        draft = begin(job, tmp_path, job.header("run", None, CREATED))
+        draft = resume_or_draft(job.rows.read, tmp_path, job.header("run", None, CREATED))
         assert isinstance(draft, Draft)
         async with accounts.client() as client:
             plan = await complete(draft, client, job.planning)

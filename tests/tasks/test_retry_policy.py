@@ -18,8 +18,7 @@ from airflow_provider_persona.api.errors import (
     error_from_event,
 )
 from airflow_provider_persona.api.retry import NO_RETRIES
-from airflow_provider_persona.bulk.apply.breaker import CircuitBreaker
-from airflow_provider_persona.bulk.apply.halt import Halt
+from airflow_provider_persona.bulk.apply.halt import CircuitBreaker, Halt
 from airflow_provider_persona.bulk.errors import RunStoppedError
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator

@@ -52,7 +52,7 @@ class EarlierAttempts:
             # Rows are begun in their order, so those without an outcome that come first were under way. A dry run
             # sends nothing, so its outcome is none.
             is_new = self.state.outcome(row.number) in (None, RowOutcome.PLANNED)
-            is_new = is_new and self.state.begun_at(row.number) is None  # what was begun by its own note counts apart
+            is_new = is_new and row.number not in self.state.begun  # what was begun by its own note counts apart
             context = self.context(row.number, in_doubt=in_doubt > 0)
             in_doubt -= is_new and row.planned is Planned.CHANGE
             yield row, context
@@ -63,8 +63,8 @@ class EarlierAttempts:
         :param row: its number.
         :param in_doubt: whether, if it has no outcome yet, it may have been under way when an attempt broke off.
         """
-        outcome, begun_at = self.state.outcome(row), self.state.begun_at(row)
-        generation = self.state.next_generation(row)
+        outcome, begun_at = self.state.outcome(row), self.state.begun.get(row)
+        generation = self.state.generations.get(row, 0)
         if outcome is RowOutcome.UNRESOLVED or self.is_incomplete:
             return RowContext(generation, in_doubt=True, look_first=True, begun_at=begun_at)
         if begun_at is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_persona.bulk.apply.breaker import DEFAULT_RETRY_SHARE, CircuitBreaker
+from airflow_provider_persona.bulk.apply.halt import DEFAULT_RETRY_SHARE, CircuitBreaker
 from airflow_provider_persona.bulk.approval import Approval
 from airflow_provider_persona.bulk.ledger.report import FailureLimit
 from airflow_provider_persona.bulk.plan.limits import check_count

@@ -12,9 +12,8 @@ from typing import Any
 
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.server_clock import latest_time, time_to_note
-from airflow_provider_persona.bulk.apply.breaker import CircuitBreaker
 from airflow_provider_persona.bulk.apply.earlier_attempts import EarlierAttempts
-from airflow_provider_persona.bulk.apply.halt import Halt
+from airflow_provider_persona.bulk.apply.halt import CircuitBreaker, Halt
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.row_work import RowContext
 from airflow_provider_persona.bulk.apply.telling import Telling
@@ -109,11 +108,7 @@ class _Run:
         self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, concurrency, self._now(), approval)
         # A checkpoint must cover each row where the ledger's disk may be lost.
         covers_rows = as_local(plan.folder) is not None and not options.dry_run
-        self._keeper = (
-            None
-            if checkpoints is None
-            else CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, covers_rows=covers_rows)
-        )
+        self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, covers_rows)
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
         """Take in what a checkpoint tells of a lost ledger, and return that for the new ledger, if it tells any."""
@@ -125,13 +120,7 @@ class _Run:
         if carried.content_hash != self._plan.header.content_hash:
             self._distrust = True  # other rows now, but some of their cases may have been written to
             return None
-        known: dict[str, Any] = {
-            "settled": carried.settled,
-            "counts": carried.counts,
-            "generations": carried.generations,
-            "concurrency": carried.concurrency,
-            "at": carried.at,
-        }
+        known = carried.to_carry()
         self._state.carry_over(**known)
         return known
 
@@ -188,7 +177,7 @@ class _Run:
 
     async def _settle_all(self) -> Report:
         self._telling.begin(self._resumed)
-        await self._save_checkpoint()  # whoever loses the disk from now on knows that rows may have been under way
+        await self._keeper.save()  # whoever loses the disk from now on knows that rows may have been under way
         try:
             await self._ask_for_time()
             await self._work_off()
@@ -198,14 +187,14 @@ class _Run:
             log.warning("Stopped at %d of %d rows; a retry or a clear goes on from here", done, rows)
             self._ended = AttemptEnd.STOPPED
             with suppress(Exception):  # the ledger says it too
-                await asyncio.wait_for(self._save_checkpoint(), LAST_ANSWERS)
+                await asyncio.wait_for(self._keeper.save(), LAST_ANSWERS)
             raise
         end = self._end()
         verified = await self._verify(end)
         self._telling.note_limit(self._utc())
         await self._close(end)
         self._ended = end
-        await self._save_checkpoint()
+        await self._keeper.save()
         nothing_left = end is AttemptEnd.COMPLETE or (end is AttemptEnd.FAILED and not self._retryable)
         if nothing_left and not self._options.dry_run and not self._counts[RowOutcome.PLANNED]:
             with suppress(FencedError):  # a newer attempt still needs the values, and will delete them
@@ -241,10 +230,6 @@ class _Run:
             sample=self._writer.sample_size,
             approval=self._options.approval,
         )
-
-    async def _save_checkpoint(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.save()
 
     async def _close(self, end: AttemptEnd) -> None:
         """Write to the ledger how the attempt ended."""
@@ -325,7 +310,7 @@ class _Run:
             result = work.result(self._now())
             await self._ledger.record(result)
             self._take_in(result)
-            if self._keeper is not None and is_sent:
+            if is_sent:
                 await self._keeper.settled()
 
     def _take_in(self, result: RowResult) -> None:
@@ -395,4 +380,4 @@ class _Run:
             await asyncio.sleep(self._options.progress_every)
             self._telling.tell(self._counts)
             self._telling.note_limit(self._utc())
-            await self._save_checkpoint()
+            await self._keeper.save()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import heapq
+from collections import defaultdict
 
 from airflow_provider_persona.bulk.apply.call_writer import CallWriter
 from airflow_provider_persona.bulk.apply.object_writer import ObjectWriter
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.row_work import RowContext, RowWork
-from airflow_provider_persona.bulk.apply.sample import sampled_rows
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import Plan, Planned, PlanRow
 from airflow_provider_persona.bulk.subjects.subject import CallRow, ObjectSubject
@@ -83,3 +85,33 @@ class PlanWriter:
 
     def _leaves(self, row: PlanRow) -> bool:
         return self._sample is not None and row.planned is Planned.CHANGE and row.number not in self._sample
+
+
+def sampled_rows(plan: Plan, size: int) -> frozenset[int]:
+    """Return the numbers of the rows in a plan's sample, spread over its transitions (`from -> to` status).
+
+    The first rows are one of each transition, the next ones another of each, and so on. Within a transition chance
+    decides, by the plan's hash. So each attempt has the same sample, and a bigger sample holds each smaller one.
+
+    :param plan: the plan.
+    :param size: rows that are to be changed.
+    :raises PlanError: when the plan was changed since it was checked.
+    """
+    by_transition: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for number, transition in plan.changes():
+        kept = by_transition[transition]
+        item = (-_rank(plan.header.hash, number), number)  # a heap gives its smallest, and the smallest ranks stay
+        if len(kept) < size:
+            heapq.heappush(kept, item)
+        elif item > kept[0]:
+            heapq.heapreplace(kept, item)
+    turns = [
+        (turn, transition, number)
+        for transition, kept in by_transition.items()
+        for turn, (_, number) in enumerate(sorted(kept, reverse=True))
+    ]
+    return frozenset(number for _, _, number in heapq.nsmallest(size, turns))
+
+
+def _rank(plan_hash: str, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{plan_hash}:{number}".encode()).digest()[:8])

@@ -140,7 +140,12 @@ class Checkpoint:
             raise ValueError("no checkpoint")
         for number in (self.number, self.rows):
             whole_number(number)
-        checked_carried(self.settled, self.counts, self.generations, self.concurrency, self.at or self.created_at)
+        self.to_carry()
+
+    def to_carry(self) -> dict[str, Any]:
+        """Return what it tells of the rows, for a new ledger in place of a lost one: see `LedgerState.carry_over`."""
+        at = self.at or self.created_at
+        return checked_carried(self.settled, self.counts, self.generations, self.concurrency, at)
 
 
 def _packed_stretches(stretches: Sequence[Sequence[int]]) -> str:
@@ -183,10 +188,11 @@ class CheckpointStore(Protocol):
         """Keep a checkpoint in place of the last one."""
 
 
+@dataclass(slots=True)
 class CheckpointKeeper:
     """Saves checkpoints from one writer, several rows at a time.
 
-    :param store: where.
+    :param store: where, or None to keep none.
     :param snapshot: gives the present checkpoint.
     :param require_newest: raises `FencedError` once a newer attempt is at work. Its checkpoints then stay: one of this
         attempt would take back what the newer one has done.
@@ -194,49 +200,43 @@ class CheckpointKeeper:
         may be lost.
     """
 
-    def __init__(
-        self,
-        store: CheckpointStore,
-        snapshot: Callable[[], Checkpoint],
-        require_newest: Callable[[], Awaitable[None]],
-        *,
-        covers_rows: bool,
-    ) -> None:
-        self._store = store
-        self._snapshot = snapshot
-        self._require_newest = require_newest
-        self._covers_rows = covers_rows
-        self._noted = self._saved = 0
-        self._saving = asyncio.Lock()
-        self._has_failed = False
+    store: CheckpointStore | None
+    snapshot: Callable[[], Checkpoint]
+    require_newest: Callable[[], Awaitable[None]]
+    covers_rows: bool
+    _noted: int = 0
+    _saved: int = 0
+    _has_failed: bool = False
+    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def settled(self) -> None:
         """Take in that a row was settled."""
         self._noted += 1
-        if not self._covers_rows:
+        if not self.covers_rows or self.store is None:
             return
         mine = self._noted
         async with self._saving:  # whoever comes first saves for all who wait
             if self._saved < mine:
-                seconds = await self._save()
+                seconds = await self._save(self.store)
                 await asyncio.sleep(max(_SHORTEST_PAUSE, _SHARE_OF_TIME * seconds))
 
     async def save(self) -> None:
         """Save now, whatever was noted."""
-        async with self._saving:
-            await self._save()
+        if self.store is not None:
+            async with self._saving:
+                await self._save(self.store)
 
-    async def _save(self) -> float:
+    async def _save(self, store: CheckpointStore) -> float:
         """Save, and return the seconds that the snapshot took."""
         try:
-            await self._require_newest()
+            await self.require_newest()
         except StoreError:
             return 0.0  # whoever goes on with rows meets it too, and says so
         since = time.perf_counter()
-        noted, checkpoint = self._noted, self._snapshot()
+        noted, checkpoint = self._noted, self.snapshot()
         seconds = time.perf_counter() - since
         try:
-            await asyncio.to_thread(self._store.save, checkpoint)
+            await asyncio.to_thread(store.save, checkpoint)
         except Exception as error:  # noqa: BLE001 - the ledger holds; Airflow's API being away must not end a run
             if not self._has_failed:
                 log.warning(

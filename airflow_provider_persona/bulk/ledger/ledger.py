@@ -62,6 +62,8 @@ class LedgerState:
     :param last_at: UTC time of the last line, ISO 8601, or None when there is none.
     :param carried: outcomes of rows that a lost ledger had settled.
     :param damaged: lines that cannot be read, beside those that a kill cut off.
+    :param begun: when each row was begun that has no outcome since but that of a dry run.
+    :param generations: first generation of keys that no kept failure of a row can answer to, where that is not 0.
     """
 
     last_segment: int = 0
@@ -71,12 +73,12 @@ class LedgerState:
     last_at: str | None = None
     carried: Counter[RowOutcome] = field(default_factory=Counter)
     damaged: int = 0
-    _begun: dict[int, str] = field(default_factory=dict)
+    begun: dict[int, str] = field(default_factory=dict)
+    generations: dict[int, int] = field(default_factory=dict)
     _attempt: str | None = None
     _concurrency: int = 0
     _is_dry_run: bool = False
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
-    _generations: dict[int, int] = field(default_factory=dict)
     _retryable: set[int] = field(default_factory=set)
     _perhaps_done: set[int] = field(default_factory=set)
 
@@ -84,11 +86,6 @@ class LedgerState:
     def complete(self) -> bool:
         """Whether the last attempt came to the end of the plan."""
         return self.end in (AttemptEnd.COMPLETE, AttemptEnd.FAILED)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the plan was tried at all."""
-        return self.last_segment > 0
 
     @property
     def is_worth_another_attempt(self) -> bool:
@@ -124,29 +121,25 @@ class LedgerState:
         # A dry run writes nothing, so it settles nothing of what an attempt before it left in doubt.
         if self.complete and not self._is_dry_run:
             self.in_doubt, self.in_doubt_since = 0, None
-            self._begun.clear()
+            self.begun.clear()
 
     def begin_row(self, row: int, at: str) -> None:
         """Take in that a row is about to be worked on; what it needs may have been sent from then on.
 
         :param at: UTC time, ISO 8601. The earliest time counts: the row's idempotency key is as old as that.
         """
-        self._begun.setdefault(row, at)
+        self.begun.setdefault(row, at)
         self.last_at = at
-
-    def begun_at(self, row: int) -> str | None:
-        """Return when a row was begun that has no outcome since but that of a dry run, or None."""
-        return self._begun.get(row)
 
     @property
     def is_under_way(self) -> bool:
         """Whether the last attempt has not ended and rows of it have no outcome: it may still be alive."""
-        return self.end is None and bool(self._begun)
+        return self.end is None and bool(self.begun)
 
     @property
     def leaves_doubt(self) -> bool:
         """Whether rows may have been written to without an outcome."""
-        return self.in_doubt > 0 or bool(self._begun)
+        return self.in_doubt > 0 or bool(self.begun)
 
     def outcome(self, row: int) -> RowOutcome | None:
         """Return the outcome of a row, or None when it has none."""
@@ -155,15 +148,6 @@ class LedgerState:
     def was_touched(self, row: int) -> bool:
         """Whether a row's object was changed by the run, or may have been by an attempt that broke off."""
         return self.outcome(row) is RowOutcome.UPDATED or row in self._perhaps_done
-
-    def next_generation(self, row: int) -> int:
-        """Return the first generation of keys that no kept failure of the row can answer to."""
-        return self._generations.get(row, 0)
-
-    @property
-    def generations(self) -> Mapping[int, int]:
-        """Generation of keys to begin with, of the rows that need another than the first."""
-        return self._generations
 
     def is_settled(self, row: int) -> bool:
         """Whether nothing is left to do for a row."""
@@ -207,7 +191,7 @@ class LedgerState:
             if before in NOT_DONE:
                 return False
         else:
-            self._begun.pop(result.row, None)
+            self.begun.pop(result.row, None)
         if result.may_be_own_doing and before is RowOutcome.UPDATED:
             return False
         self._make_room(result.row)
@@ -215,7 +199,7 @@ class LedgerState:
         (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
         (self._perhaps_done.add if result.may_be_own_doing else self._perhaps_done.discard)(result.row)
         if result.outcome in NOT_DONE:
-            self._generations[result.row] = result.generation + 1
+            self.generations[result.row] = result.generation + 1
         self.last_at = result.at
         return True
 
@@ -241,7 +225,7 @@ class LedgerState:
             self._make_room(last)
             self._outcomes[first : last + 1] = array("B", [_SETTLED_BEFORE]) * (last + 1 - first)
         self.carried = Counter({RowOutcome(name): count for name, count in counts.items()})
-        self._generations.update({int(row): generation for row, generation in generations.items()})
+        self.generations.update({int(row): generation for row, generation in generations.items()})
 
     def _make_room(self, row: int) -> None:
         short = row + 1 - len(self._outcomes)

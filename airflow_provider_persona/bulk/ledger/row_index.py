@@ -11,19 +11,21 @@ import json
 import re
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.ledger.ledger import LedgerState, ledger_of, result_of, take_in
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
-from airflow_provider_persona.bulk.ledger.pace import Pace
 from airflow_provider_persona.bulk.ledger.reasons import OTHER_REASONS, Labels, common_part
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow, row_of_ledger, row_of_plan
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, UNKNOWN_STATUS, Plan, Planned
 from airflow_provider_persona.storage.paths import StorePath, lines_in, open_regular, shown
+from airflow_provider_persona.storage.segments import parsed_line
 
 _PLANNED = {state: code for code, state in enumerate(Planned, 1)}
 _OUTCOMES = {outcome: code for code, outcome in enumerate(RowOutcome, len(_PLANNED) + 1)}
@@ -34,6 +36,11 @@ _LINES_AT_ONCE = 500
 _PLAN_LINE = re.compile(rb'\{"row":(\d+),"object_id":"([^"\\]+)"')
 _BEGUN = re.compile(rb'\{"plan":"[0-9a-f]{64}","begun":')
 _MOVING = (Planned.CHANGE, RowOutcome.UPDATED, RowOutcome.PLANNED)
+
+
+_SHORTEST_STRETCH: Final = 10
+_MOST_STRETCHES: Final = 240
+"""Stretches of time that are told apart; with more of them the length is doubled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,40 @@ class RowFilter:
     reason: str | None = None
     transition: str | None = None
     object_id: str | None = None
+
+
+class Pace:
+    """Counts what was settled in each stretch of time; a run of days needs no more room than a short one."""
+
+    def __init__(self) -> None:
+        self.seconds = _SHORTEST_STRETCH
+        """Length of a stretch."""
+        self._counts: dict[int, Counter[str]] = {}
+
+    def add(self, at: str, outcome: str) -> None:
+        """Take in that a row was settled.
+
+        :param at: UTC time, ISO 8601; a text that is none is left out.
+        :param outcome: its outcome.
+        """
+        try:
+            moment = datetime.fromisoformat(at).timestamp()
+        except ValueError:
+            return
+        self._counts.setdefault(int(moment // self.seconds), Counter())[outcome] += 1
+        while len(self._counts) > _MOST_STRETCHES:
+            self._widen()
+
+    def stretches(self) -> list[tuple[int, dict[str, int]]]:
+        """Return the beginning of each stretch in which rows were settled, in Unix seconds, and rows by outcome."""
+        return sorted((number * self.seconds, dict(counts)) for number, counts in self._counts.items())
+
+    def _widen(self) -> None:
+        wider: dict[int, Counter[str]] = {}
+        for number, counts in self._counts.items():
+            wider.setdefault(number // 2, Counter()).update(counts)
+        self.seconds *= 2
+        self._counts = wider
 
 
 @dataclass(slots=True)
@@ -110,9 +151,8 @@ class RowIndex:
         if not self.with_ledger:
             return True
         log = ledger_of(self.plan.folder)
-        numbers = [int(name.rpartition("-")[2].partition(".")[0]) for name in log.segments()]
         last_read = max(self._read, default=0)
-        for number in numbers:
+        for number in log.numbers():
             if number < last_read:
                 continue  # a segment is not written to any more once there is a newer one
             if not self._read_file(number, log.path_of(number), self._take_ledger_line, until, clock):
@@ -157,7 +197,7 @@ class RowIndex:
     def _take_ledger_line(self, line: bytes, place: int) -> None:
         if _BEGUN.match(line):
             return
-        parsed = _parsed(line)
+        parsed = parsed_line(line)
         if parsed is None or "plan" not in parsed:
             self.damaged += 1
             return
@@ -240,7 +280,7 @@ class RowIndex:
             with open_regular(log.path_of(segment)) as file:
                 for line in lines_in(file):
                     place, offset = (segment << _PLACE_BITS) | offset, offset + len(line)
-                    if _BEGUN.match(line) or (parsed := _parsed(line)) is None:
+                    if _BEGUN.match(line) or (parsed := parsed_line(line)) is None:
                         continue
                     result = result_of(parsed)
                     if result is not None and result.row < len(self._places) and self._places[result.row] == place:
@@ -293,7 +333,7 @@ class RowIndex:
         return [rows[number] for number in asked if number in rows]
 
     def _row(self, line: bytes, *, from_ledger: bool) -> ShownRow | None:
-        parsed = _parsed(line)
+        parsed = parsed_line(line)
         if parsed is None:
             return None
         if from_ledger:
@@ -301,14 +341,6 @@ class RowIndex:
             return None if result is None else row_of_ledger(result)
         row = row_of_plan(parsed)
         return replace(row, state=OPEN, reason="") if self.with_ledger else row
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _positions(column: bytearray, codes: bytes) -> Iterator[int]:

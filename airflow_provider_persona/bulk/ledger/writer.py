@@ -12,8 +12,8 @@ from airflow_provider_persona.storage.paths import StorePath
 from airflow_provider_persona.storage.segments import SegmentWriter
 
 
-class LedgerWriter:
-    """Writes one attempt's segments.
+class LedgerWriter(SegmentWriter):
+    """Writes one attempt's segments; each line is there for good when the call that writes it returns.
 
     :param folder: the plan's folder.
     :param plan_hash: the plan's hash.
@@ -36,14 +36,7 @@ class LedgerWriter:
         opening: dict[str, Any] = {"plan": plan_hash, "concurrency": concurrency, "at": at, "notes_begun": True}
         if approval is not None:
             opening["approval"] = approval.to_json()
-        self._segments = SegmentWriter(ledger_of(folder), first_segment, opening)
-
-    async def open(self) -> None:
-        """Put down that an attempt begins, so that a folder which cannot be written to fails it before any request.
-
-        :raises StoreError: then.
-        """
-        await self._segments.open()
+        super().__init__(ledger_of(folder), first_segment, opening)
 
     async def begin(self, row: int, at: str, *, outlives_power: bool = False) -> None:
         """Note that a row is about to be worked on, before anything is sent for it.
@@ -53,25 +46,18 @@ class LedgerWriter:
         :param outlives_power: whether the note must outlive the machine too, since no look could replace it.
         :raises FencedError: when a newer attempt is at work.
         """
-        await self._segments.require_newest()
-        await self._segments.put({"plan": self._plan_hash, "begun": row, "at": at})
+        await self.require_newest()
+        await self.put({"plan": self._plan_hash, "begun": row, "at": at})
         if outlives_power:
-            await self._segments.sync()
-
-    async def require_newest(self) -> None:
-        """Make sure that no newer attempt is at work.
-
-        :raises FencedError: when one is.
-        """
-        await self._segments.require_newest()
+            await self.sync()
 
     async def record(self, result: RowResult) -> None:
-        """Put a row's record down; when this returns, it outlives the process."""
-        await self._segments.put(result.to_line(self._plan_hash))
+        """Put a row's record down."""
+        await self.put(result.to_line(self._plan_hash))
 
     async def carry_over(self, carried: Mapping[str, Any]) -> None:
         """Write what is known of the rows of a lost ledger, as `LedgerState.carry_over` takes it."""
-        await self._segments.put({"plan": self._plan_hash, "carried": dict(carried)})
+        await self.put({"plan": self._plan_hash, "carried": dict(carried)})
 
     async def close(
         self, end: AttemptEnd, at: str, counts: Mapping[str, int], not_done: Sequence[tuple[int, int]]
@@ -81,8 +67,4 @@ class LedgerWriter:
         :param not_done: first and last row of every stretch of rows that a further attempt takes up.
         """
         line = {"plan": self._plan_hash, "end": end.value, "at": at, "counts": dict(counts)}
-        await self._segments.put(line | {"not_done": [list(stretch) for stretch in not_done]})
-
-    def release(self) -> None:
-        """Close the file, however the attempt ended."""
-        self._segments.release()
+        await self.put(line | {"not_done": [list(stretch) for stretch in not_done]})

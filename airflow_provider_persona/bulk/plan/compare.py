@@ -25,7 +25,6 @@ from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError
 from airflow_provider_persona.api.messages import Request, canonical_json
 from airflow_provider_persona.api.pagination import SeenPages, items_of, next_page
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
-from airflow_provider_persona.bulk.plan.limits import choice
 from airflow_provider_persona.bulk.plan.spool import Seen, Spool, SpooledRow
 from airflow_provider_persona.bulk.subjects.subject import ObjectState, ObjectSubject, ObjectUpdate
 from airflow_provider_persona.client import AsyncPersonaClient
@@ -56,14 +55,6 @@ class CompareMode(StrEnum):
     """Each object by itself, just before it would be written."""
     NEVER = "never"
     """Not at all, except where a guard must look."""
-
-    @classmethod
-    def of(cls, given: str) -> CompareMode:
-        """Return the mode of that name.
-
-        :raises BulkError: when there is none.
-        """
-        return choice(cls, given, "compare")
 
 
 @dataclass(slots=True)

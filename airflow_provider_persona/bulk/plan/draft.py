@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_persona.bulk.errors import BulkError, PlanError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
-from airflow_provider_persona.bulk.ledger.ledger import ledger_of, read_ledger
+from airflow_provider_persona.bulk.ledger.ledger import read_ledger
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan, PlanHeader, read_plan
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses, unknown_labels
@@ -246,15 +246,6 @@ async def _unknown_labels(draft: Draft, client: AsyncPersonaClient, options: Pla
     guarding = {*(guards.only_from or ()), *guards.never_from, *options.thresholds.forbidden_statuses}
     labels = [*sorted(guarding), *sorted(draft.spool.named_statuses() - guarding)]
     return await unknown_labels(labels, draft.spool.seen_statuses(), subject, client)
-
-
-def check_thresholds_anew(plan: Plan, thresholds: Thresholds) -> None:
-    """Check a plan of an earlier attempt against the present thresholds, if none of its rows was tried.
-
-    :raises ThresholdError: when it exceeds one.
-    """
-    if not ledger_of(plan.folder).last:
-        thresholds.check(plan.header)
 
 
 def check_environment(plan: Plan, environment: str | None) -> None:

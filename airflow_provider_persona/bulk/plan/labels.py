@@ -15,7 +15,6 @@ from airflow_provider_persona.api.document import Document, Resource
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.api.operations import is_path_id, operation
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
-from airflow_provider_persona.bulk.plan.limits import choice
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, StatusLabels
 from airflow_provider_persona.client import AsyncPersonaClient
 
@@ -34,14 +33,6 @@ class UnknownStatuses(StrEnum):
     """Stop before the first write."""
     IGNORE = "ignore"
     """Do not look."""
-
-    @classmethod
-    def of(cls, given: str) -> UnknownStatuses:
-        """Return what a name means.
-
-        :raises BulkError: when it means nothing.
-        """
-        return choice(cls, given, "unknown_statuses")
 
 
 async def unknown_labels(

@@ -46,7 +46,7 @@ class RowsToRevert:
         if not subject.has_status:
             raise PlanError(f"{self.plan.uri} changed {subject.plural}; only changes of a status can be taken back")
         state = read_ledger(self.plan.folder, self.plan.header.hash)
-        if not state.has_begun:
+        if not state.last_segment:
             raise PlanError(f"there is no ledger beside {self.plan.uri}, so nothing is known to have been changed")
         with closing(_KeptWays(self.plan)) as kept:
             yield from self._read(subject, state, kept)
