@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import io
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Response, TransportFailure
-from airflow_provider_persona.client.answer_body import ACCEPTED, AnswerBody, UnusableBodyError, limit_for
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.answer_body import ACCEPTED, AnswerBody, UnusableBodyError
 from airflow_provider_persona.client.network import network_of
-from airflow_provider_persona.client.transport import USER_AGENT, reason_of
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.api.settings import PersonaSettings
-    from airflow_provider_persona.client.transport import Sending
+from airflow_provider_persona.client.transport import USER_AGENT, Sending, reason_of
 
 _LONGEST_LINE: Final = 65_536
 """Bytes of a status line or header. `http.client` takes as many, and the two clients must not differ."""
@@ -69,7 +66,7 @@ class AiohttpTransport:
                 proxy=self._proxy,
                 proxy_headers=self._proxy_headers,
             ) as answer:
-                return await _received(answer, limit_for(is_file=request.binary))
+                return await _received(answer, is_file=request.binary)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             point = FailurePoint.MAYBE_SENT if wire.is_written else FailurePoint.NOT_SENT
             return TransportFailure(point, reason_of(error))
@@ -123,15 +120,15 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-async def _received(answer: aiohttp.ClientResponse, limit: int) -> Response:
+async def _received(answer: aiohttp.ClientResponse, *, is_file: bool) -> Response:
     headers = _joined(answer)
     try:
-        body = AnswerBody(headers.get("content-encoding"), limit)
+        body = AnswerBody(headers.get("content-encoding"), is_file=is_file)
         async for piece in answer.content.iter_any():
             body.add(piece)
         return Response(answer.status, headers, body.content())
     except UnusableBodyError as error:
-        return Response(answer.status, headers, damage=str(error))
+        return Response(answer.status, headers, damage=f"it {error}")
 
 
 def _joined(answer: aiohttp.ClientResponse) -> dict[str, str]:

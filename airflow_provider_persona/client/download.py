@@ -4,6 +4,8 @@ The links lead to another host (files.withpersona.com) and carry a token of thei
 (docs.withpersona.com/downloading-files). So they are followed without the API key, over https only, and no redirect is
 followed. Links of older versions lead to the API itself, which wants the key; they get it, and no other address does.
 Which hosts are trusted stands in `file_links.py`.
+
+Imported at the first call only, because `requests` takes long to import.
 """
 
 from __future__ import annotations
@@ -12,9 +14,13 @@ import fnmatch
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import SplitResult, parse_qsl
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Final
+from urllib.parse import parse_qsl
+
+import requests
+import urllib3
 
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
@@ -24,17 +30,14 @@ from airflow_provider_persona.api.errors import (
 )
 from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.client.file_body import UNPACKED, copy_body
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.answer_body import UNPACKED, copy_body
 from airflow_provider_persona.client.file_client import FILE_SECONDS, file_client
 from airflow_provider_persona.client.file_links import FileLinks
+from airflow_provider_persona.client.session import Session
 from airflow_provider_persona.client.transport import reason_of
+from airflow_provider_persona.client.wire import on_wire
 from airflow_provider_persona.client.wire_log import hide_queries
-
-if TYPE_CHECKING:
-    import requests
-
-    from airflow_provider_persona.api.settings import PersonaSettings
-    from airflow_provider_persona.client.wire import Wire
 
 _NO_FILE: Final = ("application/json", "text/html")
 """Types of answers that tell of a failure, whatever their status says."""
@@ -86,69 +89,51 @@ def download(
     parts = links.checked(url, what)
     hide_queries(parts.hostname or "")
     attempts = policy or RetryPolicy()
-    fetch = _Fetch(url, sink, settings, limit, what, content_types, timeout)
     if links.needs_key(parts):
-        return fetch.from_the_api(parts, attempts)
+        request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
+        with file_client(settings, sink, limit, seconds=timeout, policy=attempts) as client:
+            content_type = _type_of(client.send(request).headers.get("content-type"), content_types, what)
+        return _whole(sink.tell(), content_type, what)
+    fetch = partial(_fetch, url, sink, settings, limit, what, content_types, timeout)
     for delay in attempts.delays:
         try:
-            return fetch.once()
+            return fetch()
         except (PersonaServerError, PersonaTransportError):
             sleep(delay * (1 + attempts.jitter * chance()))
-    return fetch.once()
+    return fetch()
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """One link and all that is needed to follow it; the fields are the arguments of `download`."""
-
-    url: str = field(repr=False)
-    sink: IO[bytes]
-    settings: PersonaSettings
-    limit: int
-    what: str
-    content_types: Sequence[str] | None
-    timeout: float
-
-    def from_the_api(self, parts: SplitResult, policy: RetryPolicy) -> Downloaded:
-        request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
-        with file_client(self.settings, self.sink, self.limit, seconds=self.timeout, policy=policy) as client:
-            content_type = _type_of(client.send(request).headers.get("content-type"))
-        _check_type(content_type, self.content_types, self.what)
-        return _whole(self.sink.tell(), content_type, self.what)
-
-    def once(self) -> Downloaded:
-        import requests
-        import urllib3
-
-        from airflow_provider_persona.client.session import Session
-        from airflow_provider_persona.client.wire import on_wire
-
-        settings = self.settings
-        try:
-            with (
-                on_wire(self.timeout) as wire,
-                Session(settings, sends_key=False) as session,
-                session.get(
-                    self.url,
-                    headers=UNPACKED,
-                    timeout=(settings.connect_timeout, min(settings.read_timeout, self.timeout)),
-                    allow_redirects=False,
-                    stream=True,
-                ) as answer,
-            ):
-                return self._received(answer, wire)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            reason = reason_of(error)
-            failure = PersonaTransportError(f"{self.what} could not be downloaded ({reason}); check proxy and network")
-        raise failure  # outside, so that no trace shows the link, which the causes' texts hold
-
-    def _received(self, answer: requests.Response, wire: Wire) -> Downloaded:
-        if answer.status_code != 200:
-            raise _refusal(answer.status_code, self.what)
-        content_type = _type_of(answer.headers.get("Content-Type"))
-        _check_type(content_type, self.content_types, self.what)
-        size = copy_body(answer, self.sink, wire=wire, limit=self.limit, what=self.what)
-        return _whole(size, content_type, self.what)
+def _fetch(
+    url: str,
+    sink: IO[bytes],
+    settings: PersonaSettings,
+    limit: int,
+    what: str,
+    content_types: Sequence[str] | None,
+    timeout: float,
+) -> Downloaded:
+    """Follow a link once, without the API key."""
+    try:
+        with (
+            on_wire(timeout) as wire,
+            Session(settings, sends_key=False) as session,
+            session.get(
+                url,
+                headers=UNPACKED,
+                timeout=(settings.connect_timeout, min(settings.read_timeout, timeout)),
+                allow_redirects=False,
+                stream=True,
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise _refusal(answer.status_code, what)
+            content_type = _type_of(answer.headers.get("Content-Type"), content_types, what)
+            size = copy_body(answer, sink, wire=wire, limit=limit, what=what)
+            return _whole(size, content_type, what)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        reason = reason_of(error)
+        failure = PersonaTransportError(f"{what} could not be downloaded ({reason}); check proxy and network")
+    raise failure  # outside, so that no trace shows the link, which the causes' texts hold
 
 
 def _refusal(status: int, what: str) -> PersonaError:
@@ -166,7 +151,12 @@ def _refusal(status: int, what: str) -> PersonaError:
     return PersonaAnswerError(f"the host of files answered {status} to {what}", status=status)
 
 
-def _check_type(content_type: str, accepted: Sequence[str] | None, what: str) -> None:
+def _type_of(header: str | None, accepted: Sequence[str] | None, what: str) -> str:
+    """Return the media type of an answer.
+
+    :raises PersonaAnswerError: when it is not an accepted one.
+    """
+    content_type = (header or "").partition(";")[0].strip().lower()
     if accepted is None:
         fits = content_type not in _NO_FILE
     else:
@@ -174,10 +164,7 @@ def _check_type(content_type: str, accepted: Sequence[str] | None, what: str) ->
     if not fits:
         wanted = f"; {', '.join(accepted)} is wanted" if accepted else ", which is no file"
         raise PersonaAnswerError(f"{what} came as {content_type or 'something of no named type'}{wanted}")
-
-
-def _type_of(header: str | None) -> str:
-    return (header or "").partition(";")[0].strip().lower()
+    return content_type
 
 
 def _whole(size: int, content_type: str, what: str) -> Downloaded:

@@ -1,14 +1,22 @@
-"""A client for answers that are files: it writes them to a file as they arrive, instead of keeping them in memory."""
+"""A client for answers that are files: it writes them to a file as they arrive, instead of keeping them in memory.
+
+Imported at the first call only, because `requests` takes long to import.
+"""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
+import requests
+
+from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.retry import RetryPolicy
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.answer_body import UNPACKED, copy_body
 from airflow_provider_persona.client.blocking import PersonaClient
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.api.retry import RetryPolicy
-    from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.requests_transport import RequestsTransport
+from airflow_provider_persona.client.transport import Sending
+from airflow_provider_persona.client.wire import Wire
 
 FILE_SECONDS: Final = 300.0
 """Seconds that a file may take to arrive by default; the read timeout is meant for answers."""
@@ -31,6 +39,28 @@ def file_client(
         between may be longer than the settings' read timeout.
     :param policy: attempts and delays.
     """
-    from airflow_provider_persona.client.file_transport import FileTransport  # `requests` takes long to import
+    return PersonaClient(settings, policy=policy, transport=_FileTransport(settings, sink, limit, seconds))
 
-    return PersonaClient(settings, policy=policy, transport=FileTransport(settings, sink, limit, seconds))
+
+class _FileTransport(RequestsTransport):
+    """Writes the body of a successful answer to a binary request to a file; other answers are read as usual."""
+
+    def __init__(self, settings: PersonaSettings, sink: IO[bytes], limit: int, seconds: float) -> None:
+        super().__init__(settings)
+        self._sink = sink
+        self._limit = limit
+        self._seconds = seconds
+
+    def headers_for(self, sending: Sending) -> dict[str, str]:
+        """Ask for a file as it is, since its length on arrival is compared with the promised one."""
+        return UNPACKED if sending.request.binary else {}
+
+    def received(self, answer: requests.Response, sending: Sending, wire: Wire) -> Response:
+        """Read an answer in full, a file into the sink."""
+        if not sending.request.binary or not 200 <= answer.status_code < 300:
+            return super().received(answer, sending, wire)
+        wire.extend(self._seconds)
+        operation_id = sending.request.operation_id
+        what = f"the file that {operation_id} answers with"
+        copy_body(answer, self._sink, wire=wire, limit=self._limit, what=what, operation_id=operation_id)
+        return Response(answer.status_code, dict(answer.headers))

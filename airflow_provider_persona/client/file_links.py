@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
 from airflow_provider_persona.api.messages import API_PREFIX, DEFAULT_HOST
-from airflow_provider_persona.api.settings import NETLOC, Origin, origin_of
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.api.settings import NETLOC, Origin, PersonaSettings, origin_of
 
 PERSONAS_DOMAIN: Final = "withpersona.com"
 """Where Persona keeps files: `files.withpersona.com` (docs.withpersona.com/downloading-files)."""

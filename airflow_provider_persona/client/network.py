@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
-from airflow_provider_persona.api.settings import is_loopback
+from airflow_provider_persona.api.settings import PersonaSettings, is_loopback
 
 if TYPE_CHECKING:
     import ssl
-
-    from airflow_provider_persona.api.settings import PersonaSettings
 
 _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name trusted certificates; the first one that is set wins, as in `requests`."""

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import requests
 import urllib3
 
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Response, TransportFailure
-from airflow_provider_persona.client.answer_body import ACCEPTED, AnswerBody, UnusableBodyError, limit_for
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.client.answer_body import ACCEPTED, AnswerBody, UnusableBodyError, receive
 from airflow_provider_persona.client.session import Session
-from airflow_provider_persona.client.transport import reason_of
+from airflow_provider_persona.client.transport import Sending, reason_of
 from airflow_provider_persona.client.wire import Wire, on_wire
 from airflow_provider_persona.client.wire_log import without_queries
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.api.settings import PersonaSettings
-    from airflow_provider_persona.client.transport import Sending
-
-_CHUNK = 64 * 1024
 
 
 class RequestsTransport:
@@ -81,13 +75,11 @@ class RequestsTransport:
         """Read an answer in full."""
         headers = dict(answer.headers)
         try:
-            body = AnswerBody(headers.get("Content-Encoding"), limit_for(is_file=sending.request.binary))
-            while chunk := answer.raw.read1(_CHUNK, decode_content=False):
-                body.add(chunk)
-                wire.left()  # bytes that wait in a buffer cost no read of the socket
+            body = AnswerBody(headers.get("Content-Encoding"), is_file=sending.request.binary)
+            receive(answer, body, wire)
             return Response(answer.status_code, headers, body.content())
         except UnusableBodyError as error:
-            return Response(answer.status_code, headers, damage=str(error))
+            return Response(answer.status_code, headers, damage=f"it {error}")
 
 
 def _unchanged(prepared: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from airflow_provider_persona.api.settings import origin_of
+from airflow_provider_persona.api.settings import PersonaSettings, origin_of
 from airflow_provider_persona.client.network import Network, network_of
 from airflow_provider_persona.client.transport import USER_AGENT
 from airflow_provider_persona.client.wire import POOLS
 from airflow_provider_persona.client.wire_log import hide_queries
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.api.settings import PersonaSettings
 
 
 class Session(requests.Session):

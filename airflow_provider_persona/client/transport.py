@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from airflow_provider_persona.api.messages import Outcome, Request
-from airflow_provider_persona.client.unpacking import BrokenOffError
+from airflow_provider_persona.client.answer_body import BrokenOffError
 
 USER_AGENT: Final = "airflow-provider-persona"
 

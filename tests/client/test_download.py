@@ -378,7 +378,7 @@ def test_the_limit_holds_for_what_is_unpacked(fetch):
 
 
 def test_a_file_that_is_packed_in_another_way_is_refused(fetch):
-    with one_host(answer(Content_Encoding="br")) as (link, _), pytest.raises(PersonaAnswerError, match="came packed"):
+    with one_host(answer(Content_Encoding="br")) as (link, _), pytest.raises(PersonaAnswerError, match="is packed"):
         fetch(link)
 
 
