@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from airflow_provider_persona.api.document import MISSING, Resource
 from airflow_provider_persona.export.errors import ExportError
-from airflow_provider_persona.storage.sql_names import checked_column
+from airflow_provider_persona.storage.sql_tables import checked_column
 
 ID, TYPE = "id", "type"
 _WHOLE: Final = ("attributes", "relationships")

@@ -212,7 +212,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
 
         async def change_case() -> RowWork:
             async with client:
-                writer = ObjectWriter(client, CASE, identity, guards=guards, compare=False, dry_run=False)
+                writer = ObjectWriter(client, CASE, identity, guards=guards)
                 row = PlanRow(1, self.case_id, Planned.CHANGE, ObjectUpdate(CASE, self.case_id, change))
                 return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 

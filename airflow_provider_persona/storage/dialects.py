@@ -38,6 +38,14 @@ class Dialect:
     read_only: str = ""
     refusals: tuple[str, ...] = ()
 
+    def quoted(self, name: str) -> str:
+        """Return a checked name as a statement takes it, also where it is a reserved word.
+
+        Capitals mean what they mean without quotes.
+        """
+        parts_of_name = (name.lower() if self.is_lower else name).split(".")
+        return ".".join(f"{self.quote}{part}{self.quote}" for part in parts_of_name)
+
 
 POSTGRES: Final = Dialect(
     quote='"',

@@ -4,13 +4,13 @@
 inserted or updated by a key; the ledger's table (`bulk/ledger/table.py`) is the other use. What differs between
 databases is data in `storage/dialects.py`.
 
-Names are checked and quoted (`storage/sql_names.py`). Values are parameters of the driver, never a part of a
-statement.
+Names are checked and quoted. Values are parameters of the driver, never a part of a statement.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import chain
@@ -19,13 +19,16 @@ from typing import Any, Final, NamedTuple
 from airflow_provider_persona.storage.database import Database
 from airflow_provider_persona.storage.dialects import SQLITE, Dialect, dialect_of
 from airflow_provider_persona.storage.errors import StoreError
-from airflow_provider_persona.storage.sql_names import checked_column, checked_table, quoted
 
 PARAMETERS: Final = 999
 """Parameters that a statement may have: SQLite before 3.32 takes so many, SQL Server 2,100."""
 
 _BAD_VALUE: Final = ("DataError", "OverflowError")
 """Names of the errors that drivers raise for a value that a column does not take."""
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_TABLE: Final = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
+_COLUMN: Final = re.compile(_NAME)
 
 
 class SqlColumn(NamedTuple):
@@ -89,8 +92,8 @@ class SqlTable:
                 self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
             dialect = dialect_of(connection)
             self._check_lengths(dialect)
-            names = [quoted(dialect, column.name) for column in self._columns]
-            table = OpenSqlTable(connection, quoted(dialect, self._name), names, self._database.placeholder, self.shown)
+            names = [dialect.quoted(column.name) for column in self._columns]
+            table = OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
             try:
                 self._make_ready(table)
                 yield table
@@ -116,8 +119,8 @@ class SqlTable:
     def _create(self, table: OpenSqlTable) -> set[str]:
         """Create the table, and return the names of its columns in small letters."""
         dialect = table.dialect
-        columns = [f"{quoted(dialect, column.name)} {column.type or dialect.text}" for column in self._columns]
-        key = ", ".join(quoted(dialect, name) for name in self._key)
+        columns = [f"{dialect.quoted(column.name)} {column.type or dialect.text}" for column in self._columns]
+        key = ", ".join(dialect.quoted(name) for name in self._key)
         body = ", ".join([*columns, f"PRIMARY KEY ({key})"])
         try:
             table.execute(f"CREATE TABLE {table.name} ({body}){dialect.table_options}")
@@ -367,3 +370,27 @@ def text_columns_of(table: OpenSqlTable, name: str) -> set[str]:
 def parts(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     """Return the values in parts of `size`, the last one shorter."""
     return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def checked_table(name: Any, what: str = "a table") -> str:
+    """Return the name of a table.
+
+    :param what: what the table is, for the error.
+    :raises StoreError: when it is not `table`, `schema.table` or `catalog.schema.table` in plain characters.
+    """
+    if not isinstance(name, str) or not _TABLE.fullmatch(name):
+        raise StoreError(
+            f"{what} must be named table, schema.table or catalog.schema.table, in plain letters, digits and "
+            "underscores, no part beginning with a digit"
+        )
+    return name
+
+
+def checked_column(name: Any) -> str:
+    """Return the name of a column.
+
+    :raises StoreError: when it holds more than plain letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not _COLUMN.fullmatch(name):
+        raise StoreError("a column must be named in plain letters, digits and underscores, not beginning with a digit")
+    return name

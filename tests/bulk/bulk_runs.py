@@ -73,7 +73,7 @@ def header_of(run: str = "run", **given: Any) -> PlanHeader:
 def write_plan(rows: Iterable[ValidRow | InvalidRow], folder: StorePath, header: PlanHeader) -> Plan:
     """Write the plan for rows, without looking at the live objects."""
     with Spool(only_row_per=header.subject.only_row_per) as spool:
-        spool.fill(rows)
+        spool.fill(enumerate(rows, 1))
         return write_spooled(spool, folder, header)
 
 

@@ -70,7 +70,7 @@ def compared(
 
 def spooled(rows: list[dict[str, Any]]) -> Spool:
     spool = Spool(only_row_per="case")
-    spool.fill(case_rows(rows, None))
+    spool.fill(enumerate(case_rows(rows, None), 1))
     return spool
 
 

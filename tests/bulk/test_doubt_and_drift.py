@@ -131,7 +131,7 @@ def test_what_two_walks_through_the_list_have_both_seen_counts_once(persona: Vir
             return (await comparer.run(notes, now=MORNING)).right
 
     with Spool(only_row_per="case") as spool:
-        spool.fill(case_rows(rows, None))
+        spool.fill(enumerate(case_rows(rows, None), 1))
         assert persona.run(go(spool)) == 3
 
 

@@ -403,7 +403,7 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
 
         async def main() -> list[str | None]:
             with Spool(only_row_per="case") as spool:
-                spool.fill(rows)
+                spool.fill(enumerate(rows, 1))
                 async with persona.client() as client:
                     await Matcher(spool, CASE.subject, client, Match("reference-id")).run(
                         notes, utc=lambda: persona.utc() + later

@@ -103,7 +103,7 @@ def test_the_spool_agrees_with_a_plain_reading_of_its_rules(given_rows: list[tup
         contradict = len({status for _, status in group}) > 1
         expected.update({n: not contradict for n, _ in (group if contradict else group[:1])})
     with Spool(only_row_per="case") as spool:
-        spool.fill(wishes)
+        spool.fill(enumerate(wishes, 1))
         found_rows = [(spooled.number, spooled.problem is None) for spooled in spool.rows()]
         assert found_rows == sorted(expected.items())
         assert spool.repeats == len(wishes) - len(expected)

@@ -126,7 +126,7 @@ def test_a_stale_listing_hides_no_segment_and_none_is_overwritten(
 def test_a_full_disk_under_the_spool_is_said() -> None:
     rows = ({"case_id": f"case_{number}", "status": "Approved", "fields": {"a": "x" * 5000}} for number in range(2000))
     with Spool() as spool, _files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be"):
-        spool.fill(case_rows(rows))
+        spool.fill(enumerate(case_rows(rows), 1))
 
 
 @pytest.mark.parametrize("with_values", [True, False])
@@ -135,7 +135,9 @@ def test_a_full_disk_under_the_lines_of_a_plan_is_said(tmp_path: Path, with_valu
     more = {"assignee": "x"} if with_values else {}
     header = PlanHeader("run", "source", None, "2026-01-05T08:00:00+00:00")
     with Spool() as spool:
-        spool.fill(case_rows({"case_id": f"case_{number}", "status": "Approved", **more} for number in range(9)))
+        spool.fill(
+            enumerate(case_rows({"case_id": f"case_{number}", "status": "Approved", **more} for number in range(9)), 1)
+        )
         with _files_of_at_most(10), pytest.raises(StoreError, match="a temporary file cannot be written"):
             write_spooled(spool, tmp_path, header)
     assert list(tmp_path.iterdir()) == []

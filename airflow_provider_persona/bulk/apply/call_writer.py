@@ -6,6 +6,8 @@ under a new key after a failure; any other only under the same key, which makes 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from airflow_provider_persona.api.errors import PersonaError, PersonaUnresolvedError
 from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.bulk.apply.row_work import RowContext, RowWork
@@ -16,6 +18,7 @@ from airflow_provider_persona.bulk.subjects.subject import CallRow
 from airflow_provider_persona.client import AsyncPersonaClient
 
 
+@dataclass(frozen=True, slots=True)
 class CallWriter:
     """Settles rows, one at a time each, many at once.
 
@@ -24,20 +27,19 @@ class CallWriter:
     :param dry_run: whether to write nothing.
     """
 
-    def __init__(self, client: AsyncPersonaClient, identity: str, *, dry_run: bool) -> None:
-        self._client = client
-        self._identity = identity
-        self._dry_run = dry_run
+    client: AsyncPersonaClient
+    identity: str
+    dry_run: bool
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
         """Make the row's call, and return the row with its outcome.
 
         :raises PersonaError: one of `STOPS_THE_RUN`, before anything was written; the row is then not settled.
         """
-        work = RowWork(row, context, f"{self._identity}:{row.number}")
+        work = RowWork(row, context, f"{self.identity}:{row.number}")
         if not isinstance(row.wanted, CallRow):
             work.become(RowOutcome.INVALID, row.reason)
-        elif self._dry_run:
+        elif self.dry_run:
             work.become(RowOutcome.PLANNED)
         else:
             await self._send(work, row.wanted.request())
@@ -53,13 +55,13 @@ class CallWriter:
             )
             work.become(RowOutcome.UNRESOLVED, str(error), error)
             return
-        exchange = self._client.exchange(
+        exchange = self.client.exchange(
             request, work.identity, work.context.generation, maybe_done=work.context.in_doubt
         )
         exchange.was_begun(work.context.key_age)
         try:
             work.exchanges.append(exchange)
-            response = await self._client.carry_out(exchange)
+            response = await self.client.carry_out(exchange)
         except PersonaError as error:
             if isinstance(error, STOPS_THE_RUN) and not exchange.sent:
                 raise

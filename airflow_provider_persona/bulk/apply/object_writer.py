@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaUnresolvedError
@@ -36,6 +37,7 @@ _DATES_DIFFER = 10.0
 """Seconds by which an answer may be later than the change that it shows. Both times are Persona's own."""
 
 
+@dataclass(slots=True)
 class ObjectWriter:
     """Settles rows, one at a time each, many at once.
 
@@ -50,39 +52,27 @@ class ObjectWriter:
     :param keys_may_be_old: whether Persona may repeat an answer of a run that nothing here tells of.
     """
 
-    def __init__(
-        self,
-        client: AsyncPersonaClient,
-        subject: ObjectSubject,
-        identity: str,
-        *,
-        guards: Guards,
-        compare: bool,
-        dry_run: bool,
-        heed_drift: bool = False,
-        asks_time: bool = False,
-        keys_may_be_old: bool = True,
-    ) -> None:
-        self._client = client
-        self._subject = subject
-        self._identity = identity
-        self._guards = guards
-        self._compare = compare
-        self._dry_run = dry_run
-        self._heed_drift = heed_drift
-        self._asks_time = asks_time
-        self._keys_may_be_old = keys_may_be_old and asks_time
-        self._turn = asyncio.Lock()
+    client: AsyncPersonaClient
+    subject: ObjectSubject
+    identity: str
+    _: KW_ONLY
+    guards: Guards
+    compare: bool = False
+    dry_run: bool = False
+    heed_drift: bool = False
+    asks_time: bool = False
+    keys_may_be_old: bool = True
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
         """Do what the row asks for, and return the row with its outcome.
 
         :raises PersonaError: one of `STOPS_THE_RUN`, before anything was written; the row is then not settled.
         """
-        work = RowWork(row, context, f"{self._identity}:{row.number}", from_status=row.from_status)
-        if row.planned is not Planned.CHANGE:
+        work = RowWork(row, context, f"{self.identity}:{row.number}", from_status=row.from_status)
+        if row.planned is not Planned.CHANGE:  # what a plan settles by itself has the same words as outcomes
             is_own = row.planned is Planned.UNCHANGED and context.in_doubt
-            work.become(_SETTLED_BY_PLAN[row.planned], OWN_DOING if is_own else row.reason)
+            work.become(RowOutcome(row.planned.value), OWN_DOING if is_own else row.reason)
             return work
         try:
             work.become(*await self._settle(work))
@@ -96,11 +86,11 @@ class ObjectWriter:
         return work
 
     async def _settle(self, work: RowWork) -> tuple[RowOutcome, str]:
-        guarded = self._guards.needs_read(work.row.expected_status) or self._may_drift(work.row)
+        guarded = self.guards.needs_read(work.row.expected_status) or self._may_drift(work.row)
         guarded = guarded or work.update.left is not None
         # Rather one read than all calls of a row once more, when an attempt that broke off may have made some of them.
         has_parts = work.context.in_doubt and len(work.update.change.steps()) > 1
-        if guarded or self._compare or work.context.look_first or has_parts:
+        if guarded or self.compare or work.context.look_first or has_parts:
             await self._read(work)
         steps = work.update.change.steps(_resource(work))
         if not steps:
@@ -114,7 +104,7 @@ class ObjectWriter:
             return RowOutcome.UNCHANGED, OWN_DOING
         if objection is not None:
             return RowOutcome.SKIPPED_GUARD, objection + work.context.doubt
-        if self._dry_run:
+        if self.dry_run:
             return RowOutcome.PLANNED, ""
         for step in steps:
             objection = await self._carry_out(work, step, guarded=guarded)
@@ -129,14 +119,14 @@ class ObjectWriter:
         in_doubt = work.context.in_doubt and (work.current is None or not step.may_be_made_anew)
         if work.context.look_first and not step.may_be_made_anew:
             raise PersonaUnresolvedError(
-                f"whether {step.operation_id} was done before is unknown, and the {self._subject.name} does not show "
+                f"whether {step.operation_id} was done before is unknown, and the {self.subject.name} does not show "
                 "it; look before doing it again",
                 operation_id=step.operation_id,
             )
         generation = work.context.generation
         for _ in range(_OLD_KEYS):
-            exchange = self._client.exchange(
-                step.request(work.update.object_id, with_time=self._asks_time),
+            exchange = self.client.exchange(
+                step.request(work.update.object_id, with_time=self.asks_time),
                 work.identity,
                 generation,
                 maybe_done=in_doubt,
@@ -147,7 +137,7 @@ class ObjectWriter:
             objection = await self._send(work, step, exchange, guarded=guarded)
             if objection is not None or not work.answer_may_be_old:
                 return objection
-            current = await self._look_behind(work, exchange)
+            current = await self._look(work, exchange, f"Persona's answer to {step.operation_id} may be one of before")
             if step.is_shown_by(current.resource):
                 return None
             objection = self._objection(work) if guarded else None
@@ -155,7 +145,7 @@ class ObjectWriter:
                 return objection
             generation, in_doubt = exchange.sent_generation + 1, False
         raise PersonaUnresolvedError(
-            f"Persona repeats old answers to {step.operation_id}, and the {self._subject.name} does not show the "
+            f"Persona repeats old answers to {step.operation_id}, and the {self.subject.name} does not show the "
             f"wanted {step.part}; its keys of the last hour are in use, so try again in an hour",
             operation_id=step.operation_id,
             retryable=True,
@@ -164,12 +154,14 @@ class ObjectWriter:
     async def _send(self, work: RowWork, step: Step, exchange: Exchange, *, guarded: bool) -> str | None:
         """Make the call of a step; return a guard's objection when one came up before it could be sent."""
         work.answer_may_be_old = False
-        late, handed_back, name = 0, False, self._subject.name
+        late, handed_back, name = 0, False, self.subject.name
         while late < _STALE_READS:
             # In a small window the reads of all rows would leave none for a write; so from the second time on, in turn.
             async with self._turn if late > 1 else nullcontext():
                 if handed_back:
-                    current = await self._look_again(work, exchange)
+                    # It was not sent, or it may have had its effect.
+                    doubt = f"whether Persona did {step.operation_id} is unknown"
+                    current = await self._look(work, exchange, doubt if exchange.attempt.maybe_done else "")
                     if exchange.attempt.number > 1 and step.is_shown_by(current.resource):
                         work.remark = SHOWN_LATER
                         return None
@@ -177,7 +169,7 @@ class ObjectWriter:
                     if objection is not None:
                         return objection
                 fresh_until = work.read_at + READ_GOOD_FOR if guarded else math.inf
-                answer = await self._client.carry_out(exchange, fresh_until, may_repeat=not step.absence_tells)
+                answer = await self.client.carry_out(exchange, fresh_until, may_repeat=not step.absence_tells)
             if isinstance(answer, Response):
                 self._note(work, answer, step, exchange)
                 return None
@@ -190,28 +182,18 @@ class ObjectWriter:
             retryable=True,
         )
 
-    async def _look_again(self, work: RowWork, exchange: Exchange) -> ObjectState:
-        """Read the object after a write that was not sent, or that may have had its effect."""
+    async def _look(self, work: RowWork, exchange: Exchange, doubt: str) -> ObjectState:
+        """Read the object after a write.
+
+        :param doubt: what is not known of the write until then; empty where it certainly had no effect.
+        """
         try:
             return await self._read(work)
         except PersonaError as error:
-            if not exchange.attempt.maybe_done:
+            if not doubt:
                 raise
             raise PersonaUnresolvedError(
-                f"whether Persona did {exchange.request.operation_id} is unknown, and the {self._subject.name} could "
-                f"not be read: {error}; look before doing it again",
-                operation_id=exchange.request.operation_id,
-                retryable=True,
-            ) from error
-
-    async def _look_behind(self, work: RowWork, exchange: Exchange) -> ObjectState:
-        """Read the object after a success that Persona may have repeated from before."""
-        try:
-            return await self._read(work)
-        except PersonaError as error:
-            raise PersonaUnresolvedError(
-                f"Persona's answer to {exchange.request.operation_id} may be one of before, and the "
-                f"{self._subject.name} could not be read: {error}; look before doing it again",
+                f"{doubt}, and the {self.subject.name} could not be read: {error}; look before doing it again",
                 operation_id=exchange.request.operation_id,
                 retryable=True,
             ) from error
@@ -220,30 +202,30 @@ class ObjectWriter:
         wanted = {"status", *(name for step in work.update.change.steps() for name in step.shows_in)}
         if self._may_drift(work.row):
             wanted.add("updated-at")
-        request = self._subject.read_request(work.update.object_id, sorted(wanted))
-        asked_at = self._client.clock()
-        response = await self._client.send(request)
+        request = self.subject.read_request(work.update.object_id, sorted(wanted))
+        asked_at = self.client.clock()
+        response = await self.client.send(request)
         work.http_status = response.status
-        work.current = current = self._subject.read_answer(response.json(), work.update.object_id, request.operation_id)
+        work.current = current = self.subject.read_answer(response.json(), work.update.object_id, request.operation_id)
         work.status = current.status
-        work.read_at = max(asked_at, self._client.clock() - READ_GOOD_FOR / 2)
+        work.read_at = max(asked_at, self.client.clock() - READ_GOOD_FOR / 2)
         if not work.exchanges:
             work.from_status = work.status
         return current
 
     def _may_drift(self, row: PlanRow) -> bool:
-        return self._heed_drift and (row.from_status, row.updated_at) != (None, None)
+        return self.heed_drift and (row.from_status, row.updated_at) != (None, None)
 
     def _objection(self, work: RowWork) -> str | None:
         current = work.current or ObjectState(work.update.object_id)
-        if current.status is None and self._guards.needs_read(work.row.expected_status):
+        if current.status is None and self.guards.needs_read(work.row.expected_status):
             raise PersonaAnswerError(
-                f"the answer to {self._subject.read_operation} shows no status, so no guard can tell whether the "
-                f"{self._subject.name} may be changed",
-                operation_id=self._subject.read_operation,
+                f"the answer to {self.subject.read_operation} shows no status, so no guard can tell whether the "
+                f"{self.subject.name} may be changed",
+                operation_id=self.subject.read_operation,
                 retryable=True,
             )
-        objection = self._guards.objection(current.status, work.row.expected_status)
+        objection = self.guards.objection(current.status, work.row.expected_status)
         if objection is None and self._may_drift(work.row):
             since = None if self._may_show_own_doing(work, current) else work.row.updated_at
             objection = drift(current, work.row.from_status, since)
@@ -269,7 +251,7 @@ class ObjectWriter:
         trace = response.request_id
         if trace is not None:
             work.request_ids.append(trace)
-        answered = self._subject.read_answer(response.json(), work.update.object_id, step.operation_id)
+        answered = self.subject.read_answer(response.json(), work.update.object_id, step.operation_id)
         work.status = answered.status or work.status
         step.check(answered.resource, trace)
         work.answer_may_be_old = self._may_be_old(answered, step, exchange)
@@ -281,10 +263,10 @@ class ObjectWriter:
         somebody had moved the object back, the same key brings the old answer, and nothing changes. What was changed
         by this call was changed since its key was first sent, by Persona's own clock.
         """
-        if not self._keys_may_be_old or exchange.idempotency_key is None or not step.absence_tells:
+        if not (self.keys_may_be_old and self.asks_time) or exchange.idempotency_key is None or not step.absence_tells:
             return False
-        now = self._client.clock()
-        persona = self._client.server_clock.time(now)
+        now = self.client.clock()
+        persona = self.client.server_clock.time(now)
         if persona is None or answered.updated_at is None:
             return True  # nothing tells
         changed = datetime.fromisoformat(answered.updated_at)
@@ -322,10 +304,3 @@ class ObjectWriter:
 def _resource(work: RowWork) -> object | None:
     """Return the object as last read, for steps; None to assume nothing."""
     return None if work.current is None else work.current.resource
-
-
-_SETTLED_BY_PLAN = {
-    Planned.INVALID: RowOutcome.INVALID,
-    Planned.UNCHANGED: RowOutcome.UNCHANGED,
-    Planned.SKIPPED_GUARD: RowOutcome.SKIPPED_GUARD,
-}

@@ -29,7 +29,7 @@ from airflow_provider_persona.bulk.ledger.ledger import (
 )
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
-from airflow_provider_persona.bulk.ledger.verify import Verification, verify
+from airflow_provider_persona.bulk.ledger.verify import verify
 from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.client import AsyncPersonaClient
@@ -200,12 +200,13 @@ class _Run:
             with suppress(FencedError):  # a newer attempt still needs the values, and will delete them
                 await self._ledger.require_newest()
                 self._plan.forget_values()  # nothing will take this plan up again
-        return self._report(verified)
+        return self._report(*verified)
 
-    def _report(self, verified: Verification | None) -> Report:
+    def _report(self, verified: int | None, differences: int | None) -> Report:
         """Return the report of the attempt.
 
-        :param verified: what was read again at its end, or None.
+        :param verified: objects that were read again at its end, or None.
+        :param differences: those of them that are not as the run left them, or None.
         """
         used, before = self._client.usage, self._telling.before
         return Report(
@@ -222,8 +223,8 @@ class _Run:
             seconds=self._client.clock() - self._telling.began,
             resumed=self._resumed,
             retryable_failures=self._retryable,
-            verified=verified.checked if verified else None,
-            differences=verified.differences if verified else None,
+            verified=verified,
+            differences=differences,
             **self._halt.in_report(),
             environment=self._client.environment.seen,
             unknown_labels=tuple(self._plan.header.unknown_labels),
@@ -279,16 +280,16 @@ class _Run:
         """Rows that are left to a later attempt because they are not in the sample."""
         return 0 if self._writer.sample_size is None else self._counts[RowOutcome.PLANNED]
 
-    async def _verify(self, end: AttemptEnd) -> Verification | None:
+    async def _verify(self, end: AttemptEnd) -> tuple[int, int] | tuple[None, None]:
         is_wanted = self._options.verify or self._writer.sample_size is not None
         can_be = self._plan.header.operation_id is None and self._plan.has_values and end is not AttemptEnd.STOPPED
         if not is_wanted or self._options.dry_run or not can_be:
-            return None
+            return None, None
         try:
             return await verify(self._plan, self._state.was_touched, self._client)
         except PersonaError as error:
             self._telling.tell(self._counts, f"the changed objects could not be read again: {error}")
-            return None
+            return None, None
 
     async def _work(self, rows: Iterator[tuple[PlanRow, RowContext]]) -> None:
         """Settle rows until none is left or the run has to stop."""

@@ -165,15 +165,12 @@ class Report:
             f"{self.requests} requests ({self.retries} repeated, {self.throttled} refused for the limit), waited "
             f"{self.waited:.1f} s for the limit, {self.seconds:.1f} s in all"
         )
-        return [f"{self.rows} rows{collapsed}: {counts or 'nothing to do'}{resumed}", took, *self._second_look()]
+        second_look = f"of {self.verified} changed objects read again, {self.differences} are not as wanted"
+        looked = [] if self.verified is None else [second_look]
+        return [f"{self.rows} rows{collapsed}: {counts or 'nothing to do'}{resumed}", took, *looked]
 
     def __str__(self) -> str:
         return "; ".join(self.lines())
-
-    def _second_look(self) -> list[str]:
-        if self.verified is None:
-            return []
-        return [f"of {self.verified} changed objects read again, {self.differences} are not as wanted"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import Plan
@@ -18,19 +17,7 @@ DIFFERENCES_FILE = "differences.jsonl"
 _FEW = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a second look showed.
-
-    :param checked: objects looked at.
-    :param differences: those that are not as the run left them.
-    """
-
-    checked: int
-    differences: int
-
-
-async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPersonaClient) -> Verification:
+async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPersonaClient) -> tuple[int, int]:
     """Read the objects that a run changed, and write the differences beside the plan.
 
     A difference need not be a fault: somebody may have changed the object since.
@@ -38,12 +25,13 @@ async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPe
     :param plan: the plan, with its values.
     :param was_touched: tells whether the run changed, or may have changed, a row's object.
     :param client: the client to call with.
+    :returns: how many objects were read, and how many of them are not as the run left them.
     :raises PersonaError: when the objects cannot be read.
     """
     subject = plan.header.subject
     assert isinstance(subject, ObjectSubject)
     with Spool(only_row_per=subject.only_row_per) as spool:
-        spool.fill_numbered(_touched(plan, was_touched))
+        spool.fill(_touched(plan, was_touched))
         touched = spool.valid_rows()
         mode = CompareMode.GET if touched <= _FEW else CompareMode.AUTO
         # Reading pages pays as long as each shows more than one of the objects; the rest is read one by one.
@@ -57,7 +45,7 @@ async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPe
         write_whole(file, differing)
     else:
         remove(file)  # an earlier attempt's
-    return Verification(touched, len(differing))
+    return touched, len(differing)
 
 
 def _touched(plan: Plan, was_touched: Callable[[int], bool]) -> Iterator[tuple[int, ObjectUpdate]]:

@@ -43,6 +43,9 @@ _MOST_UNREADABLE = 10
 
 _GOOD_FOR = timedelta(minutes=10)
 
+_SHARES = (*(part / step for step in (2, 4, 8, 16) for part in range(1, step, 2)), 0.0)
+"""Places spread evenly over [0, 1): halves, quarters, eighths and so on, then the beginning."""
+
 
 class CompareMode(StrEnum):
     """How rows are compared with the live objects."""
@@ -167,11 +170,8 @@ class Comparer:
                     group.create_task(self._walks(starts[index:] if index == _WALKS - 1 else starts[index : index + 1]))
         except ExceptionGroup as errors:
             error = errors.exceptions[0]
-            if (
-                isinstance(error, STOPS_THE_RUN)
-                or self._mode is CompareMode.LIST
-                or not isinstance(error, PersonaError)
-            ):
+            is_bearable = isinstance(error, PersonaError) and not isinstance(error, STOPS_THE_RUN)
+            if self._mode is CompareMode.LIST or not is_bearable:
                 raise error from None
             self.result.gave_up = f"the list could not be read: {error}"
         if self.result.gave_up:
@@ -261,7 +261,7 @@ class Comparer:
     def _untouched_object(self) -> str | None:
         """Return the id of an object that no walk has come to, from somewhere among the rows."""
         last = self._spool.last_number()
-        for share in _shares():
+        for share in _SHARES:
             row = self._spool.unseen_from(int(share * last))
             if row is not None and row.object_id is not None and row.object_id not in self._begun:
                 return row.object_id
@@ -270,11 +270,11 @@ class Comparer:
     # ------------------------------------------------------------------ one by one
 
     async def _one_by_one(self) -> None:
-        rows = _ids(self._spool.unseen())
+        ids = (row.object_id for row in self._spool.unseen() if row.object_id is not None)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(_READS):
-                    group.create_task(self._reads(rows))
+                    group.create_task(self._reads(ids))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
@@ -320,9 +320,9 @@ class Comparer:
             return
         rows = self._spool.rows_about([state.id for state in states])
         known = {
-            row.object_id: [row.seen.status, row.seen.updated_at, row.seen.is_right, row.seen.is_left]
+            row.object_id: row.seen[:-1]
             for row in rows
-            if row.seen is not None
+            if row.seen is not None  # what it was before may be personal
         }
         line: dict[str, Any] = {"seen": known}
         if walk is not None:
@@ -366,22 +366,9 @@ def _seen_in(line: Mapping[str, Any]) -> list[tuple[str, Seen]] | None:
         found = [(object_id, Seen(*what)) for object_id, what in seen.items()]
     except TypeError:
         return None
-    plain = (each for _, state in found for each in asdict(state).values())
+    plain = (each for _, state in found for each in state)
     return found if all(each is None or isinstance(each, str | bool) for each in plain) else None
 
 
 def _needs_no_step(update: ObjectUpdate, state: ObjectState) -> bool:
     return not update.change.steps(state.resource)
-
-
-def _ids(rows: Iterator[SpooledRow]) -> Iterator[str]:
-    return (row.object_id for row in rows if row.object_id is not None)
-
-
-def _shares() -> Iterator[float]:
-    """Yield places spread evenly over [0, 1): halves, quarters, eighths, …, then the beginning."""
-    step = 2
-    while step <= 16:
-        yield from (part / step for part in range(1, step, 2))
-        step *= 2
-    yield 0.0

@@ -153,7 +153,7 @@ def _draft(
     prepare_folder(folder / str(number))
     spool = Spool(only_row_per=header.subject.only_row_per)
     try:
-        spool.fill(rows())
+        spool.fill(enumerate(rows(), 1))
     except BaseException:
         spool.close()
         raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,8 +24,8 @@ from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
 from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.key_reads import KeyReader
 from airflow_provider_persona.bulk.plan.spool import Spool
-from airflow_provider_persona.bulk.plan.spooled_keys import MOST_FOUND, Candidate, Found, KeyedRow
-from airflow_provider_persona.bulk.source.matching import Match, MatchMany
+from airflow_provider_persona.bulk.plan.spooled_keys import MOST_FOUND, Candidate, Found
+from airflow_provider_persona.bulk.source.matching import Match, MatchMany, ObjectKey
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
@@ -188,23 +188,23 @@ class Matcher:
 
     # ------------------------------------------------------------------ objects of rows
 
-    def _objects_of(self, row: KeyedRow) -> list[str] | str:
-        """Return the ids of a row's objects, or why it has none."""
+    def _objects_of(self, key: ObjectKey, found: Found) -> list[str] | str:
+        """Return the ids of the objects of a row, or why it has none."""
         name, plural = self._match.by, self._subject.plural
-        if row.found.problem:
-            return row.found.problem
-        wanted = {"status": row.key.status, "template": row.key.template}
+        if found.problem:
+            return found.problem
+        wanted = {"status": key.status, "template": key.template}
         told = " and ".join(f"match_{part}" for part, value in wanted.items() if value is not None)
         fitting = [
             each
-            for each in row.found.candidates
-            if row.key.status in (None, each.status) and row.key.template in (None, each.template)
+            for each in found.candidates
+            if key.status in (None, each.status) and key.template in (None, each.template)
         ]
         is_told = self._match.many is MatchMany.NEWEST and fitting  # the newest stands on the first page
-        if row.found.has_more and not is_told:
+        if found.has_more and not is_told:
             return f"more than {MOST_FOUND} {plural} have that {name}, so it names none of them"
         if not fitting:
-            told = f" fits its {told}" if told and row.found.candidates else ""
+            told = f" fits its {told}" if told and found.candidates else ""
             return f"no {self._subject.name} with that {name}{told}"
         if len(fitting) == 1 or self._match.many is MatchMany.NEWEST:
             return [fitting[0].id]
@@ -265,11 +265,10 @@ def _found_in(line: Mapping[str, Any]) -> Found | None:
 
 
 def _line(number: int, found: Found, at: datetime) -> dict[str, Any]:
-    objects: Iterable[list[str | None]] = ([each.id, each.status, each.template] for each in found.candidates)
     return {
         "n": number,
         "at": at.isoformat(timespec="seconds"),
-        "objects": list(objects),
+        "objects": found.candidates,
         "has_more": found.has_more,
         "problem": found.problem,
     }

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 from airflow_provider_persona.api.messages import canonical_json
-from airflow_provider_persona.bulk.plan.spooled_keys import KeyedRow, SpooledKeys
-from airflow_provider_persona.bulk.source.matching import KeyedUpdate
+from airflow_provider_persona.bulk.plan.spooled_keys import Found, SpooledKeys
+from airflow_provider_persona.bulk.source.matching import KeyedUpdate, ObjectKey
 from airflow_provider_persona.bulk.source.rows import InvalidRow, ValidRow
 from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, Subject
 from airflow_provider_persona.storage.whole_files import filling_scratch, scratch_database
@@ -33,8 +34,7 @@ FROM rows LEFT JOIN seen ON seen.object_id = rows.object_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What was seen of a live object.
 
     :param status: its status.
@@ -51,7 +51,7 @@ class Seen:
     before: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SpooledRow:
     """One row as it goes into the plan.
 
@@ -69,15 +69,12 @@ class SpooledRow:
     values: str | None
     problem: str | None
     seen: Seen | None
-    _shown: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def shown(self) -> Mapping[str, Any]:
         """The part of what a valid row asks for that the plan may show; parsed once, since several steps look at it."""
-        if self._shown is None:
-            object.__setattr__(self, "_shown", json.loads(self.wish))
-        assert self._shown is not None
-        return self._shown
+        parts: Mapping[str, Any] = json.loads(self.wish)
+        return parts
 
     def asked_for(self, subject: Subject) -> ValidRow:
         """Return what the valid row asks for, of a subject."""
@@ -108,15 +105,11 @@ class Spool:
         """Remove the file."""
         self._db.close()
 
-    def fill(self, rows: Iterable[ValidRow | InvalidRow]) -> None:
-        """Take in all rows, collapse exact repeats, and mark rows that contradict one another as invalid.
+    def fill(self, rows: Iterable[tuple[int, ValidRow | InvalidRow]]) -> None:
+        """Take in all rows, each with its number, collapse exact repeats, and mark contradicting rows as invalid.
 
         Where rows name their objects by a key, repeats and contradictions show only after `settle_matches`.
         """
-        self.fill_numbered(enumerate(rows, 1))
-
-    def fill_numbered(self, rows: Iterable[tuple[int, ValidRow | InvalidRow]]) -> None:
-        """Like `fill`, for rows that have a number each."""
         batch: list[tuple[Any, ...]] = []
         for number, row in rows:
             batch.append(self._record(number, row))
@@ -131,7 +124,7 @@ class Spool:
         else:
             self._settle()
 
-    def settle_matches(self, by: str, objects_of: Callable[[KeyedRow], list[str] | str]) -> None:
+    def settle_matches(self, by: str, objects_of: Callable[[ObjectKey, Found], list[str] | str]) -> None:
         """Give each row that names its object by a key the objects that were found for it, then settle all rows.
 
         A row that is about several objects becomes one row for each. The first keeps its number; the others get
@@ -142,19 +135,19 @@ class Spool:
             why it has none.
         """
         further = self.last_number()
-        for row in self.keys.rows():
-            found = objects_of(row)
+        for number, key, of_key in self.keys.rows():
+            found = objects_of(key, of_key)
             if isinstance(found, str):
                 # Whoever looks for the missing object needs the value, and finds it beside the plan only.
-                private = canonical_json({by: row.key.value}).decode()
-                self._db.execute("UPDATE rows SET problem = ?, vals = ? WHERE n = ?", (found, private, row.number))
+                private = canonical_json({by: key.value}).decode()
+                self._db.execute("UPDATE rows SET problem = ?, vals = ? WHERE n = ?", (found, private, number))
                 continue
-            self._db.execute("UPDATE rows SET object_id = ? WHERE n = ?", (found[0], row.number))
+            self._db.execute("UPDATE rows SET object_id = ? WHERE n = ?", (found[0], number))
             for object_id in found[1:]:
                 further += 1
                 self._db.execute(
                     "INSERT INTO rows SELECT ?, ?, digest, wish, vals, problem FROM rows WHERE n = ?",
-                    (further, object_id, row.number),
+                    (further, object_id, number),
                 )
         self.keys.close()
         self._settle()
@@ -194,10 +187,7 @@ class Spool:
 
     def note_seen(self, seen: Iterable[tuple[str, Seen]]) -> None:
         """Keep what was seen of some objects."""
-        records = [
-            (object_id, state.status, state.updated_at, state.is_right, state.is_left, state.before)
-            for object_id, state in seen
-        ]
+        records = ((object_id, *state) for object_id, state in seen)
         self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", records)
 
     def seen_count(self) -> int:

@@ -9,8 +9,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from airflow_provider_persona.bulk.source.matching import ObjectKey
 
@@ -23,8 +23,7 @@ CREATE TABLE found (key TEXT PRIMARY KEY, n INTEGER, objects TEXT, has_more INTE
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An object that has a row's key.
 
     :param id: its id.
@@ -49,20 +48,6 @@ class Found:
     candidates: tuple[Candidate, ...] = ()
     has_more: bool = False
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyedRow:
-    """A row, how it names its object, and what was found for that.
-
-    :param number: the row's number.
-    :param key: how it names its object.
-    :param found: what has that key.
-    """
-
-    number: int
-    key: ObjectKey = field(repr=False)
-    found: Found
 
 
 class SpooledKeys:
@@ -141,7 +126,8 @@ class SpooledKeys:
         by_key: dict[str, list[Candidate]] = {}
         for key, candidate in pairs:
             by_key.setdefault(key, []).append(candidate)
-        held = self._found_for(list(by_key))
+        records = self._select("key, objects, has_more, problem", list(by_key))
+        held = {key: _found(*record) for key, *record in records}
         new = sum(not found.candidates for found in held.values())
         for key, candidates in by_key.items():
             # The list may move on while it is read, and show an object again.
@@ -158,8 +144,8 @@ class SpooledKeys:
         """Note for all other keys that nothing has them."""
         self._db.execute("UPDATE found SET objects = '[]' WHERE objects IS NULL")
 
-    def rows(self) -> Iterator[KeyedRow]:
-        """Yield the rows in order, with what was found for each."""
+    def rows(self) -> Iterator[tuple[int, ObjectKey, Found]]:
+        """Yield the number of each row in order, how it names its object, and what was found for that."""
         query = (
             "SELECT keyed.n, keyed.key, keyed.status, template, objects, has_more, problem FROM keyed "
             "JOIN found ON found.key = keyed.key WHERE keyed.n > ? ORDER BY keyed.n LIMIT 1000"
@@ -168,7 +154,7 @@ class SpooledKeys:
         while batch := self._db.execute(query, (after,)).fetchall():
             after = batch[-1][0]
             for number, key, status, template, *record in batch:
-                yield KeyedRow(number, ObjectKey(key, status, template), _found(*record))
+                yield number, ObjectKey(key, status, template), _found(*record)
 
     def content_hash(self) -> str:
         """Return a hash of all rows with their keys."""
@@ -176,10 +162,6 @@ class SpooledKeys:
         for record in self._db.execute("SELECT n, key FROM keyed ORDER BY n"):
             digest.update(json.dumps(record).encode())
         return digest.hexdigest()
-
-    def _found_for(self, keys: Sequence[str]) -> dict[str, Found]:
-        records = self._select("key, objects, has_more, problem", keys)
-        return {key: _found(*record) for key, *record in records}
 
     def _select(self, columns: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), 500):
@@ -191,15 +173,7 @@ class SpooledKeys:
     def _write(self, found: Iterable[tuple[str, Found]]) -> None:
         self._db.executemany(
             "UPDATE found SET objects = ?, has_more = ?, problem = ? WHERE key = ?",
-            (
-                (
-                    json.dumps([[each.id, each.status, each.template] for each in one.candidates]),
-                    one.has_more,
-                    one.problem,
-                    key,
-                )
-                for key, one in found
-            ),
+            ((json.dumps(one.candidates), one.has_more, one.problem, key) for key, one in found),
         )
 
     def _insert(self) -> None:

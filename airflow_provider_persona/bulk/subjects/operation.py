@@ -6,11 +6,11 @@ Nothing is known here of what the operation does, so there are no guards and no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_persona.api.messages import Request
-from airflow_provider_persona.api.operations import BadCallError, Operation, operation, path_segment
+from airflow_provider_persona.api.operations import BadCallError, operation, path_segment
 from airflow_provider_persona.api.own_headers import wrong_names
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.source.column_names import ColumnNames
@@ -119,44 +119,27 @@ class OperationRows:
         """Return what tells this mapping from another one, for a fingerprint."""
         return (self.operation_id, self.path or None, self.body or None, self.constants or None)
 
-    def reader(self, columns: Iterable[str]) -> OperationReader:
-        """Return a reader of rows with these columns.
+    def reader(self, columns: Iterable[str]) -> OperationRows:
+        """Return this mapping with the columns as the rows have them, which reads rows.
 
         :raises MissingColumnError: naming those that are missing, and those that are there.
         :raises BulkError: when a column that is used is there twice.
         """
         columns_of = ColumnNames.of(columns).of_all([*self.path.values(), *self.body.values()])
         path = {name: columns_of[column] for name, column in self.path.items()}
-        body = {key: columns_of[column] for key, column in self.body.items()}
-        return OperationReader(operation(self.operation_id), path, body, self.constants)
-
-
-@dataclass(frozen=True, slots=True)
-class OperationReader:
-    """Reads rows of known columns.
-
-    :param called: the operation.
-    :param path: from path parameters to columns.
-    :param body: from dotted body keys to columns.
-    :param constants: from path parameters and dotted body keys to values that are the same in every row.
-    """
-
-    called: Operation
-    path: Mapping[str, str]
-    body: Mapping[str, str]
-    constants: Mapping[str, Any] = field(default_factory=dict, repr=False)
+        return replace(self, path=path, body={key: columns_of[column] for key, column in self.body.items()})
 
     def read(self, row: Row) -> OperationCall | InvalidRow:
         """Return the call that a row asks for."""
         path: dict[str, Any] = {}
-        for name in self.called.path_parameters:
+        for name in operation(self.operation_id).path_parameters:
             try:
                 path[name] = self.constants[name] if name in self.constants else text_in(row, self.path[name])
                 path_segment(path[name], name)
             except (RowError, BadCallError):
                 return InvalidRow(None, f"{name} is missing, or no id that fits into a path")
         try:
-            call = OperationCall(self.called.operation_id, path, self._body_of(row))
+            call = OperationCall(self.operation_id, path, self._body_of(row))
             call.request()
         except (RowError, BadCallError) as problem:
             return InvalidRow(next(iter(path.values()), None), str(problem))
@@ -166,7 +149,7 @@ class OperationReader:
         given = [
             (key, json_value(constant))
             for key, constant in self.constants.items()
-            if key not in self.called.path_parameters
+            if key not in operation(self.operation_id).path_parameters
         ]
         for key, column in self.body.items():
             value = value_in(row, column)
