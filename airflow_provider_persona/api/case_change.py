@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from airflow_provider_persona.api.models import Case
-from airflow_provider_persona.api.object_change import ObjectChange
-from airflow_provider_persona.api.steps import Step, TagOperations, WayBack, check_tags, holds, lacks
+from airflow_provider_persona.api.object_change import Change
+from airflow_provider_persona.api.steps import Step, WayBack, holds, lacks
 
 _step = partial(Step, "case")
-_TAGS = TagOperations("case", "set-tags", "add-tag", "remove-tag")
 
 LONGEST_SLA = 90 * 24 * 3600
 """Seconds; Persona refuses more (docs.withpersona.com, create and update a case)."""
@@ -36,8 +35,8 @@ class Attachment(BaseModel):
     data: str = Field(min_length=1, repr=False)
 
 
-class CaseChange(ObjectChange):
-    """The wanted state of one case. What is not given stays as it is.
+class CaseChange(Change):
+    """The wanted state of one case. What is not given stays as it is. Tags as for `Change`.
 
     :param status: label of the wanted status, spelt as on the case's template.
     :param fields: custom fields to set, by their configured names.
@@ -45,12 +44,12 @@ class CaseChange(ObjectChange):
     :param sla_expires_in: seconds from now until the SLA expires, at most 90 days; None clears it.
     :param attachments: files to add.
     :param assignee: e-mail address of the dashboard user. Persona has no call to un-assign.
-    :param tags: all tags that the case should have; not together with the next two.
-    :param add_tags: tags to add.
-    :param remove_tags: tags to remove.
     :param add_objects: ids of Persona objects to attach.
     :param remove_objects: ids of Persona objects to detach.
     """
+
+    resource_type = "case"
+    tag_operations = ("set-tags", "add-tag", "remove-tag")
 
     status: str | None = Field(default=None, min_length=1)
     fields: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -58,9 +57,6 @@ class CaseChange(ObjectChange):
     sla_expires_in: int | None = Field(default=None, gt=0, le=LONGEST_SLA)
     attachments: tuple[Attachment, ...] = ()
     assignee: str | None = Field(default=None, min_length=1, repr=False)
-    tags: tuple[str, ...] | None = None
-    add_tags: tuple[str, ...] = ()
-    remove_tags: tuple[str, ...] = ()
     add_objects: tuple[str, ...] = ()
     remove_objects: tuple[str, ...] = ()
 
@@ -71,11 +67,6 @@ class CaseChange(ObjectChange):
             raise ValueError("it is blank")
         return text
 
-    @model_validator(mode="after")
-    def _tags_make_sense(self) -> CaseChange:
-        check_tags(self.tags, self.add_tags, self.remove_tags)
-        return self
-
     def _all_steps(self) -> Iterator[Step]:
         # The status comes last: it may start a workflow that needs the rest.
         given = self.model_fields_set
@@ -85,7 +76,7 @@ class CaseChange(ObjectChange):
             yield _objects("add-persona-objects", self.add_objects)
         if self.remove_objects:
             yield _objects("remove-persona-objects", self.remove_objects)
-        yield from _TAGS.steps(self.tags, self.add_tags, self.remove_tags)
+        yield from self._tag_steps()
         if self.assignee is not None:
             yield _assign(self.assignee)
         if self.status is not None:

@@ -17,11 +17,10 @@ from typing import Any, Final
 from pydantic import Field, field_validator, model_validator
 
 from airflow_provider_persona.api.models import Inquiry
-from airflow_provider_persona.api.object_change import ObjectChange
-from airflow_provider_persona.api.steps import Step, TagOperations, check_tags, holds_typed, lacks
+from airflow_provider_persona.api.object_change import Change
+from airflow_provider_persona.api.steps import Step, holds_typed, lacks
 
 _step = partial(Step, "inquiry")
-_TAGS = TagOperations("inquiry", "inquiries-set-all-tags", "inquiries-add-tag", "inquiries-remove-tag")
 
 ACTIONS: Final[Mapping[str, str]] = {
     "approved": "approve-an-inquiry",
@@ -35,26 +34,23 @@ ACTIONS: Final[Mapping[str, str]] = {
 _DECISIONS = ("approved", "declined")
 
 
-class InquiryChange(ObjectChange):
-    """The wanted state of one inquiry. What is not given stays as it is.
+class InquiryChange(Change):
+    """The wanted state of one inquiry. What is not given stays as it is. Tags as for `Change`.
 
     :param status: the wanted status, one of `ACTIONS`.
     :param comment: what the audit trail says about a decision; goes with `approved` and `declined`. It changes nothing
         of an inquiry that is already decided so.
     :param fields: fields to set, by their configured names.
     :param note: the inquiry's note.
-    :param tags: all tags that the inquiry should have; not together with the next two.
-    :param add_tags: tags to add.
-    :param remove_tags: tags to remove.
     """
+
+    resource_type = "inquiry"
+    tag_operations = ("inquiries-set-all-tags", "inquiries-add-tag", "inquiries-remove-tag")
 
     status: str | None = None
     comment: str | None = Field(default=None, min_length=1, repr=False)
     fields: dict[str, Any] = Field(default_factory=dict, repr=False)
     note: str | None = Field(default=None, repr=False)
-    tags: tuple[str, ...] | None = None
-    add_tags: tuple[str, ...] = ()
-    remove_tags: tuple[str, ...] = ()
 
     @field_validator("status")
     @classmethod
@@ -65,7 +61,6 @@ class InquiryChange(ObjectChange):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> InquiryChange:
-        check_tags(self.tags, self.add_tags, self.remove_tags)
         if self.comment is not None and self.status not in (None, *_DECISIONS):
             raise ValueError(f"a comment goes with {' or '.join(_DECISIONS)}; {self.status} takes none")
         return self
@@ -74,7 +69,7 @@ class InquiryChange(ObjectChange):
         # The status comes last, since a decision ends all progress.
         if self.fields or self.note is not None:
             yield _patch(self.fields, self.note)
-        yield from _TAGS.steps(self.tags, self.add_tags, self.remove_tags)
+        yield from self._tag_steps()
         if self.status is not None:
             yield _act(self.status, self.comment)
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
 from airflow_provider_persona.api.models import Report
-from airflow_provider_persona.api.object_change import ObjectChange
-from airflow_provider_persona.api.steps import Step, TagOperations, check_tags
+from airflow_provider_persona.api.object_change import Change
+from airflow_provider_persona.api.steps import Step
 
-_TAGS = TagOperations("report", "reports-set-all-tags", "reports-add-tag", "reports-remove-tag")
 _MONITORING: Final = {
     "active": "report-action-resume-continuous-monitoring",
     "paused": "report-action-pause-continuous-monitoring",
@@ -26,8 +25,8 @@ _MONITORING: Final = {
 _unseen = partial(Step, "report", is_denied_by=lambda _: False, absence_tells=False)
 
 
-class ReportChange(ObjectChange):
-    """The wanted state of one report. What is not given stays as it is.
+class ReportChange(Change):
+    """The wanted state of one report. What is not given stays as it is. Tags as for `Change`.
 
     :param dismiss_reason: dismisses matches, with this reason.
     :param dismiss_matches: ids of the entities or media to dismiss; all matches by default. Reports of adverse media
@@ -36,10 +35,12 @@ class ReportChange(ObjectChange):
     :param review_matches: what `review-matches` takes as attributes.
     :param monitoring: `active` or `paused`.
     :param rerun: whether the report runs again. Each run is a new one, and may cost money.
-    :param tags: all tags that the report should have; not together with the next two.
-    :param add_tags: tags to add.
-    :param remove_tags: tags to remove.
     """
+
+    resource_type = "report"
+    tag_operations = ("reports-set-all-tags", "reports-add-tag", "reports-remove-tag")
+    status: ClassVar[None] = None
+    """The status of a report comes about by itself."""
 
     dismiss_reason: str | None = Field(default=None, min_length=1, repr=False)
     dismiss_matches: tuple[str, ...] = ()
@@ -47,21 +48,12 @@ class ReportChange(ObjectChange):
     review_matches: dict[str, Any] = Field(default_factory=dict, repr=False)
     monitoring: Literal["active", "paused"] | None = None
     rerun: bool = False
-    tags: tuple[str, ...] | None = None
-    add_tags: tuple[str, ...] = ()
-    remove_tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _makes_sense(self) -> ReportChange:
-        check_tags(self.tags, self.add_tags, self.remove_tags)
         if self.dismiss_matches and self.dismiss_reason is None:
             raise ValueError("dismiss_matches needs a dismiss_reason")
         return self
-
-    @property
-    def status(self) -> str | None:
-        """Always None: the status of a report comes about by itself."""
-        return None
 
     def _all_steps(self) -> Iterator[Step]:
         # Running again comes last: it finds matches anew.
@@ -70,7 +62,7 @@ class ReportChange(ObjectChange):
         if self.review_matches:
             body = {"data": {"attributes": dict(self.review_matches)}}
             yield _unseen("matches", "review-matches", body, is_shown_by=lambda _: False, shows_in=())
-        yield from _TAGS.steps(self.tags, self.add_tags, self.remove_tags)
+        yield from self._tag_steps()
         if self.monitoring is not None:
             yield _monitor(self.monitoring)
         if self.rerun:

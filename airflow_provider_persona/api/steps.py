@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.messages import Request
@@ -75,27 +74,6 @@ class Step:
         return request_of(object_id)
 
 
-class Change(Protocol):
-    """The wanted state of one object. What is not given stays as it is."""
-
-    @property
-    def status(self) -> str | None:
-        """The wanted status, or None when the status stays as it is."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it asks for nothing."""
-
-    def steps(self, current: Any = None) -> tuple[Step, ...]:
-        """Return the calls to make, in order. The status comes last: it may start a workflow that needs the rest.
-
-        :param current: the object as just read, to leave out what it already has; None to make all calls.
-        """
-
-    def model_dump(self, *, mode: str = ..., exclude_unset: bool = ...) -> dict[str, Any]:
-        """Return the change as plain data (pydantic's method)."""
-
-
 @dataclass(frozen=True, slots=True)
 class WayBack:
     """What takes a change of an object back, apart from its status. It may hold personal data.
@@ -108,56 +86,6 @@ class WayBack:
     parts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     left: Mapping[str, Any] = field(default_factory=dict, repr=False)
     obstacles: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TagOperations:
-    """The operations that change the tags of a kind of object.
-
-    :param resource_type: Persona's name for the kind of object.
-    :param replace_all: id of the operation that replaces all tags.
-    :param add: id of the operation that adds one.
-    :param remove: id of the operation that removes one.
-    """
-
-    resource_type: str
-    replace_all: str
-    add: str
-    remove: str
-
-    def steps(self, tags: Iterable[str] | None, add_tags: Iterable[str], remove_tags: Iterable[str]) -> Iterator[Step]:
-        """Yield the steps that change the tags of an object: one that replaces all tags, or one for each tag.
-
-        :param tags: all tags that the object should have, or None.
-        :param add_tags: tags to add.
-        :param remove_tags: tags to remove.
-        """
-        if tags is not None:
-            wanted = set(tags)
-            yield self._step(self.replace_all, list(tags), lambda it: set(it.attributes.tags or ()) == wanted)
-        for tag in add_tags:
-            yield self._step(self.add, tag, partial(_has_tag, tag, present=True))
-        for tag in remove_tags:
-            yield self._step(self.remove, tag, partial(_has_tag, tag, present=False))
-
-    def _step(self, operation_id: str, tag: str | list[str], shown: Callable[[Any], bool]) -> Step:
-        return Step(self.resource_type, "tags", operation_id, {"meta": {"tag-name": tag}}, shown, ("tags",))
-
-
-def check_tags(tags: Iterable[str] | None, add_tags: Iterable[str], remove_tags: Iterable[str]) -> None:
-    """Check that the wanted tags do not contradict one another.
-
-    :raises ValueError: when they do.
-    """
-    if tags is not None and (add_tags or remove_tags):
-        raise ValueError("tags replaces all tags; give either tags, or add_tags and remove_tags")
-    if set(add_tags) & set(remove_tags):
-        raise ValueError("the same tag is to be added and removed")
-
-
-def _has_tag(tag: str, it: Any, *, present: bool) -> bool:
-    tags = it.attributes.tags
-    return tags is not None and (tag in tags) is present
 
 
 def lacks(fields: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:

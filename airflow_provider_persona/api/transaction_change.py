@@ -7,49 +7,34 @@ as once, and because it takes the fields too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from airflow_provider_persona.api.models import Transaction
-from airflow_provider_persona.api.object_change import ObjectChange
-from airflow_provider_persona.api.steps import Step, TagOperations, check_tags, holds_typed, lacks
-
-_step = partial(Step, "transaction")
-_TAGS = TagOperations("transaction", "transactions-set-tags", "transactions-add-tag", "transactions-remove-tag")
+from airflow_provider_persona.api.object_change import Change
+from airflow_provider_persona.api.steps import Step, holds_typed, lacks
 
 
-class TransactionChange(ObjectChange):
-    """The wanted state of one transaction. What is not given stays as it is.
+class TransactionChange(Change):
+    """The wanted state of one transaction. What is not given stays as it is. Tags as for `Change`.
 
     :param fields: fields to set, by their configured names.
     :param label: its label. A transaction shows that it has one, and not which.
-    :param tags: all tags that the transaction should have; not together with the next two.
-    :param add_tags: tags to add.
-    :param remove_tags: tags to remove.
     """
+
+    resource_type = "transaction"
+    tag_operations = ("transactions-set-tags", "transactions-add-tag", "transactions-remove-tag")
+    status: ClassVar[None] = None
+    """The statuses of transactions are not changed here."""
 
     fields: dict[str, Any] = Field(default_factory=dict, repr=False)
     label: str | None = Field(default=None, min_length=1)
-    tags: tuple[str, ...] | None = None
-    add_tags: tuple[str, ...] = ()
-    remove_tags: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _tags_make_sense(self) -> TransactionChange:
-        check_tags(self.tags, self.add_tags, self.remove_tags)
-        return self
-
-    @property
-    def status(self) -> str | None:
-        """Always None: the statuses of transactions are not changed here."""
-        return None
 
     def _all_steps(self) -> Iterator[Step]:
         if self.fields or self.label is not None:
             yield _patch(self.fields, self.label)
-        yield from _TAGS.steps(self.tags, self.add_tags, self.remove_tags)
+        yield from self._tag_steps()
 
 
 def _patch(fields: Mapping[str, Any], label: str | None) -> Step:
@@ -66,4 +51,6 @@ def _patch(fields: Mapping[str, Any], label: str | None) -> Step:
 
     body = {"data": {"attributes": attributes}}
     shows_in = ("fields", "transaction-label")
-    return _step("fields", "update-a-transaction", body, shown, shows_in, denied, absence_tells=label is None)
+    return Step(
+        "transaction", "fields", "update-a-transaction", body, shown, shows_in, denied, absence_tells=label is None
+    )

@@ -14,9 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.messages import Request
+from airflow_provider_persona.api.object_change import Change
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
-from airflow_provider_persona.api.steps import Change, WayBack
+from airflow_provider_persona.api.steps import WayBack
 from airflow_provider_persona.bulk.source.rows import ValidRow
 
 EXPECTED_STATUS = "expected_status"
