@@ -31,6 +31,10 @@ class ProviderError(Exception):
         self.retry_after = retry_after
 
 
+_TOLD = ("status", "title", "pointer", "request_id", "operation_id", "retryable", "retry_after")
+"""What an event tells of an error, beside its type and message."""
+
+
 class PersonaError(ProviderError):
     """Base of the errors of calls to Persona.
 
@@ -73,17 +77,7 @@ class PersonaError(ProviderError):
 
     def to_event(self) -> dict[str, Any]:
         """Return the error as plain data for the event of a trigger; `error_from_event` turns it back."""
-        return {
-            "type": type(self).__name__,
-            "message": str(self),
-            "status": self.status,
-            "title": self.title,
-            "pointer": self.pointer,
-            "request_id": self.request_id,
-            "operation_id": self.operation_id,
-            "retryable": self.retryable,
-            "retry_after": self.retry_after,
-        }
+        return {"type": type(self).__name__, "message": str(self), **{name: getattr(self, name) for name in _TOLD}}
 
 
 class PersonaSettingsError(PersonaError, ValueError):
@@ -147,39 +141,15 @@ class PersonaUnresolvedError(PersonaError):
 
 
 _TREE: dict[str, type[PersonaError]] = {
-    cls.__name__: cls
-    for cls in (
-        PersonaError,
-        PersonaSettingsError,
-        PersonaAuthenticationError,
-        PersonaPermissionError,
-        PersonaKeyPermissionError,
-        PersonaNotFoundError,
-        PersonaConflictError,
-        PersonaValidationError,
-        PersonaRateLimitError,
-        PersonaQuotaError,
-        PersonaServerError,
-        PersonaTransportError,
-        PersonaAnswerError,
-        PersonaUnresolvedError,
-    )
+    name: found for name, found in globals().items() if isinstance(found, type) and issubclass(found, PersonaError)
 }
 
 
 def error_from_event(event: Mapping[str, Any]) -> PersonaError:
     """Return the error that `PersonaError.to_event` described; an unknown type becomes a plain `PersonaError`."""
     cls = _TREE.get(str(event.get("type")), PersonaError)
-    return cls(
-        str(event.get("message") or "Persona failed without a message"),
-        status=event.get("status"),
-        title=event.get("title"),
-        pointer=event.get("pointer"),
-        request_id=event.get("request_id"),
-        operation_id=event.get("operation_id"),
-        retryable=event.get("retryable"),
-        retry_after=event.get("retry_after"),
-    )
+    message = str(event.get("message") or "Persona failed without a message")
+    return cls(message, **{name: event.get(name) for name in _TOLD})
 
 
 def faults_of(error: ValidationError) -> str:
@@ -200,14 +170,19 @@ def _place(parts: tuple[int | str, ...]) -> str:
     return ".".join(name if name.isidentifier() or name.isdecimal() else "…" for name in names)
 
 
-_ADVICE = {
-    400: "check the arguments",
-    401: "check the API key in the connection's password",
-    403: "check the key's permissions and allowed addresses, and whether the account has this feature",
-    404: "check the id, and that the connection points at the environment that holds it",
-    409: "read the object's present state before trying again",
-    422: "check the value that the pointer names",
+_BY_STATUS: dict[int, tuple[type[PersonaError], str]] = {
+    400: (PersonaValidationError, "check the arguments"),
+    401: (PersonaAuthenticationError, "check the API key in the connection's password"),
+    403: (
+        PersonaPermissionError,
+        "check the key's permissions and allowed addresses, and whether the account has this feature",
+    ),
+    404: (PersonaNotFoundError, "check the id, and that the connection points at the environment that holds it"),
+    409: (PersonaConflictError, "read the object's present state before trying again"),
+    422: (PersonaValidationError, "check the value that the pointer names"),
+    429: (PersonaRateLimitError, ""),
 }
+"""Class and advice for statuses that tell what is wrong; `_kind_and_advice` has the exceptions."""
 
 
 def first_problem(response: Response) -> Mapping[str, Any]:
@@ -246,11 +221,11 @@ def error_for(response: Response, request: Request) -> PersonaError:
     pointer = told_pointer(source.get("pointer")) if isinstance(source, Mapping) else None
     said = f" ({title})" if title else ""
     where = f" at {pointer}" if pointer else ""
-    is_advised = status in _ADVICE and not is_quota(response) and not (request.brings_own_login and status == 401)
-    advice = f"; {_ADVICE[status]}" if is_advised else ""
+    kind, advice = _kind_and_advice(response, request)
+    advised = f"; {advice}" if advice else ""
     trace = f" [{response.request_id}]" if response.request_id else ""
-    return _class_for(response)(
-        f"Persona answered {status}{said}{where} to {operation_id}{advice}{trace}",
+    return kind(
+        f"Persona answered {status}{said}{where} to {operation_id}{advised}{trace}",
         status=status,
         title=title,
         pointer=pointer,
@@ -263,27 +238,15 @@ _OF_THE_KEY = ("api key", "permission", "ip address", "not enabled")
 """Words in the details of a 403 that is not about one object (Persona's specification, `responses/forbidden`)."""
 
 
-def _speaks_of_key(response: Response) -> bool:
-    problem = first_problem(response)
-    said = f"{problem.get('title', '')} {problem.get('details', '')}".lower()
-    return any(words in said for words in _OF_THE_KEY)
-
-
-def _class_for(response: Response) -> type[PersonaError]:
+def _kind_and_advice(response: Response, request: Request) -> tuple[type[PersonaError], str]:
     if is_quota(response):
-        return PersonaQuotaError
-    if response.status == 403 and _speaks_of_key(response):
-        return PersonaKeyPermissionError
+        return PersonaQuotaError, ""
     status = response.status
     if status == 408 or not 200 <= status < 500:
-        return PersonaServerError
-    by_status: dict[int, type[PersonaError]] = {
-        400: PersonaValidationError,
-        401: PersonaAuthenticationError,
-        403: PersonaPermissionError,
-        404: PersonaNotFoundError,
-        409: PersonaConflictError,
-        422: PersonaValidationError,
-        429: PersonaRateLimitError,
-    }
-    return by_status.get(status, PersonaAnswerError)
+        return PersonaServerError, ""
+    kind, advice = _BY_STATUS.get(status, (PersonaAnswerError, ""))
+    if status == 403:
+        problem = first_problem(response)
+        said = f"{problem.get('title', '')} {problem.get('details', '')}".lower()
+        return (PersonaKeyPermissionError if any(words in said for words in _OF_THE_KEY) else kind), advice
+    return kind, "" if status == 401 and request.brings_own_login else advice
