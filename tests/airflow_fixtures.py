@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,7 +24,22 @@ def airflow_db() -> None:
     """A metadata database."""
     from airflow.utils import db
 
+    from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+
     db.initdb()
+    if AIRFLOW_V_3_0_PLUS:
+        _share_the_execution_api()
+
+
+def _share_the_execution_api() -> None:
+    """Let all runs of a process share one execution API, as they do by themselves on Airflow 3.3.
+
+    Before, each `dag.test()` built its own, and that was three quarters of the tests' time.
+    """
+    from airflow.sdk.execution_time import supervisor
+
+    if not hasattr(supervisor.in_process_api_server, "cache_info"):
+        supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 
 def put_into_database(dag: Any) -> None:
