@@ -42,7 +42,7 @@ pictures: $(AIRFLOW3)/ready $(AIRFLOW3)/browser  ## Take the pictures of the doc
 soak: $(AIRFLOW3)/ready  ## Run the accounting, crash, storage and memory tests at length, over all kinds (SHARE=0.1: a tenth of it)
 	PERSONA_SOAK=$(or $(SHARE),1) $(AIRFLOW3)/bin/python -m pytest tests/bulk/test_accounting.py tests/bulk/test_crashes.py \
 	  tests/bulk/test_crashes_in_virtual_time.py tests/bulk/test_crashes_of_kinds.py tests/bulk/test_storage_faults.py \
-	  tests/bulk/test_constant_memory.py --timeout 7200 $(ARGS)
+	  tests/bulk/test_constant_memory.py -n 2 --dist worksteal --timeout 7200 $(ARGS)
 
 mutants: $(AIRFLOW3)/ready $(MUTANTS)/ready  ## Change the engine's decisions one at a time; the quick tests must notice (ARGS: names of mutants)
 	nice -n 10 timeout 20m $(MUTANTS)/bin/mutmut run --max-children 1 $(ARGS) || \
