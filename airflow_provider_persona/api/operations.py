@@ -50,25 +50,25 @@ class Operation:
     :param resource: the resource that it belongs to, for example `cases` or `api-keys`.
     :param method: HTTP method.
     :param path: path template below the prefix, for example `/cases/{case-id}/set-status`.
-    :param prefix: beginning of the path; `/api/v1` but for relays.
     :param summary: what it does, in a sentence.
     :param query: its query parameters; `fields[TYPE]` stands for `fields[case]` and the like.
     :param body: its body keys, dotted; `.*` at the end means that any keys may follow there.
     :param required: body keys that must be there, dotted; `a|b` means one of the two. Persona's specification marks
         nearly every body as optional, even where an empty one makes no sense; this list is stricter.
-    :param nullable: body keys that must be there, dotted, and may be null.
-    :param headers: headers that it needs and others do not: the beginning of the value of each, by name.
-    :param required_query: query parameters that must be there.
     :param success: statuses of success.
     :param answer: kind of the answer.
     :param paged: whether the answer comes in cursor pages.
     :param repeatable: whether two such calls leave the same state as one.
+    :param since: first date of Persona's specification with it.
+    :param withdrawn: advice when the specification of August 2026 does not have it, else None.
+    :param prefix: beginning of the path; `/api/v1` but for relays.
+    :param nullable: body keys that must be there, dotted, and may be null.
+    :param headers: headers that it needs and others do not: the beginning of the value of each, by name.
+    :param required_query: query parameters that must be there.
     :param appends: body keys, dotted, that add their values to the present ones; a call with one is not repeatable.
     :param secrets: places in the answer, dotted, that hold a secret, or a link that needs no further login.
     :param multipart: whether Persona takes the body as multipart, too.
     :param form: whether Persona wants the body form-encoded.
-    :param since: first date of Persona's specification with it.
-    :param withdrawn: advice when the specification of August 2026 does not have it, else None.
     :param restricted: advice when not every key or account may call it, else None.
     :param note: further advice for callers, or None.
     """
@@ -77,26 +77,26 @@ class Operation:
     resource: str
     method: str
     path: str
-    prefix: str
     summary: str
     query: tuple[str, ...]
     body: tuple[str, ...]
     required: tuple[str, ...]
-    nullable: tuple[str, ...]
-    headers: Mapping[str, str]
-    required_query: tuple[str, ...]
     success: frozenset[int]
     answer: AnswerKind
     paged: bool
     repeatable: bool
-    appends: tuple[str, ...]
-    secrets: tuple[str, ...]
-    multipart: bool
-    form: bool
     since: str | None
     withdrawn: str | None
-    restricted: str | None
-    note: str | None
+    prefix: str = API_PREFIX
+    nullable: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    required_query: tuple[str, ...] = ()
+    appends: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    multipart: bool = False
+    form: bool = False
+    restricted: str | None = None
+    note: str | None = None
     path_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """The names in the path template, in order."""
     _pieces: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -293,13 +293,8 @@ def _shown(value: Any) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "…")
 
 
-_warned: set[tuple[str, str]] = set()
-
-
+@cache
 def _warn_once(operation_id: str, key: str, known: tuple[str, ...]) -> None:
-    if (operation_id, key) in _warned:
-        return
-    _warned.add((operation_id, key))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     hint = f"; did you mean {near[0]}?" if near else ""
     _log.warning("%s knows no body key %s%s It is sent as it is.", operation_id, key, hint or ".")
@@ -322,36 +317,12 @@ def query_pairs(parameters: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, st
 def catalogue() -> Mapping[str, Operation]:
     """Return all operations by their ids."""
     text = resources.files(__package__).joinpath("operations.json").read_text("utf-8")
-    return {entry["id"]: _from_entry(entry) for entry in json.loads(text)}
+    return {entry["id"]: _from_entry(**entry) for entry in json.loads(text)}
 
 
-def _from_entry(entry: Mapping[str, Any]) -> Operation:
-    return Operation(
-        operation_id=entry["id"],
-        resource=entry["resource"],
-        method=entry["method"],
-        path=entry["path"],
-        prefix=entry.get("prefix", API_PREFIX),
-        summary=entry["summary"],
-        query=tuple(entry["query"]),
-        body=tuple(entry["body"]),
-        required=tuple(entry["required"]),
-        nullable=tuple(entry.get("nullable", ())),
-        headers=entry.get("headers", {}),
-        required_query=tuple(entry.get("required_query", ())),
-        success=frozenset(entry["success"]),
-        answer=AnswerKind(entry["answer"]),
-        paged=entry["paged"],
-        repeatable=entry["repeatable"],
-        appends=tuple(entry.get("appends", ())),
-        secrets=tuple(entry.get("secrets", ())),
-        multipart=entry.get("multipart", False),
-        form=entry.get("form", False),
-        since=entry["since"],
-        withdrawn=entry["withdrawn"],
-        restricted=entry.get("restricted"),
-        note=entry.get("note"),
-    )
+def _from_entry(id: str, success: list[int], answer: str, **facts: Any) -> Operation:  # noqa: A002 - its name in the file
+    frozen: dict[str, Any] = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()}
+    return Operation(operation_id=id, success=frozenset(success), answer=AnswerKind(answer), **frozen)
 
 
 def operation(operation_id: str) -> Operation:
@@ -373,8 +344,8 @@ def matching(method: str, path: str) -> Operation | None:
     The catalogue has one call under two ids, `POST /reports`; this returns `create-a-report`.
     """
     segments = path.strip("/").split("/")
-    fitting = [each for each in _of_shape(method, len(segments)) if all(map(_fits, each[1], segments))]
-    return min(fitting, key=_openness)[0] if fitting else None
+    fitting = [each for each, template in _of_shape(method, len(segments)) if all(map(_fits, template, segments))]
+    return min(fitting, key=lambda each: len(each.path_parameters), default=None)
 
 
 @cache
@@ -387,10 +358,6 @@ def prefixes() -> tuple[str, ...]:
 def _of_shape(method: str, segments: int) -> tuple[tuple[Operation, tuple[str, ...]], ...]:
     split = ((each, tuple(each.path.strip("/").split("/"))) for each in catalogue().values() if each.method == method)
     return tuple((each, template) for each, template in split if len(template) == segments)
-
-
-def _openness(found: tuple[Operation, tuple[str, ...]]) -> int:
-    return sum(segment.startswith("{") for segment in found[1])
 
 
 def _fits(template: str, segment: str) -> bool:

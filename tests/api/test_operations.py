@@ -347,8 +347,8 @@ def test_keys_may_be_spelt_in_three_ways(attributes, caplog):
 
 
 @pytest.fixture
-def nothing_warned(monkeypatch):
-    monkeypatch.setattr(operations, "_warned", set())
+def nothing_warned():
+    operations._warn_once.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_warned")
