@@ -233,9 +233,17 @@ def _is_closed(connection: Any, database: str) -> bool:
     return True
 
 
+def _driver_reads_the_rest() -> bool:
+    import mysql.connector
+
+    return mysql.connector.HAVE_CEXT and mysql.connector.__version_info__[:2] < (9, 6)
+
+
 @pytest.mark.parametrize("database", MARIADBS, indirect=True)
 def test_leaving_early_does_not_read_the_rest(database: str) -> None:
     """The rest of these rows would take some 20 seconds."""
+    if database == MARIADB and _driver_reads_the_rest():
+        pytest.skip("mysql-connector-python before 9.6, in its compiled form, reads the rest when it closes")
     with query_rows(warehouse(), GENERATED[database].format(n=30_000_000)) as (_, rows):
         assert next(rows)["case_id"] == "case_1"
         started = time.monotonic()
