@@ -20,10 +20,6 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _mapping(value: Any) -> Any:
-    return {} if value is None or isinstance(value, list) else value
-
-
 def _texts(value: Any) -> Any:
     return [each for each in value if each is not None] if isinstance(value, list) else value
 
@@ -50,17 +46,28 @@ _Tags = Annotated[list[str] | None, BeforeValidator(_texts)]
 
 
 class _Attributes(BaseModel):
+    """The attributes of an object that have a meaning here. Others are kept as they came.
+
+    All are optional, because a read asks for some only.
+    """
+
     model_config = ConfigDict(extra="allow", alias_generator=_kebab, populate_by_name=True, hide_input_in_errors=True)
 
+    tags: _Tags = None
 
-class CaseAttributes(_Attributes):
-    """Attributes of a case. Others are kept as they came. All are optional, because a read asks for some only."""
+
+class _WithFields(_Attributes):
+    updated_at: datetime | None = None
+    fields: dict[str, Any] | None = Field(default=None, repr=False)
+
+
+class CaseAttributes(_WithFields):
+    """Attributes of a case."""
 
     status: _Status = None
     name: str | None = None
     resolution: str | None = None
     created_at: datetime | None = None
-    updated_at: datetime | None = None
     assigned_at: datetime | None = None
     resolved_at: datetime | None = None
     redacted_at: datetime | None = None
@@ -69,45 +76,33 @@ class CaseAttributes(_Attributes):
     assignee_id: str | None = None
     resolver_id: str | None = None
     updater_id: str | None = None
-    tags: _Tags = None
-    fields: dict[str, Any] | None = Field(default=None, repr=False)
 
 
-class AccountAttributes(_Attributes):
-    """Attributes of an account. Others are kept as they came. All are optional, because a read asks for some only."""
+class AccountAttributes(_WithFields):
+    """Attributes of an account."""
 
     created_at: datetime | None = None
-    updated_at: datetime | None = None
-    tags: _Tags = None
-    fields: dict[str, Any] | None = Field(default=None, repr=False)
 
 
-class InquiryAttributes(_Attributes):
-    """The attributes of an inquiry that have a meaning here; the rest is kept. All are optional: reads are sparse."""
+class InquiryAttributes(_WithFields):
+    """Attributes of an inquiry."""
 
     status: _Status = None
     note: str | None = Field(default=None, repr=False)
-    updated_at: datetime | None = None
-    tags: _Tags = None
-    fields: dict[str, Any] | None = Field(default=None, repr=False)
 
 
-class TransactionAttributes(_Attributes):
-    """The attributes of a transaction that have a meaning here; the rest is kept. All are optional."""
+class TransactionAttributes(_WithFields):
+    """Attributes of a transaction."""
 
     status: _Status = None
-    updated_at: datetime | None = None
-    tags: _Tags = None
-    fields: dict[str, Any] | None = Field(default=None, repr=False)
 
 
 class ReportAttributes(_Attributes):
-    """The attributes of a report that have a meaning here; the rest is kept. All are optional: reads are sparse."""
+    """Attributes of a report."""
 
     status: _Status = None
     has_match: bool | None = None
     is_recurring: bool | None = None
-    tags: _Tags = None
 
 
 class _Resource(BaseModel):
@@ -115,17 +110,23 @@ class _Resource(BaseModel):
 
     :param id: its id, of any form and length.
     :param relationships: its pointers to other objects.
+    :param attributes: those that were asked for; each kind has its own.
     """
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     id: str
     type: Any = None
-    relationships: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict, repr=False)
+    relationships: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     def related(self, name: str) -> list[Resource]:
         """Return the pointers of a relationship, for example `accounts` or `case-queue`; each has an id."""
         return Resource({"relationships": self.relationships}).related(name) or []
+
+    @field_validator("attributes", "relationships", mode="before", check_fields=False)
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None or isinstance(value, list) else value
 
     @field_validator("type")
     @classmethod
@@ -155,12 +156,9 @@ class _Resource(BaseModel):
 
 
 class Case(_Resource):
-    """A case.
+    """A case."""
 
-    :param attributes: the attributes that were asked for.
-    """
-
-    attributes: Annotated[CaseAttributes, BeforeValidator(_mapping)] = Field(default_factory=CaseAttributes)
+    attributes: CaseAttributes = Field(default_factory=CaseAttributes)
 
     @property
     def status(self) -> str | None:
@@ -174,21 +172,15 @@ class Case(_Resource):
 
 
 class Account(_Resource):
-    """An account.
+    """An account."""
 
-    :param attributes: the attributes that were asked for.
-    """
-
-    attributes: Annotated[AccountAttributes, BeforeValidator(_mapping)] = Field(default_factory=AccountAttributes)
+    attributes: AccountAttributes = Field(default_factory=AccountAttributes)
 
 
 class Inquiry(_Resource):
-    """An inquiry, with the attributes that were asked for.
+    """An inquiry."""
 
-    :param attributes: what was asked for of it.
-    """
-
-    attributes: Annotated[InquiryAttributes, BeforeValidator(_mapping)] = Field(default_factory=InquiryAttributes)
+    attributes: InquiryAttributes = Field(default_factory=InquiryAttributes)
 
     @property
     def status(self) -> str | None:
@@ -197,20 +189,12 @@ class Inquiry(_Resource):
 
 
 class Transaction(_Resource):
-    """A transaction, with the attributes that were asked for.
+    """A transaction."""
 
-    :param attributes: what was asked for of it.
-    """
-
-    attributes: Annotated[TransactionAttributes, BeforeValidator(_mapping)] = Field(
-        default_factory=TransactionAttributes
-    )
+    attributes: TransactionAttributes = Field(default_factory=TransactionAttributes)
 
 
 class Report(_Resource):
-    """A report of any type, with the attributes that were asked for.
+    """A report of any type."""
 
-    :param attributes: what was asked for of it.
-    """
-
-    attributes: Annotated[ReportAttributes, BeforeValidator(_mapping)] = Field(default_factory=ReportAttributes)
+    attributes: ReportAttributes = Field(default_factory=ReportAttributes)

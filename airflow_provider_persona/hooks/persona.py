@@ -7,15 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.http.hooks.http import HttpHook
+from asgiref.sync import sync_to_async
 from pydantic import ValidationError
 
 from airflow_provider_persona.api.case_change import CaseChange
 from airflow_provider_persona.api.errors import PersonaError, PersonaSettingsError, faults_of
-from airflow_provider_persona.api.messages import Request, Response
+from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.models import Case
+from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.hooks import case_requests
 from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sendable_headers
 from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
@@ -116,8 +117,6 @@ class PersonaHook(HttpHook):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ cases
-
     def get_case(self, case_id: str, *, fields: Iterable[str] | None = None, include: Iterable[str] = ()) -> Case:
         """Read one case.
 
@@ -127,7 +126,8 @@ class PersonaHook(HttpHook):
         :param include: related objects to ask for, like `inquiries`.
         :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
         """
-        return self._case(self.client.send(case_requests.reading(case_id, fields, include)))
+        query = {**_sparse(fields), "include": list(include)}
+        return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
 
     def list_cases(
         self,
@@ -142,7 +142,8 @@ class PersonaHook(HttpHook):
         :param fields: attributes to ask for; None for all, which holds personal data.
         :param page_size: cases a request, 1 to 100.
         """
-        return self._cases(case_requests.listing(filters or {}, fields, page_size))
+        query = {f"filter[{name}]": value for name, value in (filters or {}).items()}
+        return self._cases("list-all-cases", {**query, **_sparse(fields), "page[size]": page_size})
 
     def search_cases(
         self,
@@ -159,7 +160,8 @@ class PersonaHook(HttpHook):
         :param fields: attributes to ask for; None for all, which holds personal data.
         :param page_size: cases a request, 1 to 100.
         """
-        return self._cases(case_requests.searching(query, sort, fields, page_size))
+        body = {"query": dict(query), **({"sort": dict(sort)} if sort else {})}
+        return self._cases("search-cases", {**_sparse(fields), "page[size]": page_size}, body)
 
     def create_case(
         self,
@@ -183,10 +185,15 @@ class PersonaHook(HttpHook):
         :param identity: names the call. A second call with the same name within an hour opens no second case.
         :raises PersonaUnresolvedError: when Persona failed in a way that leaves open whether there is a new case.
         """
-        request = case_requests.creating(
-            case_template_id, creator_email_address, case_queue_id, fields, object_ids, sla_expires_in
-        )
-        return self._case(self.client.send(request, identity))
+        attributes = {
+            "case-template-id": case_template_id,
+            "creator-email-address": creator_email_address,
+            "case-queue-id": case_queue_id,
+            "fields": dict(fields) if fields else None,
+        }
+        meta = {"object-ids": list(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
+        body = _given({"data": {"attributes": _given(attributes)}, "meta": _given(meta)})
+        return self._case(self.call("create-a-case", body=body, identity=identity))
 
     def update_case(self, case_id: str, **change: Any) -> Case:
         """Change a case with the calls that are needed, and return it as the last answer shows it.
@@ -332,12 +339,21 @@ class PersonaHook(HttpHook):
         """Return the address of a path below the connection's host."""
         return self.settings.host + api_path(endpoint or "", self.settings.host).geturl()
 
-    def _cases(self, request: Request) -> Iterator[Case]:
-        for page in self.client.pages(request):
-            yield from (Case.from_resource(resource, request.operation_id) for resource in page)
+    def _cases(self, operation_id: str, query: Mapping[str, Any], body: Any = None) -> Iterator[Case]:
+        pages = self.client.pages(operation(operation_id).bind(query=query, body=body))
+        return (Case.from_resource(resource, operation_id) for page in pages for resource in page)
 
     def _case(self, response: Response) -> Case:
         return Case.from_resource(response.json().get("data"))
+
+
+def _sparse(fields: Iterable[str] | None) -> dict[str, Any]:
+    return {} if fields is None else {"fields[case]": list(fields)}
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None or empty."""
+    return {name: value for name, value in values.items() if value not in (None, {})}
 
 
 class PersonaAsyncHook(BaseHook):
@@ -365,8 +381,6 @@ class PersonaAsyncHook(BaseHook):
 
         :raises PersonaSettingsError: when the connection cannot be used.
         """
-        from asgiref.sync import sync_to_async
-
         from airflow_provider_persona.version_compat import async_connection, async_extra
 
         try:
