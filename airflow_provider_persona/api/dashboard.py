@@ -13,25 +13,15 @@ from urllib.parse import quote
 DASHBOARD: Final = "https://app.withpersona.com/dashboard"
 """Where Persona's dashboard is for everybody."""
 
-_PAGE_OF: Final = {
-    "case": "cases",
-    "inquiry": "inquiries",
-    "account": "accounts",
-    "report": "reports",
-    "transaction": "transactions",
-    "verification": "verifications",
+_KINDS: Final = {
+    "case": ("cases", "case"),
+    "inquiry": ("inquiries", "inq"),
+    "account": ("accounts", "act"),
+    "report": ("reports", "rep"),
+    "transaction": ("transactions", "txn"),
+    "verification": ("verifications", "ver"),
 }
-"""Part of the address, by kind of object."""
-
-_KIND_OF: Final = {
-    "case": "case",
-    "inq": "inquiry",
-    "act": "account",
-    "rep": "report",
-    "txn": "transaction",
-    "ver": "verification",
-}
-"""Kind of object, by how its ids begin."""
+"""By kind of object: part of the address, and how its ids begin."""
 
 _ID: Final = re.compile(r"([a-z]+)_[A-Za-z0-9_]+", re.ASCII)
 
@@ -43,8 +33,9 @@ def dashboard_address(kind: str, object_id: str | None, dashboard: str = DASHBOA
     :param object_id: its id; it may come from a query and hold anything, so it is quoted.
     :param dashboard: where the dashboard is.
     """
-    page = _PAGE_OF.get(kind)
-    return None if page is None or not object_id else f"{dashboard}/{page}/{quote(object_id, safe='')}"
+    if kind not in _KINDS or not object_id:
+        return None
+    return f"{dashboard}/{_KINDS[kind][0]}/{quote(object_id, safe='')}"
 
 
 def address_of_id(object_id: object, dashboard: str = DASHBOARD) -> str | None:
@@ -54,6 +45,7 @@ def address_of_id(object_id: object, dashboard: str = DASHBOARD) -> str | None:
         personal data, has no address.
     :param dashboard: where the dashboard is.
     """
-    found = _ID.fullmatch(object_id) if isinstance(object_id, str) else None
-    kind = None if found is None else _KIND_OF.get(found[1])
-    return None if kind is None else dashboard_address(kind, str(object_id), dashboard)
+    if not isinstance(object_id, str) or (found := _ID.fullmatch(object_id)) is None:
+        return None
+    kind = next((kind for kind, (_, beginning) in _KINDS.items() if beginning == found[1]), "")
+    return dashboard_address(kind, object_id, dashboard)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from airflow_provider_persona.api.idempotency import idempotency_key
 from airflow_provider_persona.api.messages import Outcome, Request
 from airflow_provider_persona.api.retry import NO_RETRIES, Attempt, Decision, RetryPolicy, SendAgain, decide
 
@@ -84,3 +84,17 @@ class Exchange:
         if not self.request.takes_idempotency_key:
             return None
         return idempotency_key(self.identity, self.request, self.attempt.generation)
+
+
+def idempotency_key(identity: str, request: Request, generation: int) -> str:
+    """Return the idempotency key of a request.
+
+    It is a hash, so nobody can read ids or personal data from it. The body is part of it, because Persona refuses a key
+    that comes back with other parameters (docs.withpersona.com/idempotence).
+
+    :param identity: names the call, such as run and row; a call that is made again has the same identity.
+    :param request: the request.
+    :param generation: 0 for the first key; one more each time that Persona must not replay a failure that it stored.
+    """
+    told = "\0".join((identity, request.method, request.target, str(generation), ""))
+    return hashlib.sha256(told.encode() + (request.content() or b"")).hexdigest()[:40]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
-from airflow_provider_persona.api.idempotency import idempotency_key
+from airflow_provider_persona.api.exchange import idempotency_key
 from airflow_provider_persona.api.messages import Request, Response, canonical_json
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import items_of, next_page

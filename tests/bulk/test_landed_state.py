@@ -17,7 +17,7 @@ import pytest
 from bulk_runs import RETRIEVE, attempt, case_rows, header_of, last_results, write_plan
 from landed_folder import LANDED, Landed, assert_keys_follow_on, effects, ranges, requests_of
 
-from airflow_provider_persona.api.idempotency import idempotency_key
+from airflow_provider_persona.api.exchange import idempotency_key
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
