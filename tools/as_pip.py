@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 _PLAIN = {
     "client-cert": ("SSL_CLIENT_CERT",),
@@ -54,7 +55,8 @@ def variables_of(options: Mapping[str, str], environment: Mapping[str, str]) -> 
     for option, names in _PLAIN.items():
         told |= dict.fromkeys(names, options[option]) if options.get(option) else {}
     for option, (name, separator) in _LISTS.items():
-        told |= {name: separator.join(options[option].split())} if options.get(option) else {}
+        places = [each for each in options.get(option, "").split() if _may_be_there(each)]
+        told |= {name: separator.join(places)} if places else {}
     if "extra-index-url" in options:
         told["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # what pip does: it looks for each package in all of them
     certificates = options.get("cert")
@@ -64,6 +66,12 @@ def variables_of(options: Mapping[str, str], environment: Mapping[str, str]) -> 
         told["UV_SYSTEM_CERTS"] = "true"
     given = {name.lower() for name in environment}  # proxies have small letters, too
     return {name: value for name, value in told.items() if name.lower() not in given}
+
+
+def _may_be_there(place: str) -> bool:
+    """Whether a place may hold packages. Of a local one that is not there pip warns, and uv ends."""
+    path = unquote(urlsplit(place).path) if place.startswith("file:") else place
+    return not path.startswith("/") or Path(path).exists()
 
 
 def _system_has_certificates() -> bool:
