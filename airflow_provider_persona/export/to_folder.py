@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Final
 
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.export.columns import Columns
@@ -95,18 +96,20 @@ class FolderTarget:
         pages = job.listing.pages(client, since=state.since, after=state.after)
         page: Page | None = None
         while page is None or not page.is_last:
-            with _open_part(self.file_format, columns) as part:
-                for page in pages:
+            rows = 0
+            with _open_part(self.file_format, columns) as (scratch, writer):
+                for page in islice(pages, self.pages_per_part):
                     if is_first and page.items and job.listing.bounded:
                         state = replace(state, newest=job.listing.mark_of(page.items[0]))
                     is_first = False
-                    part.add(page)
-                    if page.is_last or part.pages >= self.pages_per_part:
-                        break
+                    rows += len(page.items)
+                    with filling_scratch():
+                        writer.add(page.items)
                 assert page is not None
-                part.finish()
-                if part.rows:
-                    state = folder.put(part.scratch, part.rows, state)
+                with filling_scratch():
+                    writer.finish()
+                if rows:
+                    state = folder.put(scratch, rows, state)
                 state = replace(state, after=page.after)
             if page.after is not None:
                 folder.record(state)
@@ -123,35 +126,13 @@ def _begin_again(folder: ExportFolder, export: str, run: str, since: Mark | None
     return state
 
 
-@dataclass(slots=True)
-class _OpenPart:
-    """A part that is being written."""
-
-    scratch: IO[bytes]
-    writer: PartWriter
-    rows: int = 0
-    pages: int = 0
-
-    def add(self, page: Page) -> None:
-        """Write a page."""
-        items: list[Mapping[str, Any]] = page.items
-        with filling_scratch():
-            self.writer.add(items)
-        self.rows += len(items)
-        self.pages += 1
-
-    def finish(self) -> None:
-        """Write the rest of the file."""
-        with filling_scratch():
-            self.writer.finish()
-
-
 @contextmanager
-def _open_part(file_format: FileFormat, columns: Columns) -> Iterator[_OpenPart]:
-    with scratch_file() as file:
-        writer = part_writer(file_format, file, columns)
+def _open_part(file_format: FileFormat, columns: Columns) -> Iterator[tuple[IO[bytes], PartWriter]]:
+    """Give a scratch file and what writes a part to it, which lets go of the file when that fails."""
+    with scratch_file() as scratch:
+        writer = part_writer(file_format, scratch, columns)
         try:
-            yield _OpenPart(file, writer)
+            yield scratch, writer
         except BaseException:
             writer.abandon()
             raise
