@@ -42,12 +42,8 @@ class Exchange:
         self.sent = 0
         self.sent_generation = generation
         self._chance = chance
-        self._key = self._make_key()
-
-    @property
-    def idempotency_key(self) -> str | None:
+        self.idempotency_key = self._make_key()
         """The key of the present attempt; None for methods that take none."""
-        return self._key
 
     def was_begun(self, seconds_ago: float) -> None:
         """Note that an earlier process may have sent it already, so that its key is older.
@@ -69,7 +65,7 @@ class Exchange:
             moved_on = decision.attempt.generation != self.attempt.generation
             self.attempt = decision.attempt
             if moved_on:
-                self._key = self._make_key()
+                self.idempotency_key = self._make_key()
         return decision
 
     def give_up(self, outcome: Outcome, attempt: Attempt, now: float) -> Decision:

@@ -266,8 +266,6 @@ def _kinds(of: str, names: str) -> tuple[str, ...]:
     return tuple(f"{of}/{name}" for name in names.split())
 
 
-_IMPORTER_COUNTS: Final = ("successful-count", "duplicate-count", "error-count")
-
 LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
     each.resource: each
     for each in (
@@ -335,7 +333,7 @@ LIFECYCLES: Final[Mapping[str, Lifecycle]] = {
             failed=_statuses("errored"),
             final=_statuses("ready errored"),
             passing=_statuses("pending"),
-            facts=_IMPORTER_COUNTS,
+            facts=("successful-count", "duplicate-count", "error-count"),
             kinds=_kinds(
                 "importer",
                 "account list-item/email-address list-item/field list-item/geolocation "

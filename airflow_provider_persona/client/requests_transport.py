@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import requests
 import urllib3
 
@@ -17,29 +15,18 @@ from airflow_provider_persona.client.wire_log import without_queries
 
 
 class RequestsTransport:
-    """Sends requests on one pooled session, made at the first call.
+    """Sends requests on one pooled session.
 
     :param settings: settings of the connection.
     """
 
     def __init__(self, settings: PersonaSettings) -> None:
         self._settings = settings
-        self._session: Session | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def session(self) -> Session:
-        """The pooled session."""
-        with self._lock:
-            if self._session is None:
-                self._session = Session(self._settings)
-            return self._session
+        self.session = Session(settings)
 
     def close(self) -> None:
         """Close the connections. The transport can be used again."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self.session.close()
 
     def transmit(self, sending: Sending) -> Outcome:
         """Send a request once, and return its answer or how far it came."""

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.document import Document, Resource, moment
@@ -130,10 +129,7 @@ class Listing:
         :raises BadCallError: before the first request, when the arguments do not fit the operation.
         :raises PersonaError: typed, also when the answer is no list, or its link leads elsewhere or in a circle.
         """
-        from airflow_provider_persona.client.wire_log import hide_queries  # not when a Dag is parsed
-
         following: Request | None = self.request(since, after)
-        hide_queries(urlsplit(client.settings.host).hostname or "")
         seen: SeenPages = set()
         restarts = 0
         while following is not None:
