@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError
@@ -42,17 +42,19 @@ class TableTarget:
         columns = Columns(job.mapping)
         counts = {"rows": 0, "inserted": 0, "updated": 0}
         newest: Mark | None = None
-        batch: dict[str, _Version] = {}
+        batch: dict[str, tuple[datetime | None, list[Any]]] = {}  # when an object was changed, and its values
         with self.table.opened() as opened:
             for number, page in enumerate(job.listing.pages(client, since=since), start=1):
                 for object_id, item in _with_id(page.items, job.listing.operation_id):
                     newest = newest or job.listing.mark_of(item)
                     counts["rows"] += 1
-                    version = _Version.of(item, columns)
-                    if object_id not in batch or not version.is_before(batch[object_id]):
-                        batch[object_id] = version
+                    changed_at, values = Resource(item).time("updated-at"), columns.values(item)
+                    # A search may bring an object on two pages, and it may have changed in between.
+                    known = batch[object_id][0] if object_id in batch else None
+                    if changed_at is None or known is None or changed_at >= known:
+                        batch[object_id] = changed_at, values
                 if batch and (page.is_last or number % self.batch_pages == 0):
-                    inserted, updated = opened.upsert({key: version.values for key, version in batch.items()})
+                    inserted, updated = opened.upsert({key: values for key, (_, values) in batch.items()})
                     counts["inserted"] += inserted
                     counts["updated"] += updated
                     batch = {}
@@ -73,24 +75,3 @@ def _with_id(items: Sequence[Mapping[str, Any]], operation_id: str) -> list[tupl
     if len(found) < len(items):
         log.warning("Left out %d objects of %s without an id", len(items) - len(found), operation_id)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """An object as one page showed it. A search may bring it on two pages, and it may have changed in between.
-
-    :param changed_at: when it was changed; None where the answer does not tell.
-    :param values: the values of its columns.
-    """
-
-    changed_at: datetime | None
-    values: list[Any]
-
-    @classmethod
-    def of(cls, item: Mapping[str, Any], columns: Columns) -> Self:
-        """Return the version that a page shows."""
-        return cls(Resource(item).time("updated-at"), columns.values(item))
-
-    def is_before(self, other: _Version) -> bool:
-        """Whether it is certainly the older of the two."""
-        return self.changed_at is not None and other.changed_at is not None and self.changed_at < other.changed_at
