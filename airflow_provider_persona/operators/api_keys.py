@@ -11,8 +11,9 @@ from typing import Any
 
 from airflow_provider_persona.tasks.argument_rules import exactly_one, not_in_result
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
-from airflow_provider_persona.tasks.call_arguments import argument, attribute, body, path
+from airflow_provider_persona.tasks.call_arguments import attribute, body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, NewSecret
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.tasks.bulk_arguments import (
-    APPLYING,
-    COLUMNS,
-    COMPARE,
-    GIVEN_ROWS,
-    GUARDS,
-    IN_VAIN,
-    KEEPING,
-    THRESHOLDS,
+    Applying,
+    Compare,
+    GivenRows,
+    Guards,
+    InVain,
+    Thresholds,
+    columns,
     one_step_job,
 )
 from airflow_provider_persona.tasks.bulk_task import BulkOperator, run_bulk_task
-from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.row_sources import GivenSource
-from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +31,7 @@ class PersonaBulkUpdateCasesOperator(BulkOperator):
     When the task fails for its rows, the same report is pushed under the key `report`.
     """
 
-    arguments = GIVEN_ROWS + COLUMNS + GUARDS + COMPARE + THRESHOLDS + APPLYING + IN_VAIN + KEEPING
+    groups = (GivenRows, columns("case"), Guards, Compare, Thresholds, Applying, InVain)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan or resume, apply, report.
@@ -42,7 +40,7 @@ class PersonaBulkUpdateCasesOperator(BulkOperator):
         :raises PersonaError: when Persona failed before a row could.
         :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             given = self.given()
             job = one_step_job("case", GivenSource.of(given["changes"]), given)
             return run_bulk_task(self, job, context)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
-from airflow_provider_persona.tasks.call_arguments import argument, attribute, body, confirmation, path
+from airflow_provider_persona.tasks.call_arguments import attribute, body, confirmation, path
 from airflow_provider_persona.tasks.call_checks import Call
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
 
 

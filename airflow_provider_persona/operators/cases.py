@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
-from airflow_provider_persona.tasks.argument_groups import kept, kept_for_all
-from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.airflow_arguments import TypedOperator
+from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
+from airflow_provider_persona.tasks.call_arguments import DeclaresArguments
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
+from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
-from airflow_provider_persona.tasks.nested_templates import render_nested
-from airflow_provider_persona.tasks.private_templates import PrivateTemplate, revealed
-from airflow_provider_persona.tasks.retry_policy import take_default_policy
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
-from airflow_provider_persona.version_compat import AirflowSkipException, BaseOperator
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC
+from airflow_provider_persona.version_compat import AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,110 +26,62 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.apply.row_work import RowWork
 
 
-class PersonaUpdateCaseOperator(BaseOperator):
+_PARTS: Final = {
+    **{name: name for name in ("status", "fields", "case_queue_id", "sla_expires_in", "attachments", "assignee")},
+    **{name: name for name in ("tags", "add_tags", "remove_tags", "remove_objects")},
+    "objects": "add_objects",
+}
+"""From our names of arguments to what `CaseChange` calls them."""
+
+
+class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
     """Updates one case with as few calls as possible, and checks Persona's answers.
 
     What is not given stays as it is. The status is changed last. Without a guard nothing is read first, so one wanted
     status is one request; with a guard the case is read just before, and what is already right is not written.
 
-    What `fields`, `attachments` and `assignee` render to is not kept by Airflow, because it may hold personal data.
+    Airflow does not keep what `fields`, `attachments` and `assignee` render to, because it may hold personal data.
 
     Returns to XCom: `id`, `status` (as Persona answered), `outcome` (`updated` or `unchanged`) and `request_ids`.
-
-    :param case_id: id of the case (`case_…`).
-    :param status: label of the wanted status, as the case's template has it.
-    :param fields: custom fields to set, by their configured names.
-    :param case_queue_id: queue to put it in.
-    :param clear_case_queue: take it out of its queue.
-    :param sla_expires_in: seconds, or a timedelta, from now until its SLA expires, at most 90 days.
-    :param clear_sla: remove its SLA.
-    :param attachments: files to add: mappings with `filename` and `data` (base64).
-    :param assignee: e-mail address of the dashboard user to assign it to.
-    :param tags: exactly these tags, or
-    :param add_tags: these tags too, and
-    :param remove_tags: not these tags.
-    :param objects: ids of Persona objects to attach.
-    :param remove_objects: ids of Persona objects to detach.
-    :param only_from: change the case only while its status is this one, or one of these; otherwise the task is skipped.
-    :param never_from: never change it from this status, or these; the task is skipped.
-    :param persona_conn_id: connection of type `persona`.
     """
 
-    template_fields: Sequence[str] = (
-        "case_id",
-        "status",
-        "fields",
-        "case_queue_id",
-        "sla_expires_in",
-        "attachments",
-        "assignee",
-        "tags",
-        "add_tags",
-        "remove_tags",
-        "objects",
-        "remove_objects",
-        "only_from",
-        "never_from",
-        "persona_conn_id",
-    )
-    fields = PrivateTemplate()
-    attachments = PrivateTemplate()
-    assignee = PrivateTemplate()
+    arguments: ClassVar[Mapping[str, Argument]]
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
     on_kill = end_task
+    deed: TaskDeed | None = None
 
-    def __init__(
-        self,
-        *,
-        case_id: str,
-        status: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        case_queue_id: str | None = None,
-        clear_case_queue: bool = False,
-        sla_expires_in: int | str | timedelta | None = None,
-        clear_sla: bool = False,
-        attachments: Sequence[Mapping[str, str]] | None = None,
-        assignee: str | None = None,
-        tags: Sequence[str] | None = None,
-        add_tags: Sequence[str] | None = None,
-        remove_tags: Sequence[str] | None = None,
-        objects: Sequence[str] | None = None,
-        remove_objects: Sequence[str] | None = None,
-        only_from: str | Sequence[str] | None = None,
-        never_from: str | Sequence[str] | None = None,
-        persona_conn_id: str = DEFAULT_CONN_ID,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.case_id = case_id
-        self.status = status
-        self.fields = kept(self, fields)
-        self.case_queue_id = case_queue_id
-        self.clear_case_queue = clear_case_queue
-        self.sla_expires_in = sla_expires_in
-        self.clear_sla = clear_sla
-        self.attachments = kept(self, attachments)
-        self.assignee = assignee
-        self.tags = kept(self, tags)
-        self.add_tags = kept(self, add_tags)
-        self.remove_tags = kept(self, remove_tags)
-        self.objects = kept(self, objects)
-        self.remove_objects = kept(self, remove_objects)
-        self.only_from = kept(self, only_from)
-        self.never_from = kept(self, never_from)
-        self.persona_conn_id = persona_conn_id
-        self.deed: TaskDeed | None = None
-        take_default_policy(self)
+    case_id: Text = argument("id of the case (`case_…`).")
+    status: Text | None = argument("label of the wanted status, as the case's template has it.", default=None)
+    fields: JsonObject | None = argument("custom fields to set, by their configured names.", default=None, private=True)
+    case_queue_id: Text | None = argument("queue to put it in.", default=None)
+    clear_case_queue: bool = argument("take it out of its queue.", default=False, is_template=False)
+    sla_expires_in: Number | None = argument(
+        "seconds, or a timedelta, from now until its SLA expires, at most 90 days.", default=None
+    )
+    clear_sla: bool = argument("remove its SLA.", default=False, is_template=False)
+    attachments: Sequence[Mapping[str, str]] | Text | None = argument(
+        "files to add: mappings with `filename` and `data` (base64).", default=None, private=True
+    )
+    assignee: Text | None = argument(
+        "e-mail address of the dashboard user to assign it to.", default=None, private=True
+    )
+    tags: Names | None = argument(ALL_DOC, default=None)
+    add_tags: Names | None = argument(ADD_DOC, default=None)
+    remove_tags: Names | None = argument(REMOVE_DOC, default=None)
+    objects: Names | None = argument("ids of Persona objects to attach.", default=None)
+    remove_objects: Names | None = argument("ids of Persona objects to detach.", default=None)
+    only_from: Text | Sequence[str] | None = argument(
+        "change the case only while its status is this one, or one of these; otherwise the task is skipped.",
+        default=None,
+    )
+    never_from: Text | Sequence[str] | None = argument(
+        "never change it from this status, or these; the task is skipped.", default=None
+    )
+    persona_conn_id: Text = argument("connection of type `persona`.", default=DEFAULT_CONN_ID)
 
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
-        return super().partial(**kept_for_all(kwargs))
-
-    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
-        """Render what a template field holds, as Airflow does; texts within it stay texts."""
-        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
+    def check_arguments(self) -> None:
+        """Check nothing: what is wanted of the case is known when the task runs."""
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
@@ -145,51 +98,41 @@ class PersonaUpdateCaseOperator(BaseOperator):
         """
         from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 
-        with stop_of(self).heeded(), fail_without_retry():
-            work = self._change_case(self._change(), context)
+        with at_work(self):
+            given = given_to(self)
+            work = self._change_case(given, self._change(given), context)
             if work.error is not None:
                 raise work.error
+        case_id = given["case_id"]
         if work.outcome is RowOutcome.SKIPPED_GUARD:
-            raise AirflowSkipException(f"{self.case_id} was left as it is: {work.reason}")
-        self.log.info("%s: %s, status %s %s", self.case_id, work.outcome, work.status, work.reason)
+            raise AirflowSkipException(f"{case_id} was left as it is: {work.reason}")
+        self.log.info("%s: %s, status %s %s", case_id, work.outcome, work.status, work.reason)
         return {
-            "id": self.case_id,
+            "id": case_id,
             "status": work.status,
             "outcome": str(work.outcome),
             "request_ids": list(work.request_ids),
         }
 
-    def _change(self) -> CaseChange:
+    def _change(self, given: Mapping[str, Any]) -> CaseChange:
         from airflow_provider_persona.api.case_change import CaseChange
         from airflow_provider_persona.api.errors import PersonaSettingsError
 
-        expires_in = self.sla_expires_in
-        given: dict[str, Any] = {
-            "status": self.status,
-            "fields": revealed(self.fields),
-            "case_queue_id": self.case_queue_id,
-            "sla_expires_in": expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in,
-            "attachments": revealed(self.attachments),
-            "assignee": revealed(self.assignee),
-            "tags": self.tags,
-            "add_tags": self.add_tags,
-            "remove_tags": self.remove_tags,
-            "add_objects": self.objects,
-            "remove_objects": self.remove_objects,
-        }
-        wanted = {name: value for name, value in given.items() if value is not None}
-        if self.clear_case_queue:
+        wanted = {part: given[name] for name, part in _PARTS.items() if given[name] is not None}
+        if isinstance(expires_in := wanted.get("sla_expires_in"), timedelta):
+            wanted["sla_expires_in"] = expires_in.total_seconds()
+        if given["clear_case_queue"]:
             wanted["case_queue_id"] = None
-        if self.clear_sla:
+        if given["clear_sla"]:
             wanted["sla_expires_in"] = None
         change = CaseChange(**wanted)
         if change.is_empty:
             raise PersonaSettingsError(
-                f"{self.task_id} asks for no change of {self.case_id}; give status, fields or others"
+                f"{self.task_id} asks for no change of {given['case_id']}; give status, fields or others"
             )
         return change
 
-    def _change_case(self, change: CaseChange, context: Context) -> RowWork:
+    def _change_case(self, given: Mapping[str, Any], change: CaseChange, context: Context) -> RowWork:
         from airflow_provider_persona.api.dashboard import address_of_id
         from airflow_provider_persona.api.operations import path_segment
         from airflow_provider_persona.bulk.apply.object_writer import ObjectWriter
@@ -200,10 +143,11 @@ class PersonaUpdateCaseOperator(BaseOperator):
         from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
         from airflow_provider_persona.hooks.persona import PersonaHook
 
-        path_segment(self.case_id, "case_id")
-        hook = PersonaHook(self.persona_conn_id)
-        PersonaObjectLink.push(context, address_of_id(self.case_id, hook.settings.dashboard_url))
-        guards = Guards.of(self.only_from, self.never_from)
+        case_id: str = given["case_id"]
+        path_segment(case_id, "case_id")
+        hook = PersonaHook(given["persona_conn_id"])
+        PersonaObjectLink.push(context, address_of_id(case_id, hook.settings.dashboard_url))
+        guards = Guards.of(given["only_from"], given["never_from"])
         ti = context["ti"]
         # Each try has keys of its own: a failure that Persona keeps under a key must not answer to the next try.
         identity = f"{TaskIdentity.of(ti)}/{ti.try_number}"
@@ -213,7 +157,7 @@ class PersonaUpdateCaseOperator(BaseOperator):
         async def change_case() -> RowWork:
             async with client:
                 writer = ObjectWriter(client, CASE, identity, guards=guards)
-                row = PlanRow(1, self.case_id, Planned.CHANGE, ObjectUpdate(CASE, self.case_id, change))
+                row = PlanRow(1, case_id, Planned.CHANGE, ObjectUpdate(CASE, case_id, change))
                 return await writer.settle(row, RowContext(in_doubt=ti.try_number > 1))
 
         try:

@@ -15,9 +15,10 @@ from typing import Any, Final
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.tasks.argument_rules import exactly_one
 from airflow_provider_persona.tasks.arguments import Text
-from airflow_provider_persona.tasks.call_arguments import argument, attribute
+from airflow_provider_persona.tasks.call_arguments import attribute
 from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 
 MAX_FILE_BYTES: Final = 10_000_000
 """What Persona takes unless the account's settings say otherwise."""

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.tasks.arguments import Flag, JsonObject, Text, read_back
-from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
+from airflow_provider_persona.tasks.call_arguments import attribute, path
 from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 
 
 class ListKind(StrEnum):

@@ -7,9 +7,10 @@ from typing import Final
 from airflow_provider_persona.api.operations import BadCallError, operation
 from airflow_provider_persona.tasks.answers import names_secret
 from airflow_provider_persona.tasks.arguments import JsonObject, Text
-from airflow_provider_persona.tasks.call_arguments import argument, part
+from airflow_provider_persona.tasks.call_arguments import part
 from airflow_provider_persona.tasks.call_checks import MAX_ITEMS
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.files import MAX_BYTES
 from airflow_provider_persona.tasks.private_templates import PathTemplate, PrivateTemplate
 

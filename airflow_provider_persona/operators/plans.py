@@ -11,19 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.links import PLAN_LINKS
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.bulk_arguments import (
-    APPLYING,
-    BEFORE,
-    COLUMNS,
     COLUMNS_OF,
-    COMPARE_FOR_PLAN,
-    GUARDS,
-    IN_VAIN,
-    KEEPING,
-    QUERY_OR_GIVEN_ROWS,
-    THRESHOLDS,
+    Applying,
+    CompareForPlan,
+    Guards,
+    InVain,
+    QueryOrGivenRows,
+    Thresholds,
     apply_options,
+    check_matching,
     columns,
     planning_job,
     query_source,
@@ -34,24 +31,24 @@ from airflow_provider_persona.tasks.bulk_task import (
     run_applying_task,
     run_planning_task,
 )
-from airflow_provider_persona.tasks.failure import fail_without_retry
-from airflow_provider_persona.tasks.match_arguments import check_matching
+from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
+from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.named_plan import approval_of, approved_plan
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from airflow_provider_persona.tasks.state_path import state_address
-from airflow_provider_persona.tasks.stopping import stop_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-_TRUSTED_PATHS = Argument(
-    "trusted_paths",
-    "Sequence[str]",
-    "folders, or addresses in object stores, that the plan may come from beside the state path and its store.",
-    default=(),
-    is_template=False,
-)
+class _TrustedPaths(ArgumentGroup):
+    """Where a plan may come from."""
+
+    trusted_paths: Sequence[str] = argument(
+        "folders, or addresses in object stores, that the plan may come from beside the state path and its store.",
+        default=(),
+        is_template=False,
+    )
 
 
 class PersonaPlanCaseUpdatesOperator(BulkOperator):
@@ -66,7 +63,7 @@ class PersonaPlanCaseUpdatesOperator(BulkOperator):
     `limit` and `reserve`); never a row.
     """
 
-    arguments = QUERY_OR_GIVEN_ROWS + COLUMNS + GUARDS + COMPARE_FOR_PLAN + BEFORE + THRESHOLDS + IN_VAIN + KEEPING
+    groups = (QueryOrGivenRows, columns("case"), Guards, CompareForPlan, Thresholds, InVain)
     operator_extra_links = PLAN_LINKS
     template_ext: Sequence[str] = (".sql",)
 
@@ -76,7 +73,7 @@ class PersonaPlanCaseUpdatesOperator(BulkOperator):
         :raises ValueError: when they do not.
         """
         super().check_arguments()
-        _check_source(self.given(QUERY_OR_GIVEN_ROWS))
+        _check_source(self.given())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan.
@@ -94,24 +91,10 @@ class PersonaPlanUpdatesOperator(BulkOperator):
     `PersonaApplyPlanOperator` and `PersonaRevertPlanOperator` read the kind from the plan.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "object_kind",
-                "str",
-                f"the kind of object: {', '.join(f'`{kind}`' for kind in COLUMNS_OF)}.",
-                is_template=False,
-            )
-        )
-        + QUERY_OR_GIVEN_ROWS
-        + columns()
-        + GUARDS
-        + COMPARE_FOR_PLAN
-        + BEFORE
-        + THRESHOLDS
-        + IN_VAIN
-        + KEEPING
+    object_kind: str = argument(
+        f"the kind of object: {', '.join(f'`{kind}`' for kind in COLUMNS_OF)}.", is_template=False
     )
+    groups = (QueryOrGivenRows, columns(), Guards, CompareForPlan, Thresholds, InVain)
     operator_extra_links = PLAN_LINKS
     template_ext: Sequence[str] = (".sql",)
 
@@ -153,7 +136,7 @@ def _check_source(given: Mapping[str, Any]) -> None:
 
 
 def _plan(task: BulkOperator, kind: str, context: Context) -> dict[str, Any]:
-    with stop_of(task).heeded(), fail_without_retry():
+    with at_work(task):
         given = task.given()
         source = GivenSource.of(given["changes"]) if given["sql"] is None else query_source(given)
         return run_planning_task(task, planning_job(kind, source, given), context)
@@ -169,34 +152,15 @@ class PersonaApplyPlanOperator(BulkOperator):
     Returns to XCom the report, as `SqlToPersonaCasesOperator` does.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "plan",
-                "Mapping[str, Any] | str",
-                "what the planning task returned, or the task that had it approved, like `plan_task.output`, "
-                "`approve_task.output` or `\"{{ ti.xcom_pull('plan') }}\"`.",
-            ),
-            Argument(
-                "max_age",
-                "timedelta | None",
-                "how old the plan may be; None for any age.",
-                default=timedelta(hours=24),
-                is_template=False,
-            ),
-            Argument(
-                "heed_drift",
-                "bool",
-                "leave alone what has changed since it was planned.",
-                default=True,
-                is_template=False,
-            ),
-            _TRUSTED_PATHS,
-        )
-        + APPLYING
-        + IN_VAIN
-        + KEEPING
+    plan: Mapping[str, Any] | str = argument(
+        "what the planning task returned, or the task that had it approved, like `plan_task.output`, "
+        "`approve_task.output` or `\"{{ ti.xcom_pull('plan') }}\"`."
     )
+    max_age: timedelta | None = argument(
+        "how old the plan may be; None for any age.", default=timedelta(hours=24), is_template=False
+    )
+    heed_drift: bool = argument("leave alone what has changed since it was planned.", default=True, is_template=False)
+    groups = (_TrustedPaths, Applying, InVain)
 
     def check_arguments(self) -> None:
         """Check what is no template.
@@ -216,7 +180,7 @@ class PersonaApplyPlanOperator(BulkOperator):
         :raises PersonaError: when Persona failed before a row could.
         :raises BulkError: when it stopped or too many rows failed, and a retry may help.
         """
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             given = self.given()
             approval = approval_of(given["plan"])
             options = replace(apply_options(given, heed_drift=given["heed_drift"]), approval=approval)
@@ -235,22 +199,11 @@ class PersonaRevertPlanOperator(BulkOperator):
     Returns to XCom what `PersonaPlanCaseUpdatesOperator` returns; apply it with `PersonaApplyPlanOperator`.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "report",
-                "Mapping[str, Any] | str",
-                "what the task returned that made the change (`SqlToPersonaCasesOperator`, `PersonaApplyPlanOperator` "
-                "and so on); when that task failed, what it pushed to XCom under `report`.",
-            ),
-            _TRUSTED_PATHS,
-        )
-        + COMPARE_FOR_PLAN
-        + BEFORE
-        + THRESHOLDS
-        + IN_VAIN
-        + KEEPING
+    report: Mapping[str, Any] | str = argument(  # type: ignore[assignment] # what it is given, and it makes no other
+        "what the task returned that made the change (`SqlToPersonaCasesOperator`, `PersonaApplyPlanOperator` and so "
+        "on); when that task failed, what it pushed to XCom under `report`."
     )
+    groups = (_TrustedPaths, CompareForPlan, Thresholds, InVain)
     operator_extra_links = PLAN_LINKS
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -259,7 +212,7 @@ class PersonaRevertPlanOperator(BulkOperator):
         :raises AirflowFailException: when the ledger cannot be used, or a threshold is exceeded.
         :raises PersonaError: when the live cases could not be read.
         """
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             given = self.given()
             plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
             return run_planning_task(self, reverting_job(plan, given), context, plan.header.environment)

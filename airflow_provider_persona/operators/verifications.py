@@ -9,8 +9,9 @@ from typing import Literal
 
 from airflow_provider_persona.tasks.answers import Result
 from airflow_provider_persona.tasks.arguments import Text
-from airflow_provider_persona.tasks.call_arguments import argument, confirmation, part, path
+from airflow_provider_persona.tasks.call_arguments import confirmation, part, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.files import LIMIT_DOC, MAX_BYTES, OUTPUT_DOC
 
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.tasks.arguments import JsonObject, Text, as_seconds
-from airflow_provider_persona.tasks.call_arguments import argument, attribute, path
+from airflow_provider_persona.tasks.call_arguments import attribute, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.stopping import stop_of
 from airflow_provider_persona.version_compat import AirflowFailException

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
-from airflow_provider_persona.tasks.wait_sensor import WAITING, PersonaWaitSensor
+from airflow_provider_persona.tasks.declared_arguments import argument
+from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
 
 if TYPE_CHECKING:
     from airflow_provider_persona.triggers.cases import PersonaCasesTrigger, PersonaCaseTrigger
@@ -18,30 +19,13 @@ class PersonaCaseSensor(PersonaWaitSensor):
     let `resolved` stand in for them. The case's status is returned to XCom.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument("case_id", "str", "the case (`case_…`)."),
-            Argument(
-                "target_statuses",
-                "str | Sequence[str] | None",
-                "a status, or several, that end the wait.",
-                default=None,
-            ),
-            Argument(
-                "failure_statuses",
-                "str | Sequence[str] | None",
-                "a status, or several, that fail the task at once.",
-                default=None,
-            ),
-            Argument(
-                "resolved",
-                "bool",
-                "end the wait when the case has a time of resolution, whatever its status.",
-                default=False,
-                is_template=False,
-            ),
-        )
-        + WAITING
+    case_id: str = argument("the case (`case_…`).")
+    target_statuses: str | Sequence[str] | None = argument("a status, or several, that end the wait.", default=None)
+    failure_statuses: str | Sequence[str] | None = argument(
+        "a status, or several, that fail the task at once.", default=None
+    )
+    resolved: bool = argument(
+        "end the wait when the case has a time of resolution, whatever its status.", default=False, is_template=False
     )
 
     def check_arguments(self) -> None:
@@ -71,32 +55,17 @@ class PersonaCasesSensor(PersonaWaitSensor):
     one request. Their number, up to that, is returned to XCom.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "filters",
-                "Mapping[str, str]",
-                "by filter name: `status`, `case-template-id`, `account-id`, `reference-id`, `inquiry-id`, "
-                "`report-id`, one value each. Airflow does not keep what a template in it renders to. The trigger of a "
-                "deferred sensor needs them: Airflow keeps its arguments encrypted, as long as the wait lasts.",
-                is_private=True,
-            ),
-            Argument(
-                "at_most",
-                "int | None",
-                "wait until so many cases remain, or fewer; 0 when neither number is given.",
-                default=None,
-                is_template=False,
-            ),
-            Argument(
-                "at_least",
-                "int | None",
-                "wait until so many cases are there, or more; 1 at least.",
-                default=None,
-                is_template=False,
-            ),
-        )
-        + WAITING
+    filters: Mapping[str, str] = argument(
+        "by filter name: `status`, `case-template-id`, `account-id`, `reference-id`, `inquiry-id`, `report-id`, one "
+        "value each. The trigger of a deferred sensor needs them: Airflow keeps its arguments encrypted, as long as "
+        "the wait lasts.",
+        private=True,
+    )
+    at_most: int | None = argument(
+        "wait until so many cases remain, or fewer; 0 when neither number is given.", default=None, is_template=False
+    )
+    at_least: int | None = argument(
+        "wait until so many cases are there, or more; 1 at least.", default=None, is_template=False
     )
 
     def check_arguments(self) -> None:

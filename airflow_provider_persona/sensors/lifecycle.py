@@ -5,13 +5,33 @@ Which statuses end a wait stands in `api/lifecycle.py`; a sensor here names its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
-from airflow_provider_persona.tasks.wait_sensor import STATUSES, WAITING, PersonaWaitSensor
+from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
+from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
 
 if TYPE_CHECKING:
     from airflow_provider_persona.triggers.lifecycle import PersonaLifecycleTrigger
+
+
+class _Statuses(ArgumentGroup):
+    """The statuses that end a wait, where a life-cycle knows the usual ones."""
+
+    target_statuses: str | Sequence[str] | None = argument(
+        "a status, or several, that end the wait well; None for the usual ones.", default=None
+    )
+    failure_statuses: str | Sequence[str] | None = argument(
+        "a status, or several, that fail the task at once; None for the usual ones that are not targets, an empty list "
+        "for none.",
+        default=None,
+    )
+
+
+class _NamedStatuses(_Statuses):
+    """The same, where the targets must be named."""
+
+    target_statuses: str | Sequence[str] = argument("a status, or several, that end the wait.")
 
 
 def _trigger_of_its_object(self: Any, **waiting: Any) -> PersonaLifecycleTrigger:
@@ -44,7 +64,8 @@ class PersonaInquirySensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "inquiry"
-    arguments = ArgumentGroup.of(Argument("inquiry_id", "str", "the inquiry (`inq_…`).")) + STATUSES + WAITING
+    inquiry_id: str = argument("the inquiry (`inq_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -58,9 +79,8 @@ class PersonaInquirySessionSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "inquiry-session"
-    arguments = (
-        ArgumentGroup.of(Argument("inquiry_session_id", "str", "the inquiry session (`iqse_…`).")) + STATUSES + WAITING
-    )
+    inquiry_session_id: str = argument("the inquiry session (`iqse_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -75,7 +95,8 @@ class PersonaVerificationSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "verification"
-    arguments = ArgumentGroup.of(Argument("verification_id", "str", "the verification (`ver_…`).")) + STATUSES + WAITING
+    verification_id: str = argument("the verification (`ver_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -90,20 +111,13 @@ class PersonaReportSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "report"
-    arguments = (
-        ArgumentGroup.of(
-            Argument("report_id", "str", "the report (`rep_…`)."),
-            Argument(
-                "fail_on_match",
-                "bool",
-                "fail the task when the report found something, or does not say whether it did.",
-                default=False,
-                is_template=False,
-            ),
-        )
-        + STATUSES
-        + WAITING
+    report_id: str = argument("the report (`rep_…`).")
+    fail_on_match: bool = argument(
+        "fail the task when the report found something, or does not say whether it did.",
+        default=False,
+        is_template=False,
     )
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -124,14 +138,8 @@ class PersonaTransactionSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "transaction"
-    arguments = (
-        ArgumentGroup.of(
-            Argument("transaction_id", "str", "the transaction (`txn_…`)."),
-            Argument("target_statuses", "str | Sequence[str]", "a status, or several, that end the wait."),
-        )
-        + ArgumentGroup(STATUSES.arguments[1:])
-        + WAITING
-    )
+    transaction_id: str = argument("the transaction (`txn_…`).")
+    groups = (_NamedStatuses,)
 
     trigger = _trigger_of_its_object
 
@@ -146,7 +154,8 @@ class PersonaWorkflowRunSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "workflow-run"
-    arguments = ArgumentGroup.of(Argument("workflow_run_id", "str", "the workflow run (`wfr_…`).")) + STATUSES + WAITING
+    workflow_run_id: str = argument("the workflow run (`wfr_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -160,21 +169,14 @@ class PersonaImporterSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "importer"
-    arguments = (
-        ArgumentGroup.of(
-            Argument("importer_id", "str", "the importer (`mprt_…`)."),
-            Argument(
-                "max_errors",
-                "int | None",
-                "rows in error that are allowed; with more, or when their number is not known, the task fails. None "
-                "allows any number.",
-                default=0,
-                is_template=False,
-            ),
-        )
-        + STATUSES
-        + WAITING
+    importer_id: str = argument("the importer (`mprt_…`).")
+    max_errors: int | None = argument(
+        "rows in error that are allowed; with more, or when their number is not known, the task fails. None allows any "
+        "number.",
+        default=0,
+        is_template=False,
     )
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -196,7 +198,8 @@ class PersonaDocumentSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "document"
-    arguments = ArgumentGroup.of(Argument("document_id", "str", "the document (`doc_…`).")) + STATUSES + WAITING
+    document_id: str = argument("the document (`doc_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -210,7 +213,8 @@ class PersonaListSensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "list"
-    arguments = ArgumentGroup.of(Argument("list_id", "str", "the list (`lst_…`).")) + STATUSES + WAITING
+    list_id: str = argument("the list (`lst_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object
 
@@ -225,6 +229,7 @@ class PersonaGraphQuerySensor(PersonaWaitSensor):
     """
 
     resource: ClassVar = "graph-query"
-    arguments = ArgumentGroup.of(Argument("graph_query_id", "str", "the graph query (`grphq_…`).")) + STATUSES + WAITING
+    graph_query_id: str = argument("the graph query (`grphq_…`).")
+    groups = (_Statuses,)
 
     trigger = _trigger_of_its_object

@@ -1,12 +1,15 @@
 """The arguments of Airflow's own `BaseOperator`, for type checkers.
 
 A type checker makes the signature of an operator from declared arguments (PEP 681), and knows no `**kwargs` there. So
-Airflow's arguments are listed here: those of Airflow 2.11 and of 3.x. Nothing of this exists when a Dag runs.
+Airflow's arguments are listed here: those of Airflow 2.11 and of 3.x. When a Dag runs, nothing of this exists, and
+`TypedOperator` is Airflow's operator.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, MutableMapping
@@ -74,3 +77,8 @@ if TYPE_CHECKING:
         logger_name: str | None = given_to_airflow(default=None)
         allow_nested_operators: bool = given_to_airflow(default=True)
         render_template_as_native_obj: bool | None = given_to_airflow(default=None)
+
+    class TypedOperator(AirflowArguments, BaseOperator):  # type: ignore[misc] # Airflow's attributes differ
+        """Airflow's operator with its arguments by name."""
+else:
+    TypedOperator = BaseOperator

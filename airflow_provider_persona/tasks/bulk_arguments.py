@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_number, as_seconds, as_strict_number
-from airflow_provider_persona.tasks.match_arguments import matching
+from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
 
 if TYPE_CHECKING:
     from airflow_provider_persona.bulk.apply.options import ApplyOptions
@@ -20,50 +19,41 @@ if TYPE_CHECKING:
     from airflow_provider_persona.tasks.row_sources import QuerySource
 
 _QUERY_DOC = "one query, or the name of a `.sql` file"
-_LABELS = "str | Sequence[str] | None"
-_NUMBER = "int | float | str | None"
+SQL_CONN_DOC: Final = "connection of any database that Airflow has a DB-API hook for."
+HOOK_PARAMS_DOC: Final = "further arguments of the database's hook."
 
-QUERY: Final = ArgumentGroup.of(
-    Argument("sql", "str", f"{_QUERY_DOC}.", renderer="sql"),
-    Argument("sql_conn_id", "str", "connection of any database that Airflow has a DB-API hook for."),
-    Argument(
-        "parameters",
-        "Mapping[str, Any] | Sequence[Any] | None",
-        "parameters of the query, in the driver's style.",
-        default=None,
-        renderer="json",
-    ),
-    Argument(
-        "sql_hook_params",
-        "Mapping[str, Any] | None",
-        "further arguments of the database's hook.",
-        default=None,
-        is_template=False,
-    ),
-)
 
-GIVEN_ROWS: Final = ArgumentGroup.of(
-    Argument(
-        "changes",
-        "Iterable[Mapping[str, Any]]",
-        'rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. Airflow does not keep what a template '
-        "in it renders to, because rows may hold personal data.",
-        is_private=True,
+class Query(ArgumentGroup):
+    """The query that gives the rows."""
+
+    sql: str = argument(f"{_QUERY_DOC}.", renderer="sql")
+    sql_conn_id: str = argument(SQL_CONN_DOC)
+    parameters: Mapping[str, Any] | Sequence[Any] | None = argument(
+        "parameters of the query, in the driver's style.", default=None, renderer="json"
     )
-)
+    sql_hook_params: Mapping[str, Any] | None = argument(HOOK_PARAMS_DOC, default=None, is_template=False)
 
-QUERY_OR_GIVEN_ROWS: Final = ArgumentGroup.of(
-    Argument("sql", "str | None", f"{_QUERY_DOC}; give it with `sql_conn_id`, or `changes`.", None, renderer="sql"),
-    Argument("sql_conn_id", "str | None", "connection of any database that Airflow has a DB-API hook for.", None),
-    *QUERY.arguments[2:],
-    Argument(
-        "changes",
-        "Iterable[Mapping[str, Any]] | None",
-        "rows as mappings, in place of a query. Airflow does not keep what a template in it renders to.",
-        default=None,
-        is_private=True,
-    ),
-)
+
+class GivenRows(ArgumentGroup):
+    """The rows themselves."""
+
+    changes: Iterable[Mapping[str, Any]] = argument(
+        'rows as mappings, like `[{"case_id": "case_…", "status": "Declined"}]`. They may hold personal data.',
+        private=True,
+    )
+
+
+class QueryOrGivenRows(Query):
+    """A query, or the rows themselves."""
+
+    sql: str | None = argument(  # type: ignore[assignment] # here either this is given or the rows
+        f"{_QUERY_DOC}; give it with `sql_conn_id`, or `changes`.", default=None, renderer="sql"
+    )
+    sql_conn_id: str | None = argument(SQL_CONN_DOC, default=None)  # type: ignore[assignment]
+    changes: Iterable[Mapping[str, Any]] | None = argument(
+        "rows as mappings, in place of a query.", default=None, private=True
+    )
+
 
 _TAGS = ("tags", "add_tags", "remove_tags")
 COLUMNS_OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -81,44 +71,94 @@ COLUMNS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Kind of object -> our names of its columns, without importing the kind while a Dag is parsed."""
 
+MATCH_KEYS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "case": ("reference-id", "account-id", "inquiry-id", "report-id"),
+    "account": ("reference-id",),
+    "inquiry": ("reference-id", "account-id"),
+    "report": ("reference-id", "account-id"),
+    "transaction": ("reference-id",),
+}
+"""Kind of object -> keys that it can be found by, without importing the kind while a Dag is parsed."""
 
-def columns(kind: str | None = None) -> ArgumentGroup:
+
+def columns(kind: str | None = None) -> type[ArgumentGroup]:
     """Return the arguments that say which columns hold what, and how they name an object.
 
     :param kind: the kind of object; None when another argument names it.
     """
-    names = COLUMNS_OF.get(kind or "", ())
+    names, match_keys = COLUMNS_OF.get(kind or "", ()), MATCH_KEYS_OF.get(kind or "", ())
     told = ", ".join(f"`{name}`" for name in names) or "the names of the kind's columns, like `inquiry_id` and `status`"
-    doc = (
-        f"from our names ({told}) to columns. A column that has our name needs no entry. Under `fields`: the column "
-        "with an object, or a mapping of custom fields to columns."
+    keys = ", ".join(f"`{key}`" for key in match_keys) or "a key that the kind has, like `reference-id`"
+
+    class Columns(ArgumentGroup):
+        """The columns of a kind of object."""
+
+        mapping: Mapping[str, Any] | None = argument(
+            f"from our names ({told}) to columns. A column that has our name needs no entry. Under `fields`: the "
+            "column with an object, or a mapping of custom fields to columns.",
+            default=None,
+            renderer="json",
+        )
+        match_by: str | None = argument(
+            f"find objects by {keys}, in place of their id. The value, of 500 characters at most, stands in a column "
+            "of that name (`reference_id` or `reference-id`), or in the one that `mapping` names. The objects are "
+            "looked up while planning, by filtered reads or by listing all. A row without an object is invalid.",
+            default=None,
+            is_template=False,
+            choices=match_keys,
+        )
+        match_many: str | None = argument(
+            "what to do for a row with a key that several objects have: `none` (the default: the row is invalid), "
+            "`newest`, or `all` (up to 100). Columns `match_status` and `match_template` (the id of a template), where "
+            "there are such, first leave only the objects that have these.",
+            default=None,
+            is_template=False,
+            choices=("none", "newest", "all"),
+        )
+
+    return Columns
+
+
+def check_matching(given: Mapping[str, Any], kind: str | None = None) -> None:
+    """Check when the Dag is parsed that the arguments fit together.
+
+    :param given: the operator's arguments; those of other operators name no key.
+    :param kind: the kind of object, where another argument names it.
+    :raises ValueError: when they do not, or the kind has no such key.
+    """
+    by = given.get("match_by")
+    if given.get("match_many") is not None and by is None:
+        raise ValueError("match_many says nothing without match_by")
+    if kind is not None and by is not None and by not in MATCH_KEYS_OF[kind]:
+        raise ValueError(f"match_by is {', '.join(MATCH_KEYS_OF[kind])} for objects of kind {kind}, not {by!r}")
+
+
+class Guards(ArgumentGroup):
+    """Which statuses an object must or must not have."""
+
+    only_from: str | Sequence[str] | None = argument(
+        "change an object only while its status is this one, or one of these.", default=None
     )
-    mapping = Argument("mapping", "Mapping[str, Any] | None", doc, default=None, renderer="json")
-    return ArgumentGroup.of(mapping) + matching(kind)
+    never_from: str | Sequence[str] | None = argument(
+        "never change an object from this status, or from one of these.", default=None
+    )
 
 
-COLUMNS: Final = columns("case")
+class InVain(ArgumentGroup):
+    """Whether a run that does nothing is a failure."""
 
-GUARDS: Final = ArgumentGroup.of(
-    Argument("only_from", _LABELS, "change an object only while its status is this one, or one of these.", None),
-    Argument("never_from", _LABELS, "never change an object from this status, or from one of these.", None),
-)
-
-IN_VAIN: Final = ArgumentGroup.of(
-    Argument(
-        "fail_in_vain",
-        "bool",
+    fail_in_vain: bool = argument(
         "fail when nothing could be done for any row: all are invalid, or all are skipped and nothing in Persona has "
         "the status that they expect.",
         default=True,
         is_template=False,
     )
-)
 
-COMPARE: Final = ArgumentGroup.of(
-    Argument(
-        "compare",
-        "str",
+
+class Compare(ArgumentGroup):
+    """How a task that plans and applies looks at the live objects."""
+
+    compare: str = argument(
         "how rows are compared with the live objects, so that what is already right costs no write. `never`: not at "
         "all, except where a guard must look. `list`: by listing all objects of the kind, 100 a request. `auto`: by "
         "listing while that pays, and never for more than a tenth of the requests that writing takes. `get`: by "
@@ -126,148 +166,98 @@ COMPARE: Final = ArgumentGroup.of(
         default="never",
         is_template=False,
     )
-)
 
-COMPARE_FOR_PLAN: Final = ArgumentGroup.of(
-    Argument(
-        "compare",
-        "str",
+
+class CompareForPlan(ArgumentGroup):
+    """How a task that only plans looks at the live objects."""
+
+    compare: str = argument(
         "how the live objects are read: `auto` (by listing while that pays, the others one by one), `list`, `get`, or "
         "`never`: then the plan knows no status, and changes made meanwhile go unnoticed.",
         default="auto",
         is_template=False,
     )
-)
-
-BEFORE: Final = ArgumentGroup.of(
-    Argument(
-        "keep_before",
-        "bool",
+    keep_before: bool = argument(
         "keep what the plan reads of queue, tags, assignee and fields that it changes, so that "
         "`PersonaRevertPlanOperator` can take these back and not the status only. It stands in `before.jsonl` beside "
         "the plan, may hold personal data, and stays there until you delete it. For cases; needs `compare`.",
         default=False,
         is_template=False,
     )
-)
 
-THRESHOLDS: Final = ArgumentGroup.of(
-    Argument("max_changes", _NUMBER, "fail before the first write when more rows would be changed.", None),
-    Argument(
-        "max_change_ratio",
-        _NUMBER,
-        "fail before the first write when a larger share (0.0 to 1.0) of the valid rows would be changed.",
-        None,
-    ),
-    Argument(
-        "max_invalid",
-        _NUMBER,
-        "fail before the first write when more rows are invalid: a number (int) or a share (float).",
-        None,
-    ),
-    Argument(
-        "forbid_transitions",
-        "Iterable[Any] | Mapping[str, Any] | str | None",
+
+class ThresholdsWithoutStatus(ArgumentGroup):
+    """The thresholds for objects without a status that a call sets."""
+
+    max_changes: int | float | str | None = argument(
+        "fail before the first write when more rows would be changed.", default=None
+    )
+    max_change_ratio: int | float | str | None = argument(
+        "fail before the first write when a larger share (0.0 to 1.0) of the valid rows would be changed.", default=None
+    )
+    max_invalid: int | float | str | None = argument(
+        "fail before the first write when more rows are invalid: a number (int) or a share (float).", default=None
+    )
+
+
+class Thresholds(ThresholdsWithoutStatus):
+    """What a plan must not exceed."""
+
+    forbid_transitions: Iterable[Any] | Mapping[str, Any] | str | None = argument(
         "fail before the first write when an object would go from one status to another like this: "
         '`"Approved -> Declined"`, several of such, or pairs; `*` stands for any status. Needs `compare`.',
         default=None,
-    ),
-    Argument(
-        "unknown_statuses",
-        "str",
+    )
+    unknown_statuses: str = argument(
         "what to do when no live object and no template of one has a status that guards or rows name: `warn` says so "
         "in log, plan and report, `fail` stops before the first write, `ignore` does not look.",
         default="warn",
         is_template=False,
-    ),
-)
+    )
 
-THRESHOLDS_WITHOUT_STATUS: Final = ArgumentGroup.of(*THRESHOLDS.arguments[:3])
-"""The thresholds for objects without a status that a call sets."""
 
-APPLYING: Final = ArgumentGroup.of(
-    Argument(
-        "dry_run",
-        "bool | str",
+class Applying(ArgumentGroup):
+    """How a plan is applied."""
+
+    dry_run: bool | str = argument(
         "write nothing; the report says what would be done. May be a template that renders to true or false.",
         default=False,
         attribute="is_dry_run",  # `dry_run` is a method of every operator
-    ),
-    Argument(
-        "sample",
-        "int | str | None",
+    )
+    sample: int | str | None = argument(
         "change only so many rows, spread over the plan's transitions (`from -> to` status), read them again, and "
         "succeed; the others are `planned`. The next run of the same plan goes on with those: without a sample, or "
         "with a bigger one. May be a template. With `dry_run` it says nothing.",
         default=None,
-    ),
-    Argument(
-        "max_failures",
-        "int | float | str",
-        "rows that may fail without failing the task: a number (int) or a share (float).",
-        default=0,
-    ),
-    Argument(
-        "max_retry_share",
-        "float",
+    )
+    max_failures: int | float | str = argument(
+        "rows that may fail without failing the task: a number (int) or a share (float).", default=0
+    )
+    max_retry_share: float = argument(
         "retries for every success that are bearable. When there are more, Persona does not work as it should: the run "
         "stops sending, and the task fails so that its next try resumes from there.",
         default=0.5,
         is_template=False,
-    ),
-    Argument(
-        "verify",
-        "bool",
+    )
+    verify: bool = argument(
         "read the changed objects again at the end, in pages, and report those that are not as wanted.",
         default=False,
         is_template=False,
-    ),
-    Argument(
-        "ledger_table",
-        "str | None",
-        "table to copy the ledger to, `table` or `schema.table`; created when it is missing.",
-        default=None,
-    ),
-    Argument("ledger_conn_id", "str | None", "connection of the table's database.", default=None),
-    Argument(
-        "progress_every",
-        "float | timedelta",
+    )
+    ledger_table: str | None = argument(
+        "table to copy the ledger to, `table` or `schema.table`; created when it is missing.", default=None
+    )
+    ledger_conn_id: str | None = argument("connection of the table's database.", default=None)
+    progress_every: float | timedelta = argument(
         "seconds, or a timedelta, between looks at the progress. Each is a line in the log in the first minute, and "
         "later one every 30 s or 5 % of the rows, unless it would repeat the line before.",
         default=5.0,
         is_template=False,
-    ),
-)
-
-KEEPING: Final = ArgumentGroup.of(
-    Argument(
-        "state_path",
-        "str | None",
-        "folder for plans and ledgers: a local path or an address in an object store; by default what `[persona] "
-        "state_path` says, or the folder `persona` below AIRFLOW_HOME. Where workers lose their disks, or one task "
-        "plans and another applies, give an object store.",
-        default=None,
-    ),
-    Argument(
-        "reserve",
-        "float | None",
-        "share of the request limit left to others; by default the connection's, or 0.2.",
-        default=None,
-        is_template=False,
-    ),
-    Argument(
-        "concurrency",
-        "int",
-        "requests under way at once, which is also how many requests a killed task may have to repeat.",
-        default=24,
-        is_template=False,
-    ),
-    Argument("persona_conn_id", "str", "connection of type `persona`.", default=DEFAULT_CONN_ID),
-)
+    )
 
 
 def query_source(given: Mapping[str, Any]) -> QuerySource:
-    """Return the source of rows that the arguments of `QUERY` name.
+    """Return the source of rows that the arguments of `Query` name.
 
     :raises BulkError: when `sql` is no text.
     """
@@ -285,7 +275,7 @@ def one_step_job(kind: str, source: RowSource, given: Mapping[str, Any]) -> Bulk
 
     :param kind: name of the kind of object, like `case`.
     :param source: where the rows come from.
-    :param given: the arguments of `COLUMNS`, `GUARDS`, `COMPARE`, `THRESHOLDS`, `APPLYING` and `KEEPING`, as rendered.
+    :param given: the arguments of `Query`, `Guards`, `Compare`, `Thresholds` and `Applying`, as rendered.
     :raises BulkError: when an argument makes no sense.
     """
     planning = _plan_options(given)
@@ -306,7 +296,7 @@ def reverting_job(plan: Plan, given: Mapping[str, Any]) -> BulkJob:
     """Return the job of a task that plans to take a change back.
 
     :param plan: the plan that was applied.
-    :param given: the arguments of `COMPARE_FOR_PLAN`, `THRESHOLDS` and `KEEPING`, as rendered.
+    :param given: the arguments of `CompareForPlan` and `Thresholds`, as rendered.
     :raises BulkError: when an argument makes no sense.
     """
     from airflow_provider_persona.bulk.apply.options import ApplyOptions
@@ -370,7 +360,7 @@ def _plan_options(given: Mapping[str, Any], *, record_states: bool = False) -> P
 def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_drift: bool = False) -> ApplyOptions:
     """Return how a plan is applied.
 
-    :param given: the arguments of `APPLYING` and `KEEPING`, as rendered.
+    :param given: the arguments of `Applying`, as rendered.
     :param read_first: whether each object is read just before it would be written.
     :param heed_drift: whether to leave alone an object that was changed after it was read for the plan.
     :raises BulkError: when an argument makes no sense.

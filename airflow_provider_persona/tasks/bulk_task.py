@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import (
     RUN_LINKS,
     PersonaLedgerLink,
@@ -14,12 +15,11 @@ from airflow_provider_persona.links import (
     PersonaTabLink,
     push_page_links,
 )
-from airflow_provider_persona.tasks.argument_groups import ArgumentGroup, declare, kept_for_all
 from airflow_provider_persona.tasks.arguments import as_text, is_given
+from airflow_provider_persona.tasks.bulk_arguments import check_matching
+from airflow_provider_persona.tasks.declared_arguments import RESERVE_DOC, Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
-from airflow_provider_persona.tasks.match_arguments import check_matching
-from airflow_provider_persona.tasks.nested_templates import render_nested
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import BaseOperator
 
@@ -36,13 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_persona.storage.paths import StorePath
 
 
-class BulkOperator(BaseOperator):
-    """Base of the operators that plan or apply changes: declared arguments, and how Airflow stops the task.
+class BulkOperator(BaseOperator, metaclass=TakesArguments):
+    """Base of the operators that plan or apply changes: what they all take, and how Airflow stops the task."""
 
-    A subclass names its arguments in `arguments`, which must hold those of `KEEPING`.
-    """
-
-    arguments: ClassVar[ArgumentGroup]
+    arguments: ClassVar[Mapping[str, Argument]]
     ui_color = "#dce6ff"
     operator_extra_links = RUN_LINKS
     on_kill = end_task
@@ -51,20 +48,19 @@ class BulkOperator(BaseOperator):
     """What it did, once it has done it, for callbacks."""
     _sql_file: str | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
-        super().__init_subclass__(**kwargs)
-        if "arguments" in vars(cls):
-            declare(cls, cls.arguments)
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
-        return super().partial(**kept_for_all(kwargs))
-
-    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
-        """Render what a template field holds, as Airflow does; texts within it stay texts."""
-        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
+    state_path: str | None = argument(
+        "folder for plans and ledgers: a local path or an address in an object store; by default what `[persona] "
+        "state_path` says, or the folder `persona` below AIRFLOW_HOME. Where workers lose their disks, or one task "
+        "plans and another applies, give an object store.",
+        default=None,
+    )
+    reserve: float | None = argument(RESERVE_DOC, default=None, is_template=False)
+    concurrency: int = argument(
+        "requests under way at once, which is also how many requests a killed task may have to repeat.",
+        default=24,
+        is_template=False,
+    )
+    persona_conn_id: str = argument("connection of type `persona`.", default=DEFAULT_CONN_ID)
 
     def check_arguments(self) -> None:
         """Check what is no template, when the Dag is parsed.
@@ -72,7 +68,9 @@ class BulkOperator(BaseOperator):
         :raises ValueError: when an argument makes no sense.
         """
         given = self.given()
-        self.arguments.check_choices(given)
+        for name, each in self.arguments.items():
+            if each.choices and given[name] not in (None, *each.choices):
+                raise ValueError(f"{name} is {', '.join(each.choices)}, not {given[name]!r}")
         check_matching(given)
         sql, concurrency = given.get("sql"), given["concurrency"]
         if isinstance(sql, str) and sql.endswith(".sql"):
@@ -80,9 +78,9 @@ class BulkOperator(BaseOperator):
         if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
             raise ValueError(f"concurrency is a number of requests, 1 or more, not {concurrency!r}")
 
-    def given(self, group: ArgumentGroup | None = None) -> dict[str, Any]:
-        """Return the values of a group's arguments by name, as rendered; by default of all, and the query's file."""
-        return self.arguments.values_in(self) | {"sql_file": self._sql_file} if group is None else group.values_in(self)
+    def given(self) -> dict[str, Any]:
+        """Return the values of the arguments by name, as rendered, and the file of the query."""
+        return given_to(self) | {"sql_file": self._sql_file}
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""

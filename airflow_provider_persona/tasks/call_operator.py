@@ -16,6 +16,7 @@ from airflow_provider_persona.api.dashboard import address_of_id
 from airflow_provider_persona.api.operations import BadCallError, Operation, operation
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
+from airflow_provider_persona.tasks.airflow_arguments import TypedOperator
 from airflow_provider_persona.tasks.answers import (
     Result,
     check_result,
@@ -24,37 +25,27 @@ from airflow_provider_persona.tasks.answers import (
     secret_texts,
     take_secrets,
 )
-from airflow_provider_persona.tasks.argument_groups import kept_for_all
 from airflow_provider_persona.tasks.argument_rules import Rule
 from airflow_provider_persona.tasks.arguments import Text
 from airflow_provider_persona.tasks.call_arguments import (
-    CallArgument,
     DeclaresArguments,
-    argument,
     body_of,
+    check_once,
     parts_of,
     path_of,
 )
 from airflow_provider_persona.tasks.call_checks import Call, check_call, known
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
-from airflow_provider_persona.tasks.nested_templates import render_nested
 from airflow_provider_persona.tasks.new_secrets import Deliver
-from airflow_provider_persona.tasks.private_templates import revealed
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
-from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.api.messages import Request, Response
     from airflow_provider_persona.hooks.persona import PersonaHook
-    from airflow_provider_persona.tasks.airflow_arguments import AirflowArguments
-
-    class _Operator(AirflowArguments, BaseOperator):  # type: ignore[misc] # Airflow's attributes differ from arguments
-        """Airflow's operator with its arguments by name, for type checkers."""
-else:
-    _Operator = BaseOperator
 
 _RESULT_DOC = """what goes to XCom: `id`; `attributes`; `none`; `body`, the whole answer, which may be personal data; a
     list of names like `["status", "fields.risk-score"]`, of attributes or from the answer's top (`id`, `type`,
@@ -63,7 +54,7 @@ _RESULT_DOC = """what goes to XCom: `id`; `attributes`; `none`; `body`, the whol
     in it only where the list names them."""
 
 
-class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
+class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
     """Base of the operators that make calls by the names of Persona's operations.
 
     A subclass says in its body which operation it calls and which arguments it takes, one a line, as in
@@ -77,11 +68,10 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
 
     if TYPE_CHECKING:
         operation_id: str = argument("the operation of the catalogue; a subclass says it.", init=False)
-    arguments: ClassVar[Mapping[str, CallArgument]]
+    arguments: ClassVar[Mapping[str, Argument]]
     rules: ClassVar[Sequence[Rule]] = ()
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
-    is_checked = False
     on_kill = end_task
     deed: TaskDeed | None = None
 
@@ -125,7 +115,7 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
 
         :raises BadCallError: when one is not of its kind.
         """
-        return {name: each.read(revealed(getattr(self, name))) for name, each in self.arguments.items()}
+        return {name: self.arguments[name].read(value) for name, value in given_to(self).items()}
 
     def known_values(self) -> dict[str, Any]:
         """Return what the arguments mean as far as it is known when the Dag is parsed.
@@ -137,22 +127,13 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
             for name, each in self.arguments.items()
         }
 
-    @classmethod  # type: ignore[misc] # Airflow has an attribute there
-    def partial(cls, **kwargs: Any) -> Any:
-        """Give arguments to all tasks that `expand` makes, as for every operator; a generator serves each of them."""
-        return super().partial(**kept_for_all(kwargs))
-
-    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
-        """Render what a template field holds, as Airflow does; texts within it stay texts."""
-        return render_nested(self, super().render_template, content, context, jinja_env, seen_oids)
-
     def check_arguments(self) -> None:
         """Check what stands in the Dag.
 
         :raises BadCallError: when the call cannot be made, naming what is missing or wrong.
         """
         check_result(self.result, self.task_id)
-        given = {name: revealed(getattr(self, name)) for name in self.arguments}
+        given = given_to(self)
         values = self.known_values()
         for problem in filter(None, (rule(given) for rule in self.rules)):
             raise BadCallError(f"{self.task_id}: {problem}")
@@ -178,8 +159,7 @@ class PersonaCallOperator(_Operator, metaclass=DeclaresArguments):
         answer = None
         stop = stop_of(self)
         with stop.heeded(), fail_without_retry():
-            if not self.is_checked:
-                self.check_arguments()
+            check_once(self)
             # All calls are bound before the first is sent: a task does not stop half-way for a missing argument.
             bound = [(entry := operation(call.operation_id), _request(entry, call), call) for call in self.calls()]
             with self.hook() as hook:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from airflow_provider_persona.tasks.lost_signals import insisting_on_signals
+from airflow_provider_persona.tasks.stopping import stop_of
 from airflow_provider_persona.version_compat import AirflowFailException, AirflowNotFoundException
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def at_work(task: Any) -> Iterator[None]:
+    """Run what a task does: a stop ends it (`TaskStop.heeded`), and so do its errors (`fail_without_retry`)."""
+    with stop_of(task).heeded(), fail_without_retry():
+        yield
 
 
 @contextmanager

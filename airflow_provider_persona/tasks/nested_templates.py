@@ -8,8 +8,9 @@ one expression still gives what the expression is. And no such text is the name 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     import jinja2
@@ -17,20 +18,17 @@ if TYPE_CHECKING:
 _MARKS = ("{{", "{%", "{#")
 
 
-def render_nested(
-    operator: Any, usual: Callable[..., Any], content: Any, context: Any, jinja_env: Any, seen_oids: Any
-) -> Any:
+def render_nested(operator: Any, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
     """Render a template field as Airflow's `render_template` does, and keep the texts within it texts.
 
-    :param operator: the operator.
-    :param usual: Airflow's method.
+    :param operator: the operator, of which this is the method `render_template`.
     :param content: what to render.
     :param context: what its templates may name.
     :param jinja_env: Jinja's environment, or None for the operator's.
     :param seen_oids: ids of objects that are data and no templates, or None.
     """
     if type(content) not in (list, tuple, set, dict):
-        return usual(content, context, jinja_env, seen_oids)
+        return BaseOperator.render_template(operator, content, context, jinja_env, seen_oids)
     env: jinja2.Environment = jinja_env or operator.get_template_env()
 
     def rendered(part: Any) -> Any:
@@ -42,7 +40,7 @@ def render_nested(
             return type(part)(rendered(each) for each in part)
         if isinstance(part, str):
             return _text(part, context, env) if any(mark in part for mark in _MARKS) else part
-        return usual(part, context, env, seen_oids)
+        return BaseOperator.render_template(operator, part, context, env, seen_oids)
 
     return rendered(content)
 

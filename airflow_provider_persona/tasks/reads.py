@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
 from airflow_provider_persona.tasks.arguments import as_seconds
+from airflow_provider_persona.tasks.declared_arguments import RESERVE_DOC, Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
@@ -19,46 +20,42 @@ if TYPE_CHECKING:
 
     from airflow_provider_persona.export.job import ReadJob, ReadTarget
 
-READING: Final = ArgumentGroup.of(
-    Argument("operation_id", "str", "a list or search, like `list-all-cases` or `search-accounts`.", is_template=False),
-    Argument(
-        "path",
-        "Mapping[str, str] | None",
-        'values of the path\'s parameters, like `{"account-id": "act_…"}`.',
+
+class PersonaReadOperator(BaseOperator, metaclass=TakesArguments):
+    """Reads any list or search of Persona page by page, 100 objects a request. A subclass says where to.
+
+    A search is begun again when its order changes while it is read, three times at most, and may bring objects again.
+    """
+
+    arguments: ClassVar[Mapping[str, Argument]]
+    ui_color = "#dce6ff"
+    deed: TaskDeed | None = None
+    on_kill = end_task
+
+    operation_id: str = argument("a list or search, like `list-all-cases` or `search-accounts`.", is_template=False)
+    path: Mapping[str, str] | None = argument(
+        'values of the path\'s parameters, like `{"account-id": "act_…"}`.', default=None, private=True
+    )
+    query: Mapping[str, Any] | None = argument(
+        'query parameters, like `{"filter[status]": "Open"}`. Filters and searches may hold personal data.',
         default=None,
-        is_private=True,
-    ),
-    Argument(
-        "query",
-        "Mapping[str, Any] | None",
-        'query parameters, like `{"filter[status]": "Open"}`. Airflow does not keep what templates in `path`, `query` '
-        "and `body` render to, since filters and searches may hold personal data.",
-        default=None,
-        is_private=True,
-    ),
-    Argument(
-        "body", "Mapping[str, Any] | None", 'body of a search, like `{"query": {...}}`.', default=None, is_private=True
-    ),
-    Argument(
-        "fields",
-        "Sequence[str] | Mapping[str, Sequence[str]] | None",
+        private=True,
+    )
+    body: Mapping[str, Any] | None = argument('body of a search, like `{"query": {...}}`.', default=None, private=True)
+    fields: Sequence[str] | Mapping[str, Sequence[str]] | None = argument(
         'attributes to ask for, like `["status", "fields.risk_score"]`, or a mapping from type to attributes; by '
         "default those that `columns` names, where the list can be asked for some, else all, which holds personal "
         "data.",
         default=None,
         is_template=False,
-    ),
-    Argument(
-        "columns",
-        "Mapping[str, str] | None",
+    )
+    columns: Mapping[str, str] | None = argument(
         'from columns to attributes, dotted: `{"status": "status", "score": "fields.risk_score"}`; '
         "`relationships.accounts` gives the ids of related objects. The columns `id` and `type` are there in any case.",
         default=None,
         is_template=False,
-    ),
-    Argument(
-        "incremental",
-        "bool",
+    )
+    incremental: bool = argument(
         "read only what is new since the last read. Lists can be followed by creation only: such a read sees objects "
         "made since, never changes of older ones. Searches (cases, accounts, inquiries) are followed by the time of "
         "change. An object may appear late, in the index of a search by more than a minute, so each read goes back "
@@ -67,53 +64,23 @@ READING: Final = ArgumentGroup.of(
         "connection has its own.",
         default=False,
         is_template=False,
-    ),
-    Argument(
-        "lookback",
-        "float | timedelta | None",
+    )
+    lookback: float | timedelta | None = argument(
         "seconds, or a timedelta, that an incremental read goes back before its mark: by default 900 for a search and "
         "120 for a list. What appears later than that is missed; with 0 a list ends at the newest object of the read "
         "before.",
         default=None,
         is_template=False,
-    ),
-    Argument(
-        "reserve",
-        "float | None",
-        "share of the request limit left to others; by default the connection's, or 0.2.",
-        default=None,
-        is_template=False,
-    ),
-    Argument(
-        "state_path",
-        "str | None",
-        "folder for the mark, where no asset keeps it; by default `[persona] state_path`.",
-        default=None,
-    ),
-    Argument("persona_conn_id", "str", "connection of type `persona`.", default=DEFAULT_CONN_ID),
-)
-"""The arguments of every read."""
-
-
-class PersonaReadOperator(BaseOperator):
-    """Reads any list or search of Persona page by page, 100 objects a request. A subclass says where to.
-
-    A search is begun again when its order changes while it is read, three times at most, and may bring objects again.
-    """
-
-    arguments: ClassVar[ArgumentGroup]
-    ui_color = "#dce6ff"
-    deed: TaskDeed | None = None
-    on_kill = end_task
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
-        super().__init_subclass__(**kwargs)
-        declare(cls, cls.arguments)
+    )
+    reserve: float | None = argument(RESERVE_DOC, default=None, is_template=False)
+    state_path: str | None = argument(
+        "folder for the mark, where no asset keeps it; by default `[persona] state_path`.", default=None
+    )
+    persona_conn_id: str = argument("connection of type `persona`.", default=DEFAULT_CONN_ID)
 
     def given(self) -> dict[str, Any]:
         """Return the values of the arguments by name, as rendered."""
-        return self.arguments.values_in(self)
+        return given_to(self)
 
     def check_arguments(self) -> None:
         """Check the call, as far as it is known when the Dag is parsed.

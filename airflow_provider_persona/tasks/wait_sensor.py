@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -13,8 +13,8 @@ from airflow_provider_persona.api.dashboard import address_of_id
 from airflow_provider_persona.api.durations import in_words
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup, declare
 from airflow_provider_persona.tasks.arguments import as_seconds
+from airflow_provider_persona.tasks.declared_arguments import Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import (
@@ -38,62 +38,31 @@ SHORTEST_DEFERRAL: Final = 15.0
 _LAST_LOOK: Final = 120.0
 """Seconds that the trigger's last look may take, retries included, before Airflow ends the deferral itself."""
 
-STATUSES: Final = ArgumentGroup.of(
-    Argument(
-        "target_statuses",
-        "str | Sequence[str] | None",
-        "a status, or several, that end the wait well; None for the usual ones.",
-        default=None,
-    ),
-    Argument(
-        "failure_statuses",
-        "str | Sequence[str] | None",
-        "a status, or several, that fail the task at once; None for the usual ones that are not targets, an empty list "
-        "for none.",
-        default=None,
-    ),
-)
 
-WAITING: Final = ArgumentGroup.of(
-    Argument("persona_conn_id", "str", "connection of type `persona`.", default=DEFAULT_CONN_ID),
-    Argument(
-        "deferrable",
-        "bool",
-        "wait in the triggerer instead of a worker. The task looks once before it defers.",
-        default=conf.getboolean("operators", "default_deferrable", fallback=False),
-        is_template=False,
-    ),
-    Argument(
-        "first_poll_after",
-        "float | timedelta | None",
-        "seconds, or a timedelta, before the first look in the triggerer; by default `poke_interval`, and no less than "
-        "15 s. `poke_interval`, `timeout`, `mode` and `soft_fail` are those of every sensor, also when it is deferred; "
-        "`exponential_backoff` acts in a worker only.",
-        default=None,
-        is_template=False,
-    ),
-)
-"""The arguments of every sensor that waits for Persona."""
-
-
-class PersonaWaitSensor(BaseSensorOperator):
+class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
     """Waits in a worker or in the triggerer. A subclass says what for: with its arguments, and with a trigger.
 
     Both ways of waiting use that trigger: it says what a look asks for and what the answers mean.
     """
 
-    arguments: ClassVar[ArgumentGroup]
+    arguments: ClassVar[Mapping[str, Argument]]
     operator_extra_links = (PersonaObjectLink(),)
-    persona_conn_id: str
-    deferrable: bool
-    first_poll_after: float | timedelta | None
     _looked: PersonaWaitTrigger | None = None
     on_kill = end_task
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the class its arguments, before Airflow's metaclass looks at its `__init__`."""
-        super().__init_subclass__(**kwargs)
-        declare(cls, cls.arguments)
+    persona_conn_id: str = argument("connection of type `persona`.", default=DEFAULT_CONN_ID)
+    deferrable: bool = argument(
+        "wait in the triggerer instead of a worker. The task looks once before it defers.",
+        default=conf.getboolean("operators", "default_deferrable", fallback=False),
+        is_template=False,
+    )
+    first_poll_after: float | timedelta | None = argument(
+        "seconds, or a timedelta, before the first look in the triggerer; by default `poke_interval`, and no less than "
+        "15 s. `poke_interval`, `timeout`, `mode` and `soft_fail` are those of every sensor, also when it is deferred; "
+        "`exponential_backoff` acts in a worker only.",
+        default=None,
+        is_template=False,
+    )
 
     def check_arguments(self) -> None:
         """Check arguments that are no templates, when the Dag is parsed.
@@ -105,7 +74,7 @@ class PersonaWaitSensor(BaseSensorOperator):
 
     def given(self) -> dict[str, Any]:
         """Return the values of the arguments by name, as rendered."""
-        return self.arguments.values_in(self)
+        return given_to(self)
 
     @cached_property
     def hook(self) -> PersonaHook:

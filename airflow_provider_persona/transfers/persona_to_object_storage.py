@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
-from airflow_provider_persona.tasks.failure import fail_without_retry
-from airflow_provider_persona.tasks.reads import READING, PersonaReadOperator, require_parquet_library
-from airflow_provider_persona.tasks.stopping import stop_of
+from airflow_provider_persona.tasks.declared_arguments import argument
+from airflow_provider_persona.tasks.failure import at_work
+from airflow_provider_persona.tasks.reads import PersonaReadOperator, require_parquet_library
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -34,16 +33,9 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
     earlier attempt was continued; never a row.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument("output_path", "str", "the folder: a local path, or an address in an object store."),
-            Argument("file_format", "str", "`jsonl` or `parquet`.", default="jsonl", is_template=False),
-            Argument(
-                "pages_per_part", "int", "pages of 100 objects in a file, 1 or more.", default=50, is_template=False
-            ),
-        )
-        + READING
-    )
+    output_path: str = argument("the folder: a local path, or an address in an object store.")
+    file_format: str = argument("`jsonl` or `parquet`.", default="jsonl", is_template=False)
+    pages_per_part: int = argument("pages of 100 objects in a file, 1 or more.", default=50, is_template=False)
 
     def check_arguments(self) -> None:
         """Check what is known when the Dag is parsed.
@@ -77,7 +69,7 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
         file_format = FileFormat(given["file_format"])
         if file_format is FileFormat.PARQUET:
             require_parquet_library()
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             job = self.job(context)  # an error in the arguments must not cost the export that is there
             return self.read(
                 job, FolderTarget(store_path(given["output_path"]), file_format, given["pages_per_part"]), context

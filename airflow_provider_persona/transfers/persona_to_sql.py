@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
-from airflow_provider_persona.tasks.failure import fail_without_retry
-from airflow_provider_persona.tasks.reads import READING, PersonaReadOperator
-from airflow_provider_persona.tasks.stopping import stop_of
+from airflow_provider_persona.tasks.bulk_arguments import HOOK_PARAMS_DOC, SQL_CONN_DOC
+from airflow_provider_persona.tasks.declared_arguments import argument
+from airflow_provider_persona.tasks.failure import at_work
+from airflow_provider_persona.tasks.reads import PersonaReadOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,28 +34,11 @@ class PersonaToSqlOperator(PersonaReadOperator):
     what the pages showed, so an object that came twice counts twice; of the two the newer stays.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "table", "str", "`table`, `schema.table` or `catalog.schema.table`, in letters, digits and underscores."
-            ),
-            Argument("sql_conn_id", "str", "connection of any database that Airflow has a DB-API hook for."),
-            Argument(
-                "sql_hook_params",
-                "Mapping[str, Any] | None",
-                "further arguments of the database's hook.",
-                default=None,
-                is_template=False,
-            ),
-            Argument(
-                "batch_pages",
-                "int",
-                "pages of 100 objects in a transaction, 1 or more; so many are in memory.",
-                default=10,
-                is_template=False,
-            ),
-        )
-        + READING
+    table: str = argument("`table`, `schema.table` or `catalog.schema.table`, in letters, digits and underscores.")
+    sql_conn_id: str = argument(SQL_CONN_DOC)
+    sql_hook_params: Mapping[str, Any] | None = argument(HOOK_PARAMS_DOC, default=None, is_template=False)
+    batch_pages: int = argument(
+        "pages of 100 objects in a transaction, 1 or more; so many are in memory.", default=10, is_template=False
     )
 
     def check_arguments(self) -> None:
@@ -88,7 +72,7 @@ class PersonaToSqlOperator(PersonaReadOperator):
         from airflow_provider_persona.tasks.sql_hook import sql_hook_of
 
         given = self.given()
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             job = self.job(context)  # an error in the arguments must not create a table
             database = sql_hook_of(given["sql_conn_id"], given["sql_hook_params"])
             table = KeyedTable(database, given["table"], Columns(given["columns"]).names)

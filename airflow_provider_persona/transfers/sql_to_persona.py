@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.arguments import as_mapping, as_text
 from airflow_provider_persona.tasks.bulk_arguments import (
-    APPLYING,
-    COLUMNS,
-    COMPARE,
-    GUARDS,
-    IN_VAIN,
-    KEEPING,
-    QUERY,
-    THRESHOLDS,
-    THRESHOLDS_WITHOUT_STATUS,
+    Applying,
+    Compare,
+    Guards,
+    InVain,
+    Query,
+    Thresholds,
+    ThresholdsWithoutStatus,
     apply_options,
     columns,
     one_step_job,
     query_source,
 )
 from airflow_provider_persona.tasks.bulk_task import BulkOperator, run_bulk_task
-from airflow_provider_persona.tasks.failure import fail_without_retry
-from airflow_provider_persona.tasks.stopping import stop_of
+from airflow_provider_persona.tasks.declared_arguments import argument
+from airflow_provider_persona.tasks.failure import at_work
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -43,7 +40,7 @@ class SqlToPersonaCasesOperator(BulkOperator):
     When the task fails for its rows, the same report is pushed under the key `report`.
     """
 
-    arguments = QUERY + COLUMNS + GUARDS + COMPARE + THRESHOLDS + APPLYING + IN_VAIN + KEEPING
+    groups = (Query, columns("case"), Guards, Compare, Thresholds, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -68,7 +65,7 @@ class SqlToPersonaInquiriesOperator(BulkOperator):
     All else is as for `SqlToPersonaCasesOperator`, what it returns too.
     """
 
-    arguments = QUERY + columns("inquiry") + GUARDS + COMPARE + THRESHOLDS + APPLYING + IN_VAIN + KEEPING
+    groups = (Query, columns("inquiry"), Guards, Compare, Thresholds, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -85,7 +82,7 @@ class SqlToPersonaAccountsOperator(BulkOperator):
     All else is as for `SqlToPersonaCasesOperator`, what it returns too.
     """
 
-    arguments = QUERY + columns("account") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    groups = (Query, columns("account"), Compare, ThresholdsWithoutStatus, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -102,7 +99,7 @@ class SqlToPersonaTransactionsOperator(BulkOperator):
     All else is as for `SqlToPersonaAccountsOperator`.
     """
 
-    arguments = QUERY + columns("transaction") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    groups = (Query, columns("transaction"), Compare, ThresholdsWithoutStatus, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -122,7 +119,7 @@ class SqlToPersonaReportsOperator(BulkOperator):
     `SqlToPersonaAccountsOperator`.
     """
 
-    arguments = QUERY + columns("report") + COMPARE + THRESHOLDS_WITHOUT_STATUS + APPLYING + IN_VAIN + KEEPING
+    groups = (Query, columns("report"), Compare, ThresholdsWithoutStatus, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -132,7 +129,7 @@ class SqlToPersonaReportsOperator(BulkOperator):
 
 def _change(task: BulkOperator, kind: str, context: Context) -> dict[str, Any]:
     """Change objects of one kind as the task's query says."""
-    with stop_of(task).heeded(), fail_without_retry():
+    with at_work(task):
         given = task.given()
         return run_bulk_task(task, one_step_job(kind, query_source(given), given), context)
 
@@ -153,40 +150,18 @@ class SqlToPersonaOperator(BulkOperator):
     Returns to XCom the report, as `SqlToPersonaCasesOperator` does.
     """
 
-    arguments = (
-        ArgumentGroup.of(
-            Argument(
-                "operation_id",
-                "str",
-                "the operation, for example `create-an-email-address-list-item`; one that writes.",
-            ),
-            Argument(
-                "path",
-                "Mapping[str, str] | None",
-                'from path parameters to columns, like `{"account-id": "account_id"}`.',
-                default=None,
-            ),
-            Argument(
-                "body",
-                "Mapping[str, str] | None",
-                'from body keys, dotted, to columns, like `{"meta.tag-name": "tag"}`. A column that is NULL is left '
-                "out.",
-                default=None,
-            ),
-            Argument(
-                "constants",
-                "Mapping[str, Any] | None",
-                "path parameters and dotted body keys that are the same for every row. Airflow does not keep what a "
-                "template in it renders to.",
-                default=None,
-                is_private=True,
-            ),
-        )
-        + QUERY
-        + APPLYING
-        + IN_VAIN
-        + KEEPING
+    operation_id: str = argument("the operation, for example `create-an-email-address-list-item`; one that writes.")
+    path: Mapping[str, str] | None = argument(
+        'from path parameters to columns, like `{"account-id": "account_id"}`.', default=None
     )
+    body: Mapping[str, str] | None = argument(
+        'from body keys, dotted, to columns, like `{"meta.tag-name": "tag"}`. A column that is NULL is left out.',
+        default=None,
+    )
+    constants: Mapping[str, Any] | None = argument(
+        "path parameters and dotted body keys that are the same for every row.", default=None, private=True
+    )
+    groups = (Query, Applying, InVain)
     template_ext: Sequence[str] = (".sql",)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -201,7 +176,7 @@ class SqlToPersonaOperator(BulkOperator):
         from airflow_provider_persona.bulk.subjects import operation_subject
         from airflow_provider_persona.bulk.subjects.operation import OperationRows
 
-        with stop_of(self).heeded(), fail_without_retry():
+        with at_work(self):
             given = self.given()
             operation_id = as_text(given["operation_id"], "operation_id") or ""
             parts = (as_mapping(given[name], name) or {} for name in ("path", "body", "constants"))

@@ -27,7 +27,7 @@ from airflow_provider_persona.bulk.source.matching import Match, MatchMany
 from airflow_provider_persona.bulk.source.rows import MappedRows, read_rows
 from airflow_provider_persona.bulk.subjects import object_subject
 from airflow_provider_persona.storage.segments import SegmentedLog
-from airflow_provider_persona.tasks.match_arguments import MATCH_KEYS_OF
+from airflow_provider_persona.tasks.bulk_arguments import MATCH_KEYS_OF
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import FaultKind, SimulatorConfig
 from tests.bulk.keyed import KEYS, keyed_objects, keyed_rows

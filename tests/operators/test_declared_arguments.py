@@ -14,8 +14,9 @@ from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.operators import accounts, case_actions, inquiries
 from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.tasks.arguments import Text
-from airflow_provider_persona.tasks.call_arguments import argument, body, path
+from airflow_provider_persona.tasks.call_arguments import body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
+from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.private_templates import Concealed
 from airflow_provider_persona.version_compat import DAG, BaseOperator
 from tests.operators.test_named_operators import NAMED

@@ -34,7 +34,7 @@ def test_a_type_checker_accepts_what_is_right_and_refuses_what_is_wrong():
 
 def test_all_arguments_of_airflows_operator_are_listed_for_type_checkers():
     tree = ast.parse(inspect.getsource(airflow_arguments))
-    (listed,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    listed = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     names = {each.target.id for each in listed.body if isinstance(each, ast.AnnAssign)}
     taken = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
     assert taken - names == set()

@@ -13,8 +13,8 @@ from airflow_provider_persona.operators.plans import (
     PersonaPlanCaseUpdatesOperator,
     PersonaRevertPlanOperator,
 )
-from airflow_provider_persona.tasks.argument_groups import Argument, ArgumentGroup
 from airflow_provider_persona.tasks.bulk_task import BulkOperator
+from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
 from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator, SqlToPersonaOperator
 from airflow_provider_persona.version_compat import DAG
 
@@ -35,11 +35,11 @@ def dag(**options):
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
 def test_signature_docstring_and_template_fields_name_every_argument(operator):
     known = inspect.signature(operator.__init__).parameters
-    for argument in operator.arguments:
-        assert argument.name in known
-        assert f":param {argument.name}: " in operator.__doc__
-        assert argument.doc.endswith(".")
-        assert (argument.kept_as in operator.template_fields) is argument.is_template
+    for name, each in operator.arguments.items():
+        assert name in known
+        assert f":param {name}: " in operator.__doc__
+        assert each.doc.endswith(".")
+        assert (each.kept_as in operator.template_fields) is each.is_template
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
@@ -87,6 +87,22 @@ def test_an_operator_of_a_user_may_add_an_argument_of_its_own():
     assert (task.owner_team, task.sql, task.sql_conn_id, task.max_changes) == ("risk", "SELECT 1", "warehouse", 5)
 
 
-def test_groups_add_up_in_order():
-    one, two = Argument("one", "int", "The one.", 1), Argument("two", "int", "The two.", 2)
-    assert list(ArgumentGroup.of(one) + ArgumentGroup.of(two)) == [one, two]
+def test_a_group_may_stand_on_another_and_give_an_argument_anew():
+    class One(ArgumentGroup):
+        """Two arguments."""
+
+        first: int = argument("the first.", default=1)
+        second: int = argument("the second.")
+
+    class Two(One):
+        """Three of them, and the first is another one."""
+
+        first: str = argument("the first, as a text.")
+        third: int = argument("the third.")
+
+    assert [(each.name, each.annotation) for each in Two.arguments.values()] == [
+        ("first", "str"),
+        ("second", "int"),
+        ("third", "int"),
+    ]
+    assert One.arguments["first"].default == 1
