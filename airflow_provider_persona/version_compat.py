@@ -13,34 +13,34 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import (
-        DAG,
-        AirflowException,
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowOptionalProviderFeatureException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-        Asset,
-        BaseHook,
-        BaseNotifier,
-        BaseOperator,
-        BaseOperatorLink,
-        BaseSensorOperator,
+        DAG as DAG,
+        AirflowException as AirflowException,
+        AirflowFailException as AirflowFailException,
+        AirflowNotFoundException as AirflowNotFoundException,
+        AirflowOptionalProviderFeatureException as AirflowOptionalProviderFeatureException,
+        AirflowSensorTimeout as AirflowSensorTimeout,
+        AirflowSkipException as AirflowSkipException,
+        Asset as Asset,
+        BaseHook as BaseHook,
+        BaseNotifier as BaseNotifier,
+        BaseOperator as BaseOperator,
+        BaseOperatorLink as BaseOperatorLink,
+        BaseSensorOperator as BaseSensorOperator,
         Connection,
-        DecoratedOperator,
-        ObjectStoragePath,
-        Param,
-        PokeReturnValue,
-        TaskDeferred,
-        Variable,
-        XCom,
-        XComArg,
-        chain,
-        conf,
-        context_merge,
-        determine_kwargs,
-        task,
-        task_decorator_factory,
+        DecoratedOperator as DecoratedOperator,
+        ObjectStoragePath as ObjectStoragePath,
+        Param as Param,
+        PokeReturnValue as PokeReturnValue,
+        TaskDeferred as TaskDeferred,
+        Variable as Variable,
+        XCom as XCom,
+        XComArg as XComArg,
+        chain as chain,
+        conf as conf,
+        context_merge as context_merge,
+        determine_kwargs as determine_kwargs,
+        task as task,
+        task_decorator_factory as task_decorator_factory,
     )
 
 _RELEASE = Version(airflow.__version__).release[:2]
@@ -60,59 +60,19 @@ AIRFLOW_V_3_3_PLUS = _RELEASE >= (3, 3)
 """From here on: tasks have a state store. Until 3.2 is dropped."""
 
 if TYPE_CHECKING or AIRFLOW_V_3_0_PLUS:
-    from airflow.triggers.base import BaseEventTrigger
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
 else:
     # Airflow 2 has no watchers, so no trigger is ever run as one there. `compat.triggers` has this since common-compat
     # 1.20; to be removed when 2.11 is dropped.
-    from airflow.triggers.base import BaseTrigger as BaseEventTrigger
+    from airflow.triggers.base import BaseTrigger
+
+    BaseEventTrigger = BaseTrigger
 
 if TYPE_CHECKING or AIRFLOW_V_3_3_PLUS:
-    from airflow.sdk import RetryDecision, RetryPolicy
+    from airflow.sdk import RetryDecision as RetryDecision, RetryPolicy as RetryPolicy
 else:
     # A task of an earlier Airflow takes no policy, so none is ever asked there. Until 3.2 is dropped.
     RetryPolicy = RetryDecision = object
-
-__all__ = [
-    "AIRFLOW_V_3_0_PLUS",
-    "AIRFLOW_V_3_1_PLUS",
-    "AIRFLOW_V_3_2_PLUS",
-    "AIRFLOW_V_3_3_PLUS",
-    "DAG",
-    "AirflowException",
-    "AirflowFailException",
-    "AirflowNotFoundException",
-    "AirflowOptionalProviderFeatureException",
-    "AirflowSensorTimeout",
-    "AirflowSkipException",
-    "Asset",
-    "BaseEventTrigger",
-    "BaseHook",
-    "BaseNotifier",
-    "BaseOperator",
-    "BaseOperatorLink",
-    "BaseSensorOperator",
-    "DecoratedOperator",
-    "ObjectStoragePath",
-    "Param",
-    "PokeReturnValue",
-    "RetryDecision",
-    "RetryPolicy",
-    "TaskDeferred",
-    "Variable",
-    "XCom",
-    "XComArg",
-    "answer_within",
-    "approval_operator",
-    "async_connection",
-    "async_extra",
-    "chain",
-    "conf",
-    "context_merge",
-    "determine_kwargs",
-    "mask_secret",
-    "task",
-    "task_decorator_factory",
-]
 
 _EXCEPTIONS = ("airflow.exceptions", "airflow.exceptions")
 _DECORATORS = ("airflow.sdk.bases.decorator", "airflow.decorators.base")

@@ -75,7 +75,7 @@ _WITHOUT_COMPAT_SDK = """
 import sys, warnings
 sys.modules["airflow.providers.common.compat.sdk"] = None  # as before common-compat 1.8
 from airflow_provider_persona import version_compat
-for name in version_compat.__all__:
+for name in version_compat._BEFORE_COMPAT_SDK:
     getattr(version_compat, name)
 import airflow_provider_persona.decorators.persona, airflow_provider_persona.sensors.lifecycle
 print(version_compat.BaseOperator.__name__, version_compat.Asset("x-persona://a").uri)

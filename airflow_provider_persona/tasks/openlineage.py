@@ -32,8 +32,11 @@ def lineage_of(
     :param sources: the arguments that name its query (`sql`, `sql_conn_id`, `sql_hook_params`), if it has one.
     :param targets: datasets that it wrote beside Persona.
     """
-    from airflow.providers.common.compat.openlineage.facet import Dataset, OutputDataset
-    from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet as Statistics
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet as Statistics,
+    )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     inputs = _tables_of_query(sources or {})

@@ -6,8 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from window_simulation import ROUNDINGS, DeadlockError, Run, Server, World
 
 from airflow_provider_persona.api.messages import Response

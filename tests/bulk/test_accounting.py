@@ -16,8 +16,7 @@ import pytest
 from books import Book, Journal, expected_of, torn_line
 from bulk_runs import segment_names
 from fates import Fate, KeptCheckpoints, until_death
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from lengths import SOAK, STEPS, STEPS_OF_A_FURTHER_KIND
 from rare_ways import WaysGone

@@ -27,8 +27,7 @@ import crash_worker
 import pytest
 from bulk_runs import SET_STATUS, assert_each_changed_once, decisions, other_decision
 from crash_worker import Job
-from lengths import CRASHES as RUNS
-from lengths import SOAK
+from lengths import CRASHES as RUNS, SOAK
 
 from airflow_provider_persona.bulk.ledger.ledger import read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome

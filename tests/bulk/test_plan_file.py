@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from bulk_runs import CREATED, attempt, case_rows, header_of, lines_of, plan_of, write_plan
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, VALUES_FILE, Plan, read_plan

@@ -16,8 +16,7 @@ from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.query import FETCH, query_rows
 from airflow_provider_persona.bulk.source.rows import InvalidRow
 from airflow_provider_persona.bulk.subjects.kinds import CASE
-from tests.transfers.databases import KINDS, MARIADB, POSTGRES, SQLITE, connect_warehouse
-from tests.transfers.databases import warehouse_hook as warehouse
+from tests.transfers.databases import KINDS, MARIADB, POSTGRES, SQLITE, connect_warehouse, warehouse_hook as warehouse
 
 CANARY = "keiko@lindqvist.example"
 _EFFECT = {

@@ -26,8 +26,8 @@ from tests.transfers.databases import (
     POSTGRES,
     SQLITE,
     connect_warehouse,
+    warehouse_hook as warehouse,
 )
-from tests.transfers.databases import warehouse_hook as warehouse
 
 _SEQUENCE = "SELECT CONCAT('case_', seq) AS case_id, 'Approved' AS status FROM seq_1_to_{n}"
 GENERATED = {
