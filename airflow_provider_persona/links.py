@@ -67,10 +67,15 @@ class PersonaObjectLink(_PushedLink):
 class _PageLink(_PushedLink):
     """Leads to a page or a file of the plugin, which Airflow has from 3.1 on."""
 
+    file: str | None = None
+    """Which file it downloads: `plan` or `ledger`."""
+
     @classmethod
     def address(cls, ti: Any) -> str:
         """Return the address for a task instance."""
-        raise NotImplementedError
+        index = ti.map_index if _is_mapped(ti) else -1
+        parts = (quote(str(part), safe="") for part in (ti.dag_id, ti.task_id, index, ti.run_id))
+        return f"{_base()}{PREFIX}/csv/{cls.file}/{'/'.join(parts)}"
 
 
 class PersonaTabLink(_PageLink):
@@ -92,11 +97,7 @@ class PersonaPlanLink(_PageLink):
 
     name = "Persona: plan (CSV)"
     key = "persona_plan_url"
-
-    @classmethod
-    def address(cls, ti: Any) -> str:
-        """Return the address of the file."""
-        return _download(ti, "plan")
+    file = "plan"
 
 
 class PersonaLedgerLink(_PageLink):
@@ -104,11 +105,7 @@ class PersonaLedgerLink(_PageLink):
 
     name = "Persona: ledger (CSV)"
     key = "persona_ledger_url"
-
-    @classmethod
-    def address(cls, ti: Any) -> str:
-        """Return the address of the file."""
-        return _download(ti, "ledger")
+    file = "ledger"
 
 
 PLAN_LINKS: Final = (PersonaTabLink(), PersonaPlanLink()) if AIRFLOW_V_3_1_PLUS else ()
@@ -128,12 +125,6 @@ def push_page_links(context: Mapping[str, Any], *links: type[_PageLink]) -> None
     """
     for link in links if AIRFLOW_V_3_1_PLUS and context.get("ti") is not None else ():
         link.push(context, link.address(context["ti"]))
-
-
-def _download(ti: Any, what: str) -> str:
-    index = ti.map_index if _is_mapped(ti) else -1
-    parts = (quote(str(part), safe="") for part in (ti.dag_id, ti.task_id, index, ti.run_id))
-    return f"{_base()}{PREFIX}/csv/{what}/{'/'.join(parts)}"
 
 
 def _is_mapped(ti: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
@@ -146,7 +146,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         from airflow_provider_persona.tasks.state_path import state_address
 
         places = [state_address(self.state_path), *self.trusted_paths]
-        return approved_plan(self.plan, places, None, _now())
+        return approved_plan(self.plan, places, None, datetime.now(UTC))
 
     def _ask(self, plan: Plan, context: Context) -> None:
         """Put the question into subject and body. They are rendered by now, so nothing in them is a template."""
@@ -160,7 +160,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         question = Question(
             digest=PlanDigest.of(plan, self.samples),
             told={**told, "plan": plan.uri},
-            now=_now(),
+            now=datetime.now(UTC),
             dashboard=PersonaHook(self.persona_conn_id).settings.dashboard_url,
             pages={"All rows": self.page_url} if self.page_url else own,
             note=self.body,
@@ -185,9 +185,3 @@ def _reason_field(*, required: bool) -> Param:
 
 def _iso(moment: Any) -> Any:
     return moment.isoformat(timespec="seconds") if hasattr(moment, "isoformat") else moment
-
-
-def _now() -> Any:
-    from airflow_provider_persona.tasks.approval import question_time
-
-    return question_time()

@@ -34,13 +34,13 @@ from airflow_provider_persona.pages.headers import SafeHeaders
 from airflow_provider_persona.pages.run_files import CannotReadError, RunFiles
 from airflow_provider_persona.pages.task_records import (
     REVERT_DAG,
-    TaskAddress,
     TaskRecords,
     approvals_of,
     list_records,
     records_of,
     revert_dag,
 )
+from airflow_provider_persona.tasks.identity import TaskIdentity
 
 _SECONDS: Final = 1.0
 """How long one request reads plan and ledger. A page asks again until all is read."""
@@ -57,12 +57,12 @@ _OF_A_TASK: Final = "{dag_id}/{task_id}/{map_index}/{run_id:path}"
 """A run's id may hold anything, a slash too, so it comes last."""
 
 
-def task_address(dag_id: str, task_id: str, map_index: str, run_id: str) -> TaskAddress:
+def task_address(dag_id: str, task_id: str, map_index: str, run_id: str) -> TaskIdentity:
     """Return the task that a path names. Airflow leaves its placeholder for the index where a task is not mapped."""
-    return TaskAddress(dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
+    return TaskIdentity(dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
 
 
-AddressDep = Annotated[TaskAddress, Depends(task_address)]
+AddressDep = Annotated[TaskIdentity, Depends(task_address)]
 
 
 def task_records(address: AddressDep, session: SessionDep) -> TaskRecords:

@@ -143,7 +143,7 @@ def _newest_folder(records: TaskRecords, places: list[str]) -> StorePath:
     address = state_address(given if isinstance(given, str) else None)
     if not any(is_within(address, place) for place in places):
         raise CannotReadError(_not_trusted(address))
-    root = run_folder(state_root(address), records.address.parts)
+    root = run_folder(state_root(address), records.address.run_parts)
     numbers = [int(name) for name in names_in(root) if name.isdecimal()]
     if not numbers:
         raise CannotReadError(_gone(root) if records.is_of_persona else "This task has left no plan and no report")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.tasks.arguments import read_back
+from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.state import KEY as PROGRESS_KEY
 
 if TYPE_CHECKING:
@@ -39,28 +40,6 @@ _LIVE = ("running", "queued", "restarting", "deferred")
 
 
 @dataclass(frozen=True, slots=True)
-class TaskAddress:
-    """One task of one Dag run.
-
-    :param dag_id: the Dag.
-    :param run_id: its run.
-    :param task_id: the task.
-    :param map_index: index of a mapped task, -1 for another.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-
-    @property
-    def parts(self) -> list[str]:
-        """What names the task's folder, as `TaskIdentity.run_parts` does."""
-        parts = [self.dag_id, self.run_id, self.task_id]
-        return parts if self.map_index < 0 else [*parts, str(self.map_index)]
-
-
-@dataclass(frozen=True, slots=True)
 class NamedPlan:
     """The plan that a task's records name.
 
@@ -87,7 +66,7 @@ class TaskRecords:
     :param rendered: its arguments as rendered.
     """
 
-    address: TaskAddress
+    address: TaskIdentity
     operator: str | None
     state: str | None
     try_number: int
@@ -148,7 +127,7 @@ class Approval:
     at: str | None
 
 
-def records_of(session: Session, address: TaskAddress) -> TaskRecords | None:
+def records_of(session: Session, address: TaskIdentity) -> TaskRecords | None:
     """Return what is known of a task instance, or None when there is none."""
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.taskinstance import TaskInstance
@@ -194,7 +173,7 @@ def list_records(
         .offset(first)
         .limit(size)
     ).all()
-    addresses = [TaskAddress(*row[5:]) for row in found]
+    addresses = [TaskIdentity(*row[5:]) for row in found]
     kept = dict(_xcoms(session, addresses))
     progress = [_progress(session, one) if one not in kept else None for one in addresses]
     listed = [
@@ -204,7 +183,7 @@ def list_records(
     return count, listed
 
 
-def approvals_of(session: Session, address: TaskAddress, plan_hash: str) -> list[Approval]:
+def approvals_of(session: Session, address: TaskIdentity, plan_hash: str) -> list[Approval]:
     """Return what people were asked about a plan in the same Dag run.
 
     :param session: a session of the database.
@@ -247,7 +226,7 @@ def revert_dag(session: Session) -> dict[str, Any] | None:
     return None if paused is None else {"dag_id": REVERT_DAG, "task_id": _REVERT_TASK, "is_paused": paused}
 
 
-def _is(model: Any, address: TaskAddress) -> tuple[Any, ...]:
+def _is(model: Any, address: TaskIdentity) -> tuple[Any, ...]:
     return (
         model.dag_id == address.dag_id,
         model.run_id == address.run_id,
@@ -257,7 +236,7 @@ def _is(model: Any, address: TaskAddress) -> tuple[Any, ...]:
 
 
 def _records(
-    address: TaskAddress, row: Any, kept: Mapping[str, Any], progress: Any, rendered: Mapping[str, Any] | None
+    address: TaskIdentity, row: Any, kept: Mapping[str, Any], progress: Any, rendered: Mapping[str, Any] | None
 ) -> TaskRecords:
     operator, state, try_number, began, ended = row[:5]
     result = kept.get(_RESULT) or kept.get(_REPORT)
@@ -274,12 +253,12 @@ def _records(
     )
 
 
-def _xcoms(session: Session, addresses: list[TaskAddress]) -> Iterator[tuple[TaskAddress, dict[str, Any]]]:
+def _xcoms(session: Session, addresses: list[TaskIdentity]) -> Iterator[tuple[TaskIdentity, dict[str, Any]]]:
     """Yield what tasks returned and pushed as their report, as it stands in the database."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
 
-    found: dict[TaskAddress, dict[str, Any]] = {}
+    found: dict[TaskIdentity, dict[str, Any]] = {}
     wanted = set(addresses)
     rows = session.execute(
         select(
@@ -292,13 +271,13 @@ def _xcoms(session: Session, addresses: list[TaskAddress]) -> Iterator[tuple[Tas
         )
     )
     for *parts, key, value in rows:
-        address = TaskAddress(*parts)
+        address = TaskIdentity(*parts)
         if address in wanted:
             found.setdefault(address, {})[key] = _value(value)
     yield from found.items()
 
 
-def _progress(session: Session, address: TaskAddress) -> Any:
+def _progress(session: Session, address: TaskIdentity) -> Any:
     """Return the checkpoint of a task, or None where there is none, or Airflow has no place for it (before 3.3)."""
     try:
         from airflow.models.task_state_store import TaskStateStoreModel as Model

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.api.dashboard import DASHBOARD, address_of_id
@@ -129,11 +129,6 @@ class Question:
         plan = escaped(self.told.get("plan"))
         matching = f"{escaped(header.on_matching)}. " if header.on_matching else ""
         return f"{matching}Planned at {escaped(header.created_at)}. Plan {plan}, hash `{header.hash}`.{pages}"
-
-
-def question_time() -> datetime:
-    """Return the present UTC time."""
-    return datetime.now(UTC)
 
 
 def _things(header: PlanHeader) -> str:

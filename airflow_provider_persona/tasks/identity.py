@@ -27,25 +27,24 @@ class TaskIdentity:
     :param dag_id: the Dag.
     :param run_id: its run.
     :param task_id: the task.
-    :param map_index: index of a mapped task; None for a task that is not mapped.
+    :param map_index: index of a mapped task; -1 for a task that is not mapped.
     """
 
     dag_id: str
     run_id: str
     task_id: str
-    map_index: int | None = None
+    map_index: int = -1
 
     @classmethod
     def of(cls, ti: Any) -> TaskIdentity:
         """Return the identity of a task instance."""
-        is_mapped = ti.map_index is not None and ti.map_index >= 0
-        return cls(ti.dag_id, ti.run_id, ti.task_id, ti.map_index if is_mapped else None)
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
     @property
     def task_parts(self) -> list[str]:
         """What names the task in all runs of its Dag."""
         parts = [self.dag_id, self.task_id]
-        return parts if self.map_index is None else [*parts, str(self.map_index)]
+        return parts if self.map_index < 0 else [*parts, str(self.map_index)]
 
     @property
     def run_parts(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.export.listing import Mark
 from airflow_provider_persona.storage.errors import StoreError
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_persona.storage.paths import StorePath
-
-
-class MarkStore(Protocol):
-    """Keeps one mark."""
-
-    def read(self) -> Mark | None:
-        """Return the mark, None when there is none yet."""
-
-    def write(self, mark: Mark) -> None:
-        """Keep a mark in place of the one before."""
 
 
 class AssetMarks:
@@ -93,7 +83,7 @@ class FileMarks:
         )
 
 
-def mark_store(outlets: Iterable[Any] | None, context: Context, key: str, root: StorePath) -> MarkStore:
+def mark_store(outlets: Iterable[Any] | None, context: Context, key: str, root: StorePath) -> AssetMarks | FileMarks:
     """Return where a task keeps its mark: on its outlet asset where Airflow can do so (3.3), else in a file.
 
     Each task, and each of its mapped instances, has marks of its own, also where several write to one asset.
