@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Text
 from airflow_provider_persona.tasks.call_arguments import attribute, body, confirmation, path
-from airflow_provider_persona.tasks.call_checks import Call
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, tag_calls, tags_or_changes
 
 
 class PersonaCreateAccountOperator(PersonaCallOperator):
@@ -80,11 +78,7 @@ class PersonaTagAccountOperator(PersonaCallOperator):
     add_tags: Names | None = argument(ADD_DOC, default=None)
     remove_tags: Names | None = argument(REMOVE_DOC, default=None)
     rules = (tags_or_changes,)
-
-    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
-        """Return the calls that the wanted tags take."""
-        calls = TagCalls("accounts-set-all-tags", "accounts-add-tag", "accounts-remove-tag")
-        return calls.of({"account-id": values["account_id"]}, values)
+    calls_of = tag_calls("accounts-set-all-tags", "accounts-add-tag", "accounts-remove-tag")
 
 
 class PersonaRedactAccountOperator(PersonaCallOperator):

@@ -14,7 +14,7 @@ from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, 
 from airflow_provider_persona.tasks.call_arguments import attribute, body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, NewSecret
+from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, to_variable
 
 
 def new_key(secrets: Mapping[str, Any]) -> str:
@@ -41,11 +41,7 @@ class PersonaCreateApiKeyOperator(PersonaCallOperator):
     )
     secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
     rules = (exactly_one("secret_variable", "deliver"), not_in_result("data.attributes.value"))
-
-    def hand_over(self, secrets: Mapping[str, Any], resource_id: str | None) -> None:
-        """Put the key into the Variable, or hand it to `deliver`."""
-        new = NewSecret(self.operation_id, resource_id, secrets, new_key)
-        new.go_to(self.secret_variable, self.deliver, self.log.info)
+    hand_over = to_variable(new_key)
 
 
 class PersonaExpireApiKeyOperator(PersonaCallOperator):

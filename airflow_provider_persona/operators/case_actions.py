@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
 from airflow_provider_persona.tasks.call_arguments import attribute, body, confirmation, path
-from airflow_provider_persona.tasks.call_checks import Call
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, tag_calls, tags_or_changes
 
 
 class PersonaCreateCaseOperator(PersonaCallOperator):
@@ -54,10 +52,7 @@ class PersonaTagCaseOperator(PersonaCallOperator):
     add_tags: Names | None = argument(ADD_DOC, default=None)
     remove_tags: Names | None = argument(REMOVE_DOC, default=None)
     rules = (tags_or_changes,)
-
-    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
-        """Return the calls that the wanted tags take."""
-        return TagCalls("set-tags", "add-tag", "remove-tag").of({"case-id": values["case_id"]}, values)
+    calls_of = tag_calls("set-tags", "add-tag", "remove-tag")
 
 
 class PersonaAddCaseObjectsOperator(PersonaCallOperator):

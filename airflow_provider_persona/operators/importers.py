@@ -108,6 +108,18 @@ def as_imported_kind(value: Any, name: str) -> str:
     return str(value)
 
 
+def _calls_with_the_file(operator: Any) -> Sequence[Call]:
+    """Return the call with the file.
+
+    :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
+    """
+    values = operator.values()
+    columns = _ITEMS[values["kind"]][1] if "kind" in values else _ACCOUNT_COLUMNS
+    content = upload(values["file"], values["rows"], columns, values["max_bytes"])
+    calls: Sequence[Call] = operator.calls_of({**values, "file": content})
+    return calls
+
+
 class PersonaImportAccountsOperator(PersonaCallOperator):
     """Imports accounts, and returns the importer's id. The key needs the permission `account.write` too.
 
@@ -125,14 +137,7 @@ class PersonaImportAccountsOperator(PersonaCallOperator):
     max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
     rules = (exactly_one("file", "rows"),)
 
-    def calls(self) -> Sequence[Call]:
-        """Return the call with the file.
-
-        :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
-        """
-        values = self.values()
-        content = upload(values["file"], values["rows"], _ACCOUNT_COLUMNS, values["max_bytes"])
-        return self.calls_of({**values, "file": content})
+    calls = _calls_with_the_file
 
     def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
         """Return the call. When the Dag is parsed, the file is not yet known."""
@@ -162,14 +167,7 @@ class PersonaImportListItemsOperator(PersonaCallOperator):
     max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
     rules = (exactly_one("file", "rows"),)
 
-    def calls(self) -> Sequence[Call]:
-        """Return the call with the file.
-
-        :raises BadCallError: when there is nothing to import, too much, or a column that Persona does not know.
-        """
-        values = self.values()
-        content = upload(values["file"], values["rows"], _ITEMS[values["kind"]][1], values["max_bytes"])
-        return self.calls_of({**values, "file": content})
+    calls = _calls_with_the_file
 
     def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
         """Return the call for the list's kind. When the Dag is parsed, the file is not yet known."""

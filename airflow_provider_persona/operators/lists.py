@@ -51,40 +51,31 @@ class _Calls:
     value: str | None = "value"
 
 
+def _calls(kind: str, value: str | None = "value", *, makes_lists: bool = True, lists: str | None = None) -> _Calls:
+    """Return the operations of a kind, which Persona names after it.
+
+    :param kind: the kind, with its article.
+    :param value: as for `_Calls`.
+    :param makes_lists: whether an operation makes a list of this kind.
+    :param lists: what the operation that makes a list calls the kind, where that is another word.
+    """
+    create = f"create-{lists or kind}-list" if makes_lists else None
+    return _Calls(create, f"create-{kind}-list-item", f"archive-{kind}-list-item", value)
+
+
 _CALLS: Final[Mapping[ListKind, _Calls]] = {
-    ListKind.BROWSER_FINGERPRINT: _Calls(
-        "create-a-browser-fingerprint-list",
-        "create-a-browser-fingerprint-list-item",
-        "archive-a-browser-fingerprint-list-item",
-    ),
-    ListKind.COUNTRY: _Calls(
-        "create-a-country-list", "create-a-country-list-item", "archive-a-country-list-item", "country-code"
-    ),
-    ListKind.DEVICE_FINGERPRINT: _Calls(
-        None, "create-a-device-fingerprint-list-item", "archive-a-device-fingerprint-list-item"
-    ),
-    ListKind.EMAIL_ADDRESS: _Calls(
-        "create-an-email-address-list", "create-an-email-address-list-item", "archive-an-email-address-list-item"
-    ),
-    ListKind.FACE: _Calls("create-a-face-list", "create-a-face-list-item", "archive-a-face-list-item", None),
-    ListKind.FIELD: _Calls(None, "create-a-field-list-item", "archive-a-field-list-item", "field-value"),
-    ListKind.GEOLOCATION: _Calls(
-        "create-a-geolocation-list", "create-a-geolocation-list-item", "archive-a-geolocation-list-item", None
-    ),
-    ListKind.GOVERNMENT_ID_NUMBER: _Calls(
-        "create-a-government-id-number-list",
-        "create-a-government-id-number-list-item",
-        "archive-a-government-id-number-list-item",
-        "id-number",
-    ),
-    ListKind.IP_ADDRESS: _Calls(
-        "create-an-ip-address-list", "create-an-ip-address-list-item", "archive-an-ip-address-list-item"
-    ),
-    ListKind.NAME: _Calls("create-a-name-list", "create-a-name-list-item", "archive-a-name-list-item", None),
-    ListKind.PHONE_NUMBER: _Calls(
-        "create-a-phone-number-list", "create-a-phone-number-list-item", "archive-a-phone-number-list-item"
-    ),
-    ListKind.STRING: _Calls("create-a-strings-list", "create-a-string-list-item", "archive-a-string-list-item"),
+    ListKind.BROWSER_FINGERPRINT: _calls("a-browser-fingerprint"),
+    ListKind.COUNTRY: _calls("a-country", "country-code"),
+    ListKind.DEVICE_FINGERPRINT: _calls("a-device-fingerprint", makes_lists=False),
+    ListKind.EMAIL_ADDRESS: _calls("an-email-address"),
+    ListKind.FACE: _calls("a-face", None),
+    ListKind.FIELD: _calls("a-field", "field-value", makes_lists=False),
+    ListKind.GEOLOCATION: _calls("a-geolocation", None),
+    ListKind.GOVERNMENT_ID_NUMBER: _calls("a-government-id-number", "id-number"),
+    ListKind.IP_ADDRESS: _calls("an-ip-address"),
+    ListKind.NAME: _calls("a-name", None),
+    ListKind.PHONE_NUMBER: _calls("a-phone-number"),
+    ListKind.STRING: _calls("a-string", lists="a-strings"),
 }
 
 

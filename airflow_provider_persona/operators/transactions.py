@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
 from airflow_provider_persona.tasks.call_arguments import attribute, body, path
-from airflow_provider_persona.tasks.call_checks import Call
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, TagCalls, tags_or_changes
+from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC, tag_calls, tags_or_changes
 
 
 class PersonaCreateTransactionOperator(PersonaCallOperator):
@@ -66,8 +62,4 @@ class PersonaTagTransactionOperator(PersonaCallOperator):
     add_tags: Names | None = argument(ADD_DOC, default=None)
     remove_tags: Names | None = argument(REMOVE_DOC, default=None)
     rules = (tags_or_changes,)
-
-    def calls_of(self, values: Mapping[str, Any]) -> Sequence[Call]:
-        """Return the calls that the wanted tags take."""
-        calls = TagCalls("transactions-set-tags", "transactions-add-tag", "transactions-remove-tag")
-        return calls.of({"transaction-id": values["transaction_id"]}, values)
+    calls_of = tag_calls("transactions-set-tags", "transactions-add-tag", "transactions-remove-tag")

@@ -15,7 +15,7 @@ from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, 
 from airflow_provider_persona.tasks.call_arguments import attribute, body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, NewSecret
+from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, to_variable
 
 _RULES = (exactly_one("secret_variable", "deliver"), not_in_result("data.attributes.secret", "data.attributes.secrets"))
 
@@ -54,11 +54,7 @@ class PersonaCreateWebhookOperator(PersonaCallOperator):
     )
     secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
     rules = _RULES
-
-    def hand_over(self, secrets: Mapping[str, Any], resource_id: str | None) -> None:
-        """Put the secret into the Variable, or hand it to `deliver`."""
-        new = NewSecret(self.operation_id, resource_id, secrets, lasting_secret)
-        new.go_to(self.secret_variable, self.deliver, self.log.info)
+    hand_over = to_variable(lasting_secret)
 
 
 class PersonaRotateWebhookSecretOperator(PersonaCallOperator):
@@ -77,8 +73,4 @@ class PersonaRotateWebhookSecretOperator(PersonaCallOperator):
     )
     secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
     rules = _RULES
-
-    def hand_over(self, secrets: Mapping[str, Any], resource_id: str | None) -> None:
-        """Put the secret into the Variable, or hand it to `deliver`."""
-        new = NewSecret(self.operation_id, resource_id, secrets, lasting_secret)
-        new.go_to(self.secret_variable, self.deliver, self.log.info)
+    hand_over = to_variable(lasting_secret)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from airflow_provider_persona.bulk.ledger.outcomes import RowResult
@@ -17,56 +18,40 @@ from airflow_provider_persona.bulk.ledger.shown_rows import ShownRow
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _AT_ONCE: Final = 500
 
-_PLAN = ("row", "object_id", "planned", "from", "to", "reason")
-_LEDGER = (
-    "row",
-    "object_id",
-    "outcome",
-    "from",
-    "to",
-    "reason",
-    "http_status",
-    "request_ids",
-    "attempts",
-    "retryable",
-    "at",
-)
+_PLAN: Final = {
+    "row": "number",
+    "object_id": "object_id",
+    "planned": "state",
+    "from": "from_status",
+    "to": "to_status",
+    "reason": "reason",
+}
+_LEDGER: Final = {
+    **{name: name for name in ("row", "object_id", "outcome")},
+    "from": "from_status",
+    "to": "to_status",
+    **{name: name for name in ("reason", "http_status", "request_ids", "attempts", "retryable", "at")},
+}
+"""From the heading of a column to the attribute that stands in it."""
 
 
 def plan_csv(rows: Iterable[ShownRow]) -> Iterator[bytes]:
     """Yield the lines of a plan as CSV, with a heading."""
-    return _csv(_PLAN, ((r.number, r.object_id, r.state, r.from_status, r.to_status, r.reason) for r in rows))
+    return _csv(_PLAN, rows)
 
 
 def ledger_csv(results: Iterable[RowResult]) -> Iterator[bytes]:
     """Yield the records of a ledger as CSV, with a heading."""
-    return _csv(
-        _LEDGER,
-        (
-            (
-                one.row,
-                one.object_id,
-                one.outcome.value,
-                one.from_status,
-                one.to_status,
-                one.reason,
-                one.http_status,
-                " ".join(one.request_ids),
-                one.attempts,
-                one.retryable,
-                one.at,
-            )
-            for one in results
-        ),
-    )
+    return _csv(_LEDGER, results)
 
 
-def _csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+def _csv(columns: Mapping[str, str], rows: Iterable[Any]) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(heading)
+    writer.writerow(columns)
+    cells_of = attrgetter(*columns.values())
     for number, row in enumerate(rows, 1):
-        writer.writerow([_harmless(cell) for cell in row])
+        writer.writerow([_harmless(cell) for cell in cells_of(row)])
         if number % _AT_ONCE == 0:
             yield _taken(text)
     yield _taken(text)
@@ -80,4 +65,6 @@ def _taken(text: io.StringIO) -> bytes:
 
 
 def _harmless(cell: Any) -> Any:
+    if isinstance(cell, tuple):  # ids of requests
+        cell = " ".join(cell)
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

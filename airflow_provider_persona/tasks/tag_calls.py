@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from airflow_provider_persona.tasks.call_arguments import path_of
 from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
 
 ALL_DOC: Final = "exactly these tags, or"
@@ -13,32 +13,26 @@ ADD_DOC: Final = "these tags too, and"
 REMOVE_DOC: Final = "not these tags."
 
 
-@dataclass(frozen=True, slots=True)
-class TagCalls:
-    """The operations on the tags of one kind of object.
+def tag_calls(replace: str, add: str, remove: str) -> Any:
+    """Return the method `calls_of` of an operator with `tags`, `add_tags` and `remove_tags`, beside the object's id.
 
-    :param replace: sets all tags.
-    :param add: adds one.
-    :param remove: removes one.
+    :param replace: the operation that sets all tags.
+    :param add: the operation that adds one.
+    :param remove: the operation that removes one.
     """
 
-    replace: str
-    add: str
-    remove: str
+    def calls_of(operator: Any, values: Mapping[str, Any]) -> Sequence[Call]:
+        path = path_of(operator.arguments.values(), values)
 
-    def of(self, path: Mapping[str, Any], values: Mapping[str, Any]) -> Sequence[Call]:
-        """Return the calls that the wanted tags take.
+        def call(operation_id: str, names: Any) -> Call:
+            return Call(operation_id, path, body={"meta": {"tag-name": names}})
 
-        :param path: values of the path's parameters.
-        :param values: `tags`, `add_tags` and `remove_tags`: lists of names, or None.
-        """
         if values["tags"] is not None:
-            return [self._call(self.replace, path, values["tags"])]
-        removed = [self._call(self.remove, path, name) for name in _each(values["remove_tags"])]
-        return removed + [self._call(self.add, path, name) for name in _each(values["add_tags"])]
+            return [call(replace, values["tags"])]
+        removed = [call(remove, name) for name in _each(values["remove_tags"])]
+        return removed + [call(add, name) for name in _each(values["add_tags"])]
 
-    def _call(self, operation_id: str, path: Mapping[str, Any], names: Any) -> Call:
-        return Call(operation_id, path, body={"meta": {"tag-name": names}})
+    return calls_of
 
 
 def _each(names: Any) -> Iterable[Any]:
