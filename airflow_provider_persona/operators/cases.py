@@ -15,6 +15,7 @@ from airflow_provider_persona.tasks.declared_arguments import Argument, argument
 from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
+from airflow_provider_persona.tasks.openlineage import tell_openlineage
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.tasks.tag_calls import ADD_DOC, ALL_DOC, REMOVE_DOC
 from airflow_provider_persona.version_compat import AirflowSkipException
@@ -49,6 +50,7 @@ class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
     on_kill = end_task
+    get_openlineage_facets_on_complete = tell_openlineage
     deed: TaskDeed | None = None
 
     case_id: Text = argument("id of the case (`case_…`).")
@@ -82,12 +84,6 @@ class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
 
     def check_arguments(self) -> None:
         """Check nothing: what is wanted of the case is known when the task runs."""
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
-        """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import lineage_of
-
-        return lineage_of(self.deed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the case as wanted.

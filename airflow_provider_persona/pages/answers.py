@@ -15,7 +15,7 @@ from airflow_provider_persona.bulk.ledger.limit_use import limit_use_of
 from airflow_provider_persona.bulk.ledger.row_index import RowFilter, RowIndex
 from airflow_provider_persona.bulk.ledger.shown_rows import OPEN, ShownRow
 from airflow_provider_persona.bulk.plan.file import PlanHeader
-from airflow_provider_persona.pages.task_records import Approval, TaskRecords
+from airflow_provider_persona.pages.task_records import TaskRecords
 
 PAGE_SIZE: Final = 50
 _MOST_REASONS = 50
@@ -142,11 +142,6 @@ def rows_answer(index: RowIndex, wanted: RowFilter, page: int) -> dict[str, Any]
         "size": PAGE_SIZE,
         "rows": [_row(row, kind) for row in rows],
     }
-
-
-def approvals_answer(approvals: Sequence[Approval]) -> list[dict[str, Any]]:
-    """Return who was asked about the plan and what they chose."""
-    return [asdict(approval) for approval in approvals]
 
 
 def _row(row: ShownRow, kind: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ they may read the task instances and the XCom of the Dag in the path. Only the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib import resources
 from typing import Annotated, Any, Final, Literal
 
@@ -22,7 +23,6 @@ from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.ledger.row_index import RowFilter
 from airflow_provider_persona.bulk.ledger.shown_rows import rows_of_plan
 from airflow_provider_persona.pages.answers import (
-    approvals_answer,
     header_answer,
     index_answer,
     limit_answer,
@@ -108,6 +108,10 @@ def _add_pages(app: FastAPI) -> None:
             return _page(request, "refused", error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code)
 
+    @app.exception_handler(CannotReadError)
+    def explain(_: Request, error: CannotReadError) -> Response:
+        return JSONResponse({"detail": str(error)}, 409)
+
 
 def _add_data(app: FastAPI, files: RunFiles) -> None:
     @app.get("/data/task/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
@@ -124,7 +128,7 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
             answer["why"] = str(error)
         wanted = answer["plan"]["hash"]
         if wanted and _may(user, records.address.dag_id, DagAccessEntity.HITL_DETAIL):
-            answer["approvals"] = approvals_answer(approvals_of(session, records.address, wanted))
+            answer["approvals"] = [asdict(each) for each in approvals_of(session, records.address, wanted)]
         return answer
 
     @app.get("/data/rows/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
@@ -141,8 +145,8 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
         try:
             with files.index_of(records, _readable_by(user), _SECONDS) as (index, is_complete):
                 return rows_answer(index, wanted, page) | {"is_complete": is_complete}
-        except (CannotReadError, BulkError, OSError) as error:
-            raise HTTPException(409, str(error)) from None
+        except (BulkError, OSError) as error:
+            raise CannotReadError(str(error)) from error
 
     @app.get("/data/runs", dependencies=_MAY_READ_TASKS)
     def runs(
@@ -169,22 +173,16 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
 def _add_downloads(app: FastAPI, files: RunFiles) -> None:
     @app.get("/csv/plan/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def plan(records: RecordsDep, user: GetUserDep) -> Response:
-        try:
-            with files.index_of(records, _readable_by(user), 0) as (index, _):
-                lines = plan_csv(rows_of_plan(index.plan))
-        except CannotReadError as error:
-            raise HTTPException(409, str(error)) from None
+        with files.index_of(records, _readable_by(user), 0) as (index, _):
+            lines = plan_csv(rows_of_plan(index.plan))
         return _download(lines, records, "plan")
 
     @app.get("/csv/ledger/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def ledger(records: RecordsDep, user: GetUserDep) -> Response:
-        try:
-            with files.index_of(records, _readable_by(user), _LONGEST) as (index, _):
-                if not index.with_ledger:
-                    raise HTTPException(409, "Nothing of this plan was applied yet, so there is no ledger")
-                lines = ledger_csv(index.results())
-        except CannotReadError as error:
-            raise HTTPException(409, str(error)) from None
+        with files.index_of(records, _readable_by(user), _LONGEST) as (index, _):
+            if not index.with_ledger:
+                raise CannotReadError("Nothing of this plan was applied yet, so there is no ledger")
+            lines = ledger_csv(index.results())
         return _download(lines, records, "ledger")
 
 

@@ -68,14 +68,8 @@ class RunFiles:
         :raises CannotReadError: when there is nothing to read, or it may or can not be read here.
         """
         folder, wanted = _place_of(records)
-        try:
+        with _explained(folder):
             kept = self._index(folder, with_ledger=_has_ledger(records, folder))
-        except CannotReadError:
-            raise
-        except ProviderError as error:
-            raise CannotReadError(str(error)) from error
-        except Exception as error:  # fsspec's stores raise what their libraries raise
-            raise _unreadable(folder, error) from error
         header = kept.index.plan.header
         if wanted is not None and header.hash != wanted:
             raise CannotReadError(f"The plan at {shown(folder)} has another hash than this task's, so it is not shown")
@@ -85,12 +79,8 @@ class RunFiles:
         if not kept.lock.acquire(timeout=_WAITS):
             raise CannotReadError("Others are reading the same files; try again in a moment")
         try:
-            try:
+            with _explained(folder):
                 is_complete = kept.index.read_on(seconds)
-            except ProviderError as error:
-                raise CannotReadError(str(error)) from error
-            except Exception as error:  # fsspec's stores raise what their libraries raise
-                raise _unreadable(folder, error) from error
             yield kept.index, is_complete
         finally:
             kept.lock.release()
@@ -184,8 +174,17 @@ def _not_trusted(address: str) -> str:
     )
 
 
-def _unreadable(folder: StorePath, error: Exception) -> CannotReadError:
-    return CannotReadError(
-        f"Airflow's API server cannot read {shown(folder)} ({type(error).__name__}); check its rights, and the "
-        "connection of an object store"
-    )
+@contextmanager
+def _explained(folder: StorePath) -> Iterator[None]:
+    """Say for people why a folder cannot be read."""
+    try:
+        yield
+    except CannotReadError:
+        raise
+    except ProviderError as error:
+        raise CannotReadError(str(error)) from error
+    except Exception as error:  # fsspec's stores raise what their libraries raise
+        raise CannotReadError(
+            f"Airflow's API server cannot read {shown(folder)} ({type(error).__name__}); check its rights, and the "
+            "connection of an object store"
+        ) from error

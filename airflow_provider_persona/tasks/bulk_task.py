@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import (
@@ -20,6 +21,7 @@ from airflow_provider_persona.tasks.bulk_arguments import check_matching
 from airflow_provider_persona.tasks.declared_arguments import RESERVE_DOC, Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
 from airflow_provider_persona.tasks.lineage import TaskDeed, tell_assets
+from airflow_provider_persona.tasks.openlineage import lineage_of
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import BaseOperator
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_provider_persona.client import AsyncPersonaClient
     from airflow_provider_persona.hooks.persona import PersonaHook
     from airflow_provider_persona.storage.paths import StorePath
+
+T = TypeVar("T")
 
 
 class BulkOperator(BaseOperator, metaclass=TakesArguments):
@@ -84,8 +88,6 @@ class BulkOperator(BaseOperator, metaclass=TakesArguments):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import lineage_of
-
         return lineage_of(self.deed, self.given())
 
 
@@ -127,11 +129,20 @@ class TaskRun:
         """Whether an earlier try of this task did not succeed; one that was cleared begins its tries anew."""
         return Tries.begin(self.context, self.task.retries or 0).is_retry
 
-    def client(self, connections: int) -> AsyncPersonaClient:
-        """Return a client that sends nothing once the task must stop."""
-        client = self.hook.async_client(connections=connections)
-        client.heed(stop_of(self.task).cancellation)
-        return client
+    def run(self, work: Callable[[AsyncPersonaClient], Coroutine[Any, Any, T]], connections: int) -> T:
+        """Run what a coroutine does with a client that sends nothing once the task must stop.
+
+        :raises RunStoppedError: when a stop ended it.
+        """
+        stop = stop_of(self.task)
+
+        async def main() -> T:
+            client = self.hook.async_client(connections=connections)
+            client.heed(stop.cancellation)
+            async with client:
+                return await work(client)
+
+        return stop.run_coroutine(main)
 
     def header(self, job: BulkJob, environment: str | None = None) -> Any:
         """Return the header of a job's plan.
@@ -162,6 +173,10 @@ class TaskRun:
             self.task.log.warning(
                 "No object and no template in Persona has the status %s. Check how guards and rows spell it", label
             )
+
+    def log_progress(self, progress: object) -> None:
+        """Log how far a run is."""
+        self.task.log.info("%s", progress)
 
     def log_group(self, title: str, lines: Sequence[str]) -> None:
         """Log lines that Airflow's page folds up under a title."""
@@ -242,23 +257,19 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     begun = resume_or_draft(job.rows.read, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
-    async def main() -> Report:
-        async with at.client(job.applying.concurrency) as client:
-            return await run(
-                job,
-                begun,
-                client,
-                on_plan=at.log_plan,
-                on_progress=lambda progress: task.log.info("%s", progress),
-                checkpoints=checkpoints,
-                carried=carried,
-            )
+    def plan_and_apply(client: AsyncPersonaClient) -> Coroutine[Any, Any, Report]:
+        return run(
+            job,
+            begun,
+            client,
+            on_plan=at.log_plan,
+            on_progress=at.log_progress,
+            checkpoints=checkpoints,
+            carried=carried,
+        )
 
-    try:
-        report = stop_of(task).run_coroutine(main)
-    finally:
-        if isinstance(begun, Draft):
-            begun.close()
+    with closing(begun) if isinstance(begun, Draft) else nullcontext():
+        report = at.run(plan_and_apply, job.applying.concurrency)
     return at.conclude(report, job.applying, table)
 
 
@@ -280,19 +291,16 @@ def run_planning_task(
     draft = new_draft(job.rows.read(), at.folder, at.header(job, environment))
     push_page_links(context, PersonaTabLink)
 
-    async def main() -> tuple[Plan, Estimate]:
-        async with at.client(job.applying.concurrency) as client:
-            # The cheapest question there is; its answer tells the limit, and in which environment the plan is made.
-            window = tightest_limit((await client.call("list-all-rate-limits")).json())
-            plan = await complete(draft, client, job.planning)
-            reads = plan.header.guards.needs_read() or job.planning.record_states
-            price = estimate(plan.header.changes * (2 if reads else 1), window, client.budget.reserve)
-            return plan, replace(price, matching=plan.header.matching)
+    async def make_plan(client: AsyncPersonaClient) -> tuple[Plan, Estimate]:
+        # The cheapest question there is; its answer tells the limit, and in which environment the plan is made.
+        window = tightest_limit((await client.call("list-all-rate-limits")).json())
+        plan = await complete(draft, client, job.planning)
+        reads = plan.header.guards.needs_read() or job.planning.record_states
+        price = estimate(plan.header.changes * (2 if reads else 1), window, client.budget.reserve)
+        return plan, replace(price, matching=plan.header.matching)
 
-    try:
-        plan, expected = stop_of(task).run_coroutine(main)
-    finally:
-        draft.close()
+    with closing(draft):
+        plan, expected = at.run(make_plan, job.applying.concurrency)
     push_page_links(context, PersonaPlanLink)
     at.log_plan(plan)
     tell_assets(task, context, TaskDeed.planned(plan.header))
@@ -338,14 +346,7 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
     table = at.ledger_table()
     checkpoints = checkpoints_of(context)
 
-    async def main() -> Report:
-        async with at.client(applying.concurrency) as client:
-            return await apply_plan(
-                plan,
-                client,
-                applying,
-                on_progress=lambda progress: task.log.info("%s", progress),
-                checkpoints=checkpoints,
-            )
+    def apply(client: AsyncPersonaClient) -> Coroutine[Any, Any, Report]:
+        return apply_plan(plan, client, applying, on_progress=at.log_progress, checkpoints=checkpoints)
 
-    return at.conclude(stop_of(task).run_coroutine(main), applying, table)
+    return at.conclude(at.run(apply, applying.concurrency), applying, table)

@@ -39,6 +39,7 @@ from airflow_provider_persona.tasks.declared_arguments import Argument, argument
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
 from airflow_provider_persona.tasks.new_secrets import Deliver
+from airflow_provider_persona.tasks.openlineage import tell_openlineage
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
     ui_color = "#dce6ff"
     operator_extra_links = (PersonaObjectLink(),)
     on_kill = end_task
+    get_openlineage_facets_on_complete = tell_openlineage
     deed: TaskDeed | None = None
 
     result: Result = argument(_RESULT_DOC, default="id", is_template=False)
@@ -139,12 +141,6 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
             raise BadCallError(f"{self.task_id}: {problem}")
         for call in self.calls_of(values):
             check_call(call)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
-        """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import lineage_of
-
-        return lineage_of(self.deed)
 
     def execute(self, context: Context) -> Any:
         """Make the calls, and return what `result` names of the last answer.

@@ -16,6 +16,8 @@ from airflow_provider_persona.links import PersonaObjectLink
 from airflow_provider_persona.tasks.arguments import as_seconds
 from airflow_provider_persona.tasks.declared_arguments import Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.failure import fail_without_retry
+from airflow_provider_persona.tasks.lineage import TaskDeed
+from airflow_provider_persona.tasks.openlineage import lineage_of
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 from airflow_provider_persona.version_compat import (
     AirflowFailException,
@@ -98,9 +100,6 @@ class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.lineage import TaskDeed
-        from airflow_provider_persona.tasks.openlineage import lineage_of
-
         # After a deferral nothing was asked in this process, so only the connection can name the environment.
         seen = self.hook.client.environment.seen or self.hook.settings.expected_environment_id
         return lineage_of(TaskDeed(getattr(self, "resource", "case"), seen))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Generator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -111,6 +111,9 @@ class PersonaWaitTrigger(BaseTrigger):
     :param silent_fail: whether a look that failed, and may succeed later, counts as "not yet".
     """
 
+    watches: ClassVar[Sequence[str]]
+    """Arguments that say what is watched; a subclass names them, and keeps each under its name."""
+
     def __init__(
         self,
         *,
@@ -130,7 +133,7 @@ class PersonaWaitTrigger(BaseTrigger):
 
     def watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched, beside those of this class."""
-        raise NotImplementedError
+        return {name: getattr(self, name) for name in self.watches}
 
     def look(self) -> Look:
         """Look once, and put what is there into `seen`, in words and without personal data."""
@@ -158,17 +161,9 @@ class PersonaWaitTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make the trigger again."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                **self.watched(),
-                "persona_conn_id": self.persona_conn_id,
-                "poll_interval": self.poll_interval,
-                "first_poll_after": self.first_poll_after,
-                "give_up_at": self.give_up_at,
-                "silent_fail": self.silent_fail,
-            },
-        )
+        waiting = ("persona_conn_id", "poll_interval", "first_poll_after", "give_up_at", "silent_fail")
+        arguments = {**self.watched(), **{name: getattr(self, name) for name in waiting}}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait is over; the one event says how it ended."""

@@ -14,6 +14,7 @@ from airflow_provider_persona.tasks.declared_arguments import Argument, argument
 from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.files import MAX_BYTES
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
+from airflow_provider_persona.tasks.openlineage import folder_at, lineage_of
 from airflow_provider_persona.tasks.stopping import end_task, stop_of
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ class PersonaFilesToObjectStorageOperator(TypedOperator, metaclass=DeclaresArgum
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import folder_at, lineage_of
-
         return lineage_of(self.deed, targets=[folder_at(given_to(self)["output_path"])])
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - the parent's parameter

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.failure import at_work
+from airflow_provider_persona.tasks.openlineage import folder_at, lineage_of
 from airflow_provider_persona.tasks.reads import PersonaReadOperator, require_parquet_library
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import folder_at, lineage_of
-
         return lineage_of(self.deed, targets=[folder_at(self.given()["output_path"])])
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_persona.tasks.bulk_arguments import HOOK_PARAMS_DOC, SQL_CONN_DOC
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.failure import at_work
+from airflow_provider_persona.tasks.openlineage import lineage_of, tables_of
 from airflow_provider_persona.tasks.reads import PersonaReadOperator
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class PersonaToSqlOperator(PersonaReadOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return what OpenLineage is told, after success and after failure."""
-        from airflow_provider_persona.tasks.openlineage import lineage_of, tables_of
-
         given = self.given()
         of_table = f"SELECT * FROM {given['table']}"  # noqa: S608 - it is parsed, and never sent
         return lineage_of(self.deed, targets=tables_of(of_table, given["sql_conn_id"], given["sql_hook_params"]))

@@ -27,6 +27,8 @@ class PersonaCaseTrigger(PersonaWaitTrigger):
     :param waiting: `persona_conn_id`, `poll_interval` and the other parameters of `PersonaWaitTrigger`.
     """
 
+    watches = ("case_id", "target_statuses", "failure_statuses", "resolved")
+
     def __init__(
         self,
         case_id: str,
@@ -41,15 +43,6 @@ class PersonaCaseTrigger(PersonaWaitTrigger):
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
         self.resolved = resolved
-
-    def watched(self) -> dict[str, Any]:
-        """Return which case is watched, and for what."""
-        return {
-            "case_id": self.case_id,
-            "target_statuses": self.target_statuses,
-            "failure_statuses": self.failure_statuses,
-            "resolved": self.resolved,
-        }
 
     def look(self) -> Look:
         """Read the case's status."""
@@ -84,6 +77,8 @@ class PersonaCasesTrigger(PersonaWaitTrigger):
     :param waiting: `persona_conn_id`, `poll_interval` and the other parameters of `PersonaWaitTrigger`.
     """
 
+    watches = ("filters", "at_most", "at_least")
+
     def __init__(
         self,
         filters: Mapping[str, str],
@@ -96,14 +91,6 @@ class PersonaCasesTrigger(PersonaWaitTrigger):
         self.filters = dict(filters)
         self.at_most = at_most
         self.at_least = at_least
-
-    def watched(self) -> dict[str, Any]:
-        """Return which cases are counted, and for what number."""
-        return {
-            "filters": self.filters,
-            "at_most": self.at_most,
-            "at_least": self.at_least,
-        }
 
     def look(self) -> Look:
         """Count the cases, no further than the goal needs to know."""

@@ -22,6 +22,8 @@ class PersonaLifecycleTrigger(PersonaWaitTrigger):
     :param waiting: `persona_conn_id`, `poll_interval` and the other parameters of `PersonaWaitTrigger`.
     """
 
+    watches = ("resource", "resource_id", "target_statuses", "failure_statuses")
+
     def __init__(
         self,
         resource: str,
@@ -35,15 +37,6 @@ class PersonaLifecycleTrigger(PersonaWaitTrigger):
         self.resource_id = resource_id
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
-
-    def watched(self) -> dict[str, Any]:
-        """Return which object is watched, and for what."""
-        return {
-            "resource": self.resource,
-            "resource_id": self.resource_id,
-            "target_statuses": self.target_statuses,
-            "failure_statuses": self.failure_statuses,
-        }
 
     @property
     def lifecycle(self) -> Lifecycle:
