@@ -25,6 +25,8 @@ from airflow_provider_persona.version_compat import AirflowFailException, BaseNo
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_persona.bulk.ledger.report import Report
+
 CONTEXT_KEY = "persona_notice"
 """Name of the notice in the templates of the notifier that sends it."""
 
@@ -139,7 +141,7 @@ class PersonaRunNotifier(BaseNotifier):
 
     def _weighed(self, context: Context, earlier: list[PastRun]) -> tuple[PastRun, list[str]]:
         ti: Any = context["ti"]
-        report = getattr(context.get("task"), "report", None)
+        report = _report_of(context)
         numbers: dict[str, Any] = {}
         if report is not None:
             numbers = {"changes": report.changes, "failures": report.failures, "seconds": report.seconds}
@@ -156,6 +158,14 @@ def _has_failed(context: Context) -> bool:
     return context.get("exception") is not None or str(getattr(state, "value", state)) in ("failed", "up_for_retry")
 
 
+def _report_of(context: Context) -> Report | None:
+    """Return what the task reports. A task that takes a run back keeps what it was given under the same name."""
+    from airflow_provider_persona.bulk.ledger.report import Report
+
+    found = getattr(context.get("task"), "report", None)
+    return found if isinstance(found, Report) else None
+
+
 def _notice(context: Context, ti: Any, state: RunState, before: RunState | None, unusual: list[str]) -> PersonaNotice:
     about = str(TaskIdentity(ti.dag_id, ti.run_id, ti.task_id)).split("/")
     name = f"{about[0]}.{ti.task_id}"
@@ -164,7 +174,7 @@ def _notice(context: Context, ti: Any, state: RunState, before: RunState | None,
     lines = [title, *(f"Unusual: {each}" for each in unusual)]
     if before is RunState.FAILED and state is RunState.UNUSUAL:
         lines.append("The run before had failed.")
-    report = getattr(context.get("task"), "report", None)
+    report = _report_of(context)
     if report is not None:
         lines += [str(report), *(f"- {reason}" for reason in report.reasons)]
         lines += [f"Plan: {report.plan}", f"Ledger: {report.ledger}"]

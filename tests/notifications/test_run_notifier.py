@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_persona.notifications.runs import PersonaRunNotifier
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.plans import PersonaRevertPlanOperator
 from airflow_provider_persona.tasks.run_history import (
     PastRun,
     RunHistory,
@@ -64,6 +65,17 @@ def test_the_first_failure_and_the_recovery_are_told_with_the_report_and_nothing
     assert recovered.startswith("Persona: notices.cases recovered\n1 rows: 1 updated; ")
     assert update(good, notifier) == []
     assert not any(word in text for text in (failed, recovered) for word in (CANARY, SANDBOX_KEY))
+
+
+def test_a_task_that_is_given_a_report_and_makes_none_is_told_without(run_dag, persona_connection, state_path, sent):
+    notifier = PersonaRunNotifier(Recorder(text="{{ persona_notice }}"))
+    with DAG("notices", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
+        PersonaRevertPlanOperator(
+            task_id="back", report={"plan": "/gone/plan.jsonl", "hash": "none"}, on_failure_callback=notifier
+        )
+    assert str(run_dag(dag).state) == "failed"
+    (failed,) = sent
+    assert failed.startswith("Persona: notices.back failed\nthe plan at /gone/plan.jsonl is neither below")
 
 
 def test_a_run_that_changes_far_more_than_usual_is_told(update, persona, sent):
