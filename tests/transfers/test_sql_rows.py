@@ -217,8 +217,10 @@ def test_the_connection_is_closed_however_the_reading_ends(database: str, ending
                 {}["a fault of the reader"]
     except KeyError:
         assert ending == "error"
-    (connection,) = made
-    assert _is_closed(connection, database)
+    assert made
+    assert all(
+        _is_closed(connection, database) for connection in made
+    )  # a driver may need a second one to end the query
 
 
 def _is_closed(connection: Any, database: str) -> bool:
@@ -233,17 +235,9 @@ def _is_closed(connection: Any, database: str) -> bool:
     return True
 
 
-def _driver_reads_the_rest() -> bool:
-    import mysql.connector
-
-    return mysql.connector.HAVE_CEXT and mysql.connector.__version_info__[:2] < (9, 6)
-
-
 @pytest.mark.parametrize("database", MARIADBS, indirect=True)
 def test_leaving_early_does_not_read_the_rest(database: str) -> None:
     """The rest of these rows would take some 20 seconds."""
-    if database == MARIADB and _driver_reads_the_rest():
-        pytest.skip("mysql-connector-python before 9.6, in its compiled form, reads the rest when it closes")
     with query_rows(warehouse(), GENERATED[database].format(n=30_000_000)) as (_, rows):
         assert next(rows)["case_id"] == "case_1"
         started = time.monotonic()
