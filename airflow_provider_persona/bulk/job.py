@@ -7,7 +7,7 @@ Rows pass through the folders beside this file in this order: `source` reads the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,16 +64,16 @@ class BulkJob:
         never_from = sorted(self.guards.never_from)
         is_object = isinstance(self.subject, ObjectSubject)
         guards: tuple[Any, ...] = (only_from, never_from) if is_object else ()
-        header = PlanHeader(
+        named: dict[str, Any] = {"object_kind": self.subject.name} if is_object else {"operation_id": self.subject.name}
+        return PlanHeader(
             run=run,
             source=fingerprint(*self.rows.parts(), *guards),
             environment=environment,
             created_at=created_at,
             only_from=only_from,
             never_from=never_from,
+            **named,
         )
-        name = self.subject.name
-        return replace(header, object_kind=name) if is_object else replace(header, operation_id=name)
 
 
 async def run(

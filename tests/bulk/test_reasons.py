@@ -37,13 +37,15 @@ def test_equal_reasons_are_counted_together_with_three_examples() -> None:
 
 def test_a_row_with_another_text_than_before_counts_for_that_one_only() -> None:
     labels = Labels()
-    first, *_ = [labels.replace(0, "first") for _ in range(5)]
-    second = labels.replace(first, "second")
+    for row in range(1, 6):
+        labels.put(row, "first")
+    first, second = labels.put(3, "second")
     assert labels.counts() == [("first", 4), ("second", 1)]
-    labels.replace(second, "")
+    assert list(labels.codes) == [0, first, first, second, first, first]
+    labels.put(3, "")
     assert labels.counts() == [("first", 4)]
     assert labels.code_of("second") == second
-    assert labels.code_of(OTHERS) is None
+    assert labels.code_of(OTHERS) == 0
 
 
 def test_a_row_that_a_later_attempt_settled_is_no_failure_any_more() -> None:

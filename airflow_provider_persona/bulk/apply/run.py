@@ -62,15 +62,9 @@ async def apply_plan(
     """Settle every row of a plan that is not settled yet, and return the report.
 
     Rows that an earlier attempt failed at or left unresolved are tried again. A refused key stops the run at once,
-    as does a service that mostly fails; the report then says so under `stopped`.
+    as does a service that mostly fails; the report then says so under `stopped`. Parameters as for `run` in
+    `bulk/job.py`.
 
-    :param plan: the plan, read or just written.
-    :param client: the client to call with.
-    :param options: concurrency and so on.
-    :param on_progress: called every few seconds; must return quickly.
-    :param utc: UTC time, for records.
-    :param checkpoints: where to keep progress beside the ledger, or None.
-    :param carried: the last checkpoint of an earlier attempt, for the case that its ledger was lost, or None.
     :raises PlanError: when the ledger beside the plan is another plan's.
     :raises StoreError: when the ledger cannot be written.
     :raises PersonaSettingsError: when the plan is for another environment than the connection's.

@@ -53,42 +53,39 @@ class Reason:
 
 
 class Labels:
-    """Counts how many rows have which text now: each text is kept once, and a row holds one byte for it.
+    """The text that each row has now, or none: each text is kept once, and a row holds one byte for it.
+
+    `codes` has the code of each row's text, 0 for none.
 
     :param others: what is shown for the texts that are not told apart.
     """
 
     def __init__(self, others: str = OTHERS) -> None:
-        self._others = others
-        self._texts = [""]
-        self._counts = [0]
-        self._codes = {"": 0}
+        self.others = others
+        self.codes = bytearray()
+        self._known = {"": 0}
 
-    def replace(self, before: int, text: str) -> int:
-        """Take in that a row's text changes, and return the code of the new one.
+    def make_room(self, rows: int) -> None:
+        """Give that many rows a place in `codes`."""
+        self.codes.extend(bytes(max(0, rows - len(self.codes))))
 
-        :param before: code of the row's text until now; 0 for none.
-        :param text: its text from now on; empty for none.
-        """
-        code = self._codes.get(text)
-        if code is None:
-            text = text if len(self._texts) <= _DIFFERENT else self._others
-            code = self._codes.setdefault(text, len(self._texts))
-            if code == len(self._texts):
-                self._texts.append(text)
-                self._counts.append(0)
-        self._counts[before] -= 1
-        self._counts[code] += 1
-        return code
+    def put(self, row: int, text: str) -> tuple[int, int]:
+        """Give a row a text, empty for none, and return the code of the one until now and the code of the new one."""
+        self.make_room(row + 1)
+        if text not in self._known and len(self._known) > _DIFFERENT:
+            text = self.others
+        before, code = self.codes[row], self._known.setdefault(text, len(self._known))
+        self.codes[row] = code
+        return before, code
 
-    def code_of(self, text: str) -> int | None:
-        """Return the code of a text, or None when no row has ever had it."""
-        return self._codes.get(text)
+    def code_of(self, text: str) -> int:
+        """Return the code of a text, 0 when no row has ever had it."""
+        return self._known.get(text, 0)
 
     def counts(self) -> list[tuple[str, int]]:
         """Return each text that rows have with the number of rows, the most frequent first."""
-        found = [(text, count) for text, count in zip(self._texts, self._counts, strict=True) if text and count > 0]
-        return sorted(found, key=lambda one: (one[0] == self._others, -one[1], one[0]))
+        found = [(text, count) for text, code in self._known.items() if code and (count := self.codes.count(code))]
+        return sorted(found, key=lambda one: (one[0] == self.others, -one[1], one[0]))
 
 
 class ReasonCount:
@@ -98,9 +95,7 @@ class ReasonCount:
     """
 
     def __init__(self, others: str = OTHER_REASONS) -> None:
-        self._others = others
         self._labels = Labels(others)
-        self._codes = bytearray()  # by row
         self._examples: defaultdict[int, dict[int, str]] = defaultdict(dict)  # by code: ids of a few objects, by row
 
     def over(self, results: Iterable[RowResult]) -> Iterator[RowResult]:
@@ -118,10 +113,8 @@ class ReasonCount:
         :param reason: what `common_part` returned; empty where there is none any more.
         :param object_id: the object that it is about, or None.
         """
-        self._codes.extend(bytes(max(0, row + 1 - len(self._codes))))
-        before = self._codes[row]
+        before, code = self._labels.put(row, reason)
         self._examples[before].pop(row, None)
-        code = self._codes[row] = self._labels.replace(before, reason)
         examples = self._examples[code]
         if code and object_id not in (None, *examples.values()) and len(examples) < EXAMPLES:
             examples[row] = str(object_id)
@@ -129,13 +122,13 @@ class ReasonCount:
     def top(self) -> tuple[Reason, ...]:
         """Return the most frequent reasons first; ten at most."""
         found = [
-            Reason(text, count, tuple(self._examples[self._labels.code_of(text) or 0].values()))
+            Reason(text, count, tuple(self._examples[self._labels.code_of(text)].values()))
             for text, count in self._labels.counts()
         ]
         if len(found) <= MOST:
             return tuple(found)
         rest = found[MOST - 1 :]
-        return (*found[: MOST - 1], Reason(self._others, sum(one.count for one in rest), rest[0].example_ids))
+        return (*found[: MOST - 1], Reason(self._labels.others, sum(one.count for one in rest), rest[0].example_ids))
 
 
 def common_part(outcome: str, reason: str, object_id: str | None) -> str:

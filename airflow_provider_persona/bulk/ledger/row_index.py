@@ -115,8 +115,6 @@ class RowIndex:
     _codes: bytearray = field(default_factory=bytearray)
     _places: array[int] = field(default_factory=lambda: array("q"))
     _keys: array[int] = field(default_factory=lambda: array("q"))
-    _reason_codes: bytearray = field(default_factory=bytearray)
-    _transition_codes: bytearray = field(default_factory=bytearray)
     _reasons: Labels = field(default_factory=lambda: Labels(OTHER_REASONS))
     _transitions: Labels = field(default_factory=Labels)
     _read: dict[int, int] = field(default_factory=dict)  # by number of a segment, 0 for the plan: bytes that were read
@@ -227,21 +225,19 @@ class RowIndex:
         short = number + 1 - len(self._codes)
         if short > 0:
             short = max(short, self.plan.header.rows + 1 - len(self._codes))  # nearly always all that it will need
-            for column in (self._codes, self._reason_codes, self._transition_codes):
-                column.extend(bytes(short))
+            self._codes.extend(bytes(short))
+            for labels in (self._reasons, self._transitions):
+                labels.make_room(len(self._codes))
             for places in (self._places, self._keys):
                 places.frombytes(bytes(8 * short))
         self._codes[number] = code
         self._places[number] = place
 
     def _label(self, row: ShownRow) -> None:
-        number = row.number
-        if row.reason or self._reason_codes[number]:
-            reason = common_part(row.state, row.reason, row.object_id) if row.reason else ""
-            self._reason_codes[number] = self._reasons.replace(self._reason_codes[number], reason)
+        self._reasons.put(row.number, common_part(row.state, row.reason, row.object_id) if row.reason else "")
         moves = row.to_status is not None and row.state in _MOVING
         transition = f"{row.from_status or UNKNOWN_STATUS} -> {row.to_status}" if moves else ""
-        self._transition_codes[number] = self._transitions.replace(self._transition_codes[number], transition)
+        self._transitions.put(row.number, transition)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows have which state."""
@@ -301,9 +297,9 @@ class RowIndex:
             key = hash(wanted.object_id)
             found = (number for number in found if self._keys[number] == key)
         for number in found:
-            if reason is not None and self._reason_codes[number] != reason:
+            if reason is not None and self._reasons.codes[number] != reason:
                 continue
-            if transition is not None and self._transition_codes[number] != transition:
+            if transition is not None and self._transitions.codes[number] != transition:
                 continue
             yield number
 

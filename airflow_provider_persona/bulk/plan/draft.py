@@ -74,12 +74,16 @@ class PlanOptions:
             )
 
     @property
+    def needs_states(self) -> bool:
+        """Whether the live status of every object must be known."""
+        return self.record_states or self.thresholds.needs_states or self.keep_before
+
+    @property
     def looks_while_planning(self) -> bool:
         """Whether the live objects are read before the plan is written, and not only when they are written to."""
         if self.compare is CompareMode.GET:
-            needs = self.thresholds.needs_states or self.record_states or self.keep_before
             limits = self.thresholds.max_changes is not None or self.thresholds.max_change_ratio is not None
-            return needs or limits
+            return self.needs_states or limits
         return self.compare is not CompareMode.NEVER
 
 
@@ -206,7 +210,6 @@ async def _match(draft: Draft, client: AsyncPersonaClient, options: PlanOptions,
 
 
 async def _compare(draft: Draft, client: AsyncPersonaClient, options: PlanOptions, notes: SegmentedLog) -> None:
-    needs_states = options.record_states or options.thresholds.needs_states or options.keep_before
     requests_a_row = 2 if draft.header.guards.needs_read() or EXPECTED_STATUS in draft.spool.parts else 1
     cost = requests_a_row * draft.spool.valid_rows()
     subject = draft.header.subject
@@ -216,7 +219,7 @@ async def _compare(draft: Draft, client: AsyncPersonaClient, options: PlanOption
         subject,
         client,
         options.compare,
-        needs_states=needs_states,
+        needs_states=options.needs_states,
         cost_of_blind=cost,
         keeps_before=options.keep_before,
     )

@@ -52,7 +52,7 @@ async def unknown_labels(
     if not missing:
         return []
     try:
-        left = [label for label in missing if not await _is_in_use(label, subject, facts, client)]
+        left = [label for label in missing if not await _is_in_use(label, subject, client)]
         return sorted(set(left) - await _in_templates(subject, facts, client)) if left else []
     except STOPS_THE_RUN:
         raise
@@ -61,8 +61,8 @@ async def unknown_labels(
         return []
 
 
-async def _is_in_use(label: str, subject: ObjectSubject, facts: StatusLabels, client: AsyncPersonaClient) -> bool:
-    found = await _list(subject, client, {"page[size]": 1, facts.filter: label, subject.sparse: ["status"]})
+async def _is_in_use(label: str, subject: ObjectSubject, client: AsyncPersonaClient) -> bool:
+    found = await _list(subject, client, {"page[size]": 1, "filter[status]": label, subject.sparse: ["status"]})
     return any(resource.attribute("status") == label for resource in found)
 
 

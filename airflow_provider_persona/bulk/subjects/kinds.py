@@ -50,7 +50,7 @@ CASE: Final = ObjectSubject(
         "case-template",
     ),
     way_back=way_back,
-    status_labels=StatusLabels("filter[status]", "case-template", "retrieve-a-case-template", "resolutions"),
+    status_labels=StatusLabels("case-template", "retrieve-a-case-template", "resolutions"),
 )
 
 ACCOUNT: Final = ObjectSubject(
@@ -98,7 +98,7 @@ INQUIRY: Final = ObjectSubject(
         "inquiry-template",
     ),
     no_way_back=_no_way_back_of_inquiry,
-    status_labels=StatusLabels("filter[status]", known=frozenset({*ACTIONS, "created", "completed", "failed"})),
+    status_labels=StatusLabels(known=frozenset({*ACTIONS, "created", "completed", "failed"})),
 )
 
 TRANSACTION: Final = ObjectSubject(

@@ -117,14 +117,12 @@ def _each_way_back_is_open(_before: str | None, _after: str) -> str:
 class StatusLabels:
     """Where it can be found out which statuses a kind of object has.
 
-    :param filter: query parameter of the list that takes a status.
     :param known: statuses of Persona's own; Persona may add more.
     :param template: relationship to the template, where users name statuses as they like; else empty, as the next two.
     :param template_operation: the operation that reads one template.
     :param template_attribute: attribute of the template that lists statuses.
     """
 
-    filter: str
     template: str = ""
     template_operation: str = ""
     template_attribute: str = ""
