@@ -20,6 +20,7 @@ from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader
 from airflow_provider_persona.bulk.plan.guards import Guards
+from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.bulk.source.rows import JobRows
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, Subject
 from airflow_provider_persona.client import AsyncPersonaClient
@@ -137,9 +138,11 @@ def judge(report: Report, options: ApplyOptions) -> None:
             f"{report.in_vain}; each with its reason in the ledger, {report.ledger}. Check query, mapping and guards; "
             f"fail_in_vain=False lets such a run succeed. {report}{report.why}"
         )
-    if options.max_failures.is_exceeded_by(report.failures, report.tried):
+    most = options.max_failures
+    if is_exceeded(most, report.failures, report.tried):
+        only = f"only {100 * most:g} % of them" if isinstance(most, float) else f"only {most}"
         raise RunFailedError(
-            f"{report.failures} of {report.tried} rows failed, and {options.max_failures}; each with its reason in the "
-            f"ledger, {report.ledger}. {report}{report.why}",
+            f"{report.failures} of {report.tried} rows failed, and {only if most else 'none'} may; each with its "
+            f"reason in the ledger, {report.ledger}. {report}{report.why}",
             retryable=report.retryable_failures > 0,
         )

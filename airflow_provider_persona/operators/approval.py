@@ -125,8 +125,8 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
 
         :raises AirflowFailException: when a reason is required and missing.
         """
-        from airflow_provider_persona.bulk.approval import Approval
         from airflow_provider_persona.bulk.errors import PlanError
+        from airflow_provider_persona.bulk.ledger.report import Approval
 
         answer = super().execute_complete(context=context, event=event)
         user, fields = answer.get("responded_by_user"), answer.get("params_input") or {}

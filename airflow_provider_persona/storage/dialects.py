@@ -1,14 +1,38 @@
-"""How databases differ, as data: one `Dialect` for each kind. A new kind of database is a new entry of `_DIALECTS`."""
+"""What is used of a database, and how databases differ, as data: a new kind is a new entry of `_DIALECTS`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 MYSQLCLIENT: Final = "MySQLdb"
 MYSQL_CONNECTOR: Final = "mysql"
 PSYCOPG: Final = "psycopg"
 PSYCOPG2: Final = "psycopg2"
+
+
+class Database(Protocol):
+    """A database that gives DB-API connections. Every `DbApiHook` of Airflow is one; this is what is called of it."""
+
+    supports_autocommit: bool
+    """Whether `set_autocommit` may be called."""
+
+    @property
+    def conn_type(self) -> str:
+        """Airflow's name for the kind of database, like `postgres`."""
+
+    @property
+    def placeholder(self) -> str:
+        """How the driver marks a parameter, like `%s`."""
+
+    def get_conn(self) -> Any:
+        """Return a new DB-API connection; the caller closes it."""
+
+    def get_conn_id(self) -> str:
+        """Return the id of the Airflow connection, for messages."""
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:  # noqa: FBT001 - the hook's own signature
+        """Turn autocommit of a connection on or off."""
 
 
 @dataclass(frozen=True, slots=True)

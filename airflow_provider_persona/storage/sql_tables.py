@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from airflow_provider_persona.storage.database import Database
-from airflow_provider_persona.storage.dialects import SQLITE, Dialect, dialect_of
+from airflow_provider_persona.storage.dialects import SQLITE, Database, Dialect, dialect_of
 from airflow_provider_persona.storage.errors import StoreError
 
 PARAMETERS: Final = 999
@@ -31,23 +30,12 @@ _TABLE: Final = re.compile(rf"{_NAME}(\.{_NAME}){{0,2}}")
 _COLUMN: Final = re.compile(_NAME)
 
 
-class SqlColumn(NamedTuple):
-    """A column that the table must have.
-
-    :param name: its name.
-    :param type: its type in `CREATE TABLE`; None for text without a bound.
-    """
-
-    name: str
-    type: str | None = None
-
-
 class SqlTable:
     """A table that is created when it is missing. A table that is there may have further columns.
 
     :param database: where it is.
     :param name: `table`, `schema.table` or `catalog.schema.table`, in letters, digits and underscores.
-    :param columns: the columns that are used.
+    :param columns: the columns that are used, with their types in `CREATE TABLE`; None for text without a bound.
     :param key: the columns of the primary key.
     :param what: what errors call the table.
     :param lacking: what errors say before the names of missing columns.
@@ -58,7 +46,7 @@ class SqlTable:
         self,
         database: Database,
         name: str,
-        columns: Sequence[SqlColumn],
+        columns: Mapping[str, str | None],
         key: Sequence[str],
         *,
         what: str = "the table",
@@ -66,7 +54,7 @@ class SqlTable:
     ) -> None:
         self._name = checked_table(name, "a table" if what == "the table" else what)
         self._database = database
-        self._columns = [SqlColumn(checked_column(column.name), column.type) for column in columns]
+        self._columns = {checked_column(column): kind for column, kind in columns.items()}
         self._key = key
         self._what = what
         self._lacking = lacking
@@ -92,7 +80,7 @@ class SqlTable:
                 self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
             dialect = dialect_of(connection)
             self._check_lengths(dialect)
-            names = [dialect.quoted(column.name) for column in self._columns]
+            names = [dialect.quoted(column) for column in self._columns]
             table = OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
             try:
                 self._make_ready(table)
@@ -102,7 +90,7 @@ class SqlTable:
 
     def _make_ready(self, table: OpenSqlTable) -> None:
         found = table.columns_found() or self._create(table)
-        missing = [column.name for column in self._columns if column.name.lower() not in found]
+        missing = [column for column in self._columns if column.lower() not in found]
         if missing:
             raise StoreError(
                 f"{self.shown} {self._lacking} {', '.join(missing)}; add them, or name a table that does not exist "
@@ -111,7 +99,7 @@ class SqlTable:
 
     def _check_lengths(self, dialect: Dialect) -> None:
         longest = dialect.longest_name
-        names = [*self._name.split("."), *(column.name for column in self._columns)]
+        names = [*self._name.split("."), *self._columns]
         too_long = [name for name in names if longest is not None and len(name) > longest]
         if too_long:
             raise StoreError(f"{self.shown}: the name {too_long[0]} is longer than {longest}, and would be cut")
@@ -119,7 +107,7 @@ class SqlTable:
     def _create(self, table: OpenSqlTable) -> set[str]:
         """Create the table, and return the names of its columns in small letters."""
         dialect = table.dialect
-        columns = [f"{dialect.quoted(column.name)} {column.type or dialect.text}" for column in self._columns]
+        columns = [f"{dialect.quoted(column)} {kind or dialect.text}" for column, kind in self._columns.items()]
         key = ", ".join(dialect.quoted(name) for name in self._key)
         body = ", ".join([*columns, f"PRIMARY KEY ({key})"])
         try:
@@ -136,7 +124,7 @@ class SqlTable:
                     retryable=True,
                 ) from error
             return found
-        return {column.name.lower() for column in self._columns}
+        return set(map(str.lower, self._columns))
 
 
 class OpenSqlTable:
@@ -260,7 +248,7 @@ class KeyedTable:
         key, *others = columns
         self._name = table
         self._names = list(columns)
-        typed = [SqlColumn(key, "VARCHAR(255) NOT NULL"), *(SqlColumn(name) for name in others)]
+        typed = {key: "VARCHAR(255) NOT NULL", **dict.fromkeys(others)}
         self._table = SqlTable(database, table, typed, [key])
 
     @contextmanager

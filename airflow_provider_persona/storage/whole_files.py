@@ -58,21 +58,10 @@ def filling_scratch() -> Iterator[None]:
 class _ScratchDatabase(sqlite3.Connection):
     """A database that says of a full disk what a scratch file says."""
 
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        with filling_scratch():
-            return super().execute(*arguments)
-
-    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
-        with filling_scratch():
-            return super().executemany(*arguments)
-
-    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
-        with filling_scratch():
-            return super().executescript(*arguments)
-
-    def commit(self) -> None:
-        with filling_scratch():
-            super().commit()
+    execute = filling_scratch()(sqlite3.Connection.execute)
+    executemany = filling_scratch()(sqlite3.Connection.executemany)
+    executescript = filling_scratch()(sqlite3.Connection.executescript)
+    commit = filling_scratch()(sqlite3.Connection.commit)
 
 
 def scratch_database() -> sqlite3.Connection:

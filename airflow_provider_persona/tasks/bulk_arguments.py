@@ -366,7 +366,6 @@ def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_dr
     :raises BulkError: when an argument makes no sense.
     """
     from airflow_provider_persona.bulk.apply.options import ApplyOptions
-    from airflow_provider_persona.bulk.ledger.report import FailureLimit
 
     return ApplyOptions(
         read_first=read_first,
@@ -374,7 +373,7 @@ def apply_options(given: Mapping[str, Any], *, read_first: bool = False, heed_dr
         dry_run=as_bool(given["dry_run"], "dry_run", shown=True) or False,
         sample=as_number(given["sample"], "sample", shown=True),
         concurrency=given["concurrency"],
-        max_failures=FailureLimit(as_number(given["max_failures"], "max_failures", shown=True) or 0),
+        max_failures=as_number(given["max_failures"], "max_failures", shown=True) or 0,
         max_retry_share=float(as_strict_number(given["max_retry_share"], "max_retry_share") or 0),
         verify=as_bool(given["verify"], "verify", shown=True) or False,
         progress_every=as_seconds(given["progress_every"], "progress_every"),

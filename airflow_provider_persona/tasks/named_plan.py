@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_persona.tasks.arguments import as_bool, read_back
 
 if TYPE_CHECKING:
-    from airflow_provider_persona.bulk.approval import Approval
+    from airflow_provider_persona.bulk.ledger.report import Approval
     from airflow_provider_persona.bulk.plan.file import Plan
 
 
 def approval_of(given: Mapping[str, Any] | str) -> Approval | None:
     """Return the approval that a task before named beside the plan, or None."""
-    from airflow_provider_persona.bulk.approval import Approval
+    from airflow_provider_persona.bulk.ledger.report import Approval
 
     named = read_back(given) if isinstance(given, str) else given
     return Approval.of(named.get("approval")) if isinstance(named, Mapping) else None
@@ -33,8 +33,8 @@ def approved_plan(
     :param now: UTC time.
     :raises PlanError: when it is gone, edited, another one, too old, or was rejected.
     """
-    from airflow_provider_persona.bulk.approval import Approval
     from airflow_provider_persona.bulk.errors import PlanError
+    from airflow_provider_persona.bulk.ledger.report import Approval
     from airflow_provider_persona.bulk.plan.file import read_plan
     from airflow_provider_persona.tasks.state_path import is_within, store_path
 

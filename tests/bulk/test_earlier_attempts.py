@@ -26,7 +26,7 @@ def result(row: int, outcome: RowOutcome, at: str = AT) -> RowResult:
 def contexts(state: LedgerState, folder: Path, *, now: datetime = SOON, rows: int = 6) -> dict[int, RowContext]:
     """What an attempt is told of each row that is left."""
     plan = plan_of([{"case_id": f"case_{n}", "status": "Open"} for n in range(rows)], folder)
-    earlier = EarlierAttempts.of(state, is_incomplete=False, utc=lambda: now)
+    earlier = EarlierAttempts(state, is_incomplete=False, utc=lambda: now)
     return {row.number: context for row, context in earlier.rows_left(plan)}
 
 
@@ -103,5 +103,5 @@ def test_a_row_that_is_unresolved_is_looked_at_first_and_one_that_failed_takes_t
 
 def test_a_ledger_that_does_not_tell_all_lets_no_row_be_sent_without_a_look(tmp_path: Path) -> None:
     plan = plan_of([{"case_id": "case_1", "status": "Open"}], tmp_path)
-    earlier = EarlierAttempts.of(LedgerState(), is_incomplete=True, utc=lambda: SOON)
+    earlier = EarlierAttempts(LedgerState(), is_incomplete=True, utc=lambda: SOON)
     assert [context for _, context in earlier.rows_left(plan)] == [RowContext(0, in_doubt=True, look_first=True)]

@@ -23,7 +23,7 @@ from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailed
 from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
-from airflow_provider_persona.bulk.ledger.report import FailureLimit, Report
+from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
@@ -214,7 +214,7 @@ def test_a_plan_whose_failures_were_allowed_is_made_anew(persona: VirtualPersona
     warehouse = Warehouse(decisions(persona, 3))
     plan = planned(warehouse, tmp_path)
     persona.script_fault("http_503", case_id=warehouse.rows[1]["case_id"], times=100)
-    assert attempt(persona, plan, max_failures=FailureLimit(1)).failures == 1
+    assert attempt(persona, plan, max_failures=1).failures == 1
     assert planned(warehouse, tmp_path) != plan
 
 
@@ -347,7 +347,7 @@ def report(rows: int = 100, **more: Any) -> Report:
 )
 def test_failures_are_allowed_by_number_or_by_share(allowed: float, failures: int, exceeded: bool) -> None:
     found = report(updated=100 - failures, failed=failures)
-    options = ApplyOptions(max_failures=FailureLimit(allowed))
+    options = ApplyOptions(max_failures=allowed)
     if not exceeded:
         judge(found, options)
         return
@@ -366,7 +366,7 @@ def test_failures_are_allowed_by_number_or_by_share(allowed: float, failures: in
 @pytest.mark.parametrize("allowed", [-1, -0.1, 1.1])
 def test_a_limit_that_means_nothing_is_refused(allowed: float) -> None:
     with pytest.raises(BulkError, match="a number of rows or a share"):
-        FailureLimit(allowed)
+        ApplyOptions(max_failures=allowed)
 
 
 def test_unresolved_rows_count_as_failures_and_invalid_ones_do_not() -> None:
@@ -386,11 +386,11 @@ def test_a_retry_is_of_use_only_when_a_failure_may_pass(retryable_failures: int,
 def test_a_stopped_run_fails_whatever_its_counts(for_good: bool) -> None:
     found = report(updated=60, failed=2, stopped="the key was refused", stopped_for_good=for_good)
     with pytest.raises(RunStoppedError, match="stopped with 40 of 100 rows not done: the key was refused") as error:
-        judge(found, ApplyOptions(max_failures=FailureLimit(1.0)))
+        judge(found, ApplyOptions(max_failures=1.0))
     assert error.value.retryable is not for_good
 
 
 @pytest.mark.parametrize("updated", [99, 101])
 def test_a_run_that_does_not_balance_fails(updated: int) -> None:
     with pytest.raises(RunFailedError, match=f"{updated} outcomes for 100 rows; the ledger is at /state"):
-        judge(report(updated=updated), ApplyOptions(max_failures=FailureLimit(1.0)))
+        judge(report(updated=updated), ApplyOptions(max_failures=1.0))

@@ -19,7 +19,7 @@ from airflow_provider_persona.bulk.apply.writers import sampled_rows
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError
 from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
-from airflow_provider_persona.bulk.ledger.report import FailureLimit, Report
+from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import resume_or_draft
 from airflow_provider_persona.bulk.source.rows import MappedRows
@@ -142,7 +142,7 @@ def test_failures_are_a_share_of_the_sample_and_not_of_all_rows(persona: Virtual
     plan = plan_of(rows, tmp_path)
     for number in sorted(sampled_rows(plan, 4))[:2]:
         persona.script_fault(FaultKind.HTTP_500, case_id=rows[number - 1]["case_id"], times=100)
-    options = ApplyOptions(sample=4, max_failures=FailureLimit(0.1))
+    options = ApplyOptions(sample=4, max_failures=0.1)
     report = attempt(persona, plan, sample=4, max_failures=options.max_failures)
     assert outcomes(report) == {"updated": 2, "unresolved": 2, "planned": 36}
     with pytest.raises(RunFailedError, match="2 of 4 rows failed, and only 10 % of them may"):

@@ -71,9 +71,7 @@ def test_a_file_with_lines_added_behind_its_end_is_refused(tmp_path: Path) -> No
 
 
 def _any_failures() -> Any:
-    from airflow_provider_persona.bulk.ledger.report import FailureLimit
-
-    return FailureLimit(1.0)
+    return 1.0
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

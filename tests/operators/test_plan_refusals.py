@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from plan_runs import PlanRun, changed, execute, new_dag, plan_and_apply, to_status, told, with_status
 
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.ledger.report import FailureLimit
 from airflow_provider_persona.bulk.plan.thresholds import Thresholds
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
@@ -343,7 +343,12 @@ def test_thresholds_that_make_no_sense_fail_before_the_first_request(persona_con
 
 def test_thresholds_that_are_no_number_are_refused():
     """Airflow can keep no such argument in a Dag, so it is tried on what the operators make of it."""
-    for makes in (FailureLimit, lambda x: Thresholds(max_change_ratio=x), lambda x: Thresholds(max_invalid=x)):
+    limits = (
+        lambda x: ApplyOptions(max_failures=x),
+        lambda x: Thresholds(max_change_ratio=x),
+        lambda x: Thresholds(max_invalid=x),
+    )
+    for makes in limits:
         with pytest.raises(BulkError, match=r"from 0\.0 to 1\.0, not nan"):
             makes(math.nan)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from airflow_provider_persona.api.retry import KEY_GOOD_FOR
@@ -14,7 +14,7 @@ from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import Plan, Planned, PlanRow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EarlierAttempts:
     """What is known of the attempts before this one.
 
@@ -22,23 +22,18 @@ class EarlierAttempts:
     :param is_incomplete: whether the ledger does not tell all, so that any row without an outcome may have been sent.
     :param is_replanned: whether the plan replaces one that was lost, so that it saw objects as they left them.
     :param utc: UTC time, the later one where clocks differ.
-    :param keys_are_old: whether Persona may have forgotten the idempotency keys of rows that were under way.
     """
 
     state: LedgerState
-    is_incomplete: bool
-    is_replanned: bool
     utc: Callable[[], datetime]
-    keys_are_old: bool
+    is_incomplete: bool = False
+    is_replanned: bool = False
+    keys_are_old: bool = field(init=False)
+    """Whether Persona may have forgotten the idempotency keys of rows that were under way, at the beginning."""
 
-    @classmethod
-    def of(
-        cls, state: LedgerState, *, utc: Callable[[], datetime], is_incomplete: bool = False, is_replanned: bool = False
-    ) -> EarlierAttempts:
-        """Return what is known at the beginning of an attempt."""
-        last = state.in_doubt_since or state.last_at
-        is_old = last is not None and not is_fresh(_seconds_since(last, utc()), KEY_GOOD_FOR)
-        return cls(state, is_incomplete, is_replanned, utc, is_old)
+    def __post_init__(self) -> None:
+        last = self.state.in_doubt_since or self.state.last_at
+        self.keys_are_old = last is not None and not is_fresh(_seconds_since(last, self.utc()), KEY_GOOD_FOR)
 
     def rows_left(self, plan: Plan) -> Iterator[tuple[PlanRow, RowContext]]:
         """Yield the rows of the plan that are not settled, each with what is known about it."""

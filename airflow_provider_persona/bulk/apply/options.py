@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airflow_provider_persona.bulk.apply.halt import DEFAULT_RETRY_SHARE, CircuitBreaker
-from airflow_provider_persona.bulk.approval import Approval
-from airflow_provider_persona.bulk.ledger.report import FailureLimit
-from airflow_provider_persona.bulk.plan.limits import check_count
+from airflow_provider_persona.bulk.ledger.report import Approval
+from airflow_provider_persona.bulk.plan.limits import check_count, check_count_or_share
 
 DEFAULT_CONCURRENCY = 24
 """Rows under way at once. It is also how many requests a killed process may have to repeat."""
@@ -41,7 +40,7 @@ class ApplyOptions:
     dry_run: bool = False
     sample: int | None = None
     concurrency: int = DEFAULT_CONCURRENCY
-    max_failures: FailureLimit = field(default_factory=FailureLimit)
+    max_failures: int | float = 0
     max_retry_share: float = DEFAULT_RETRY_SHARE
     verify: bool = False
     progress_every: float = 5.0
@@ -53,4 +52,5 @@ class ApplyOptions:
         check_count(self.concurrency, "concurrency", least=1)
         if self.sample is not None:
             check_count(self.sample, "sample", least=1)
+        check_count_or_share(self.max_failures, "max_failures")
         CircuitBreaker(self.max_retry_share)

@@ -24,14 +24,15 @@ from airflow_provider_persona.bulk.ledger.ledger import (
     TAKEN_UP_AGAIN,
     AttemptEnd,
     LedgerState,
+    LedgerWriter,
     ledger_of,
     read_ledger,
 )
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.ledger.verify import verify
-from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
+from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import FencedError
 from airflow_provider_persona.storage.paths import as_local, shown
@@ -265,7 +266,7 @@ class _Run:
         if self._halt.why is not None:
             return AttemptEnd.STOPPED
         failures, left = sum(self._counts[outcome] for outcome in NOT_DONE), self._left_by_sample
-        if self._options.max_failures.is_exceeded_by(failures, self._plan.header.rows - left):
+        if is_exceeded(self._options.max_failures, failures, self._plan.header.rows - left):
             return AttemptEnd.FAILED
         return AttemptEnd.SAMPLED if left else AttemptEnd.COMPLETE
 
@@ -317,7 +318,7 @@ class _Run:
     def _rows_left(self) -> Iterator[tuple[PlanRow, RowContext]]:
         if not self._has_rows_left:
             return iter(())  # the values that the rows were read with may be gone
-        earlier = EarlierAttempts.of(
+        earlier = EarlierAttempts(
             self._state,
             is_incomplete=self._distrust,
             is_replanned=self._is_replanned,

@@ -126,16 +126,8 @@ class Checkpoint:
 
         :raises ValueError: when it cannot be one. `AttributeError` and `TypeError` mean the same.
         """
-        texts = (
-            self.run,
-            self.content_hash,
-            self.plan_hash,
-            self.plan,
-            self.created_at,
-            self.at,
-            self.progress,
-            self.end or "",
-        )
+        names = ("run", "content_hash", "plan_hash", "plan", "created_at", "at", "progress")
+        texts = (*(getattr(self, name) for name in names), self.end or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.limit_use, Mapping):
             raise ValueError("no checkpoint")
         for number in (self.number, self.rows):

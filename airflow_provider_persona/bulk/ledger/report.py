@@ -5,36 +5,50 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_persona.api.durations import in_words
-from airflow_provider_persona.bulk.approval import Approval
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome
 from airflow_provider_persona.bulk.ledger.reasons import Reason
-from airflow_provider_persona.bulk.plan.limits import check_count_or_share, is_exceeded, why_in_vain
+from airflow_provider_persona.bulk.plan.limits import why_in_vain
+
+LONGEST_REASON: Final = 1000
+"""Characters of a reason that are kept."""
+
+_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class FailureLimit:
-    """How many rows may fail before the run counts as failed.
+class Approval:
+    """A person's answer to the question whether a plan is to be applied: kept on the ledger and in the report.
 
-    :param allowed: a number of rows (int), or a share of the plan's rows (float from 0 to 1).
+    :param by: the person's name, as Airflow knows it; None where nobody was named.
+    :param at: UTC time of the answer, ISO 8601, or None.
+    :param reason: what the person gave as the reason, or None.
     """
 
-    allowed: int | float = 0
+    by: str | None
+    at: str | None
+    reason: str | None
 
-    def __post_init__(self) -> None:
-        check_count_or_share(self.allowed, "max_failures")
+    @classmethod
+    def of(cls, given: Any) -> Approval | None:
+        """Return the approval that plain data holds, or None when it holds none; long texts are cut."""
+        if not isinstance(given, Mapping):
+            return None
+        return cls(
+            _text(given.get("by"), _LONGEST_NAME),
+            _text(given.get("at"), 40),
+            _text(given.get("reason"), LONGEST_REASON),
+        )
 
-    def __str__(self) -> str:
-        if not self.allowed:
-            return "none may"
-        is_share = isinstance(self.allowed, float)
-        return f"only {100 * self.allowed:g} % of them may" if is_share else f"only {self.allowed} may"
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"by": self.by, "at": self.at, "reason": self.reason}
 
-    def is_exceeded_by(self, failures: int, rows: int) -> bool:
-        """Whether so many failures among so many rows are too many."""
-        return is_exceeded(self.allowed, failures, rows)
+
+def _text(given: Any, longest: int) -> str | None:
+    return given.strip()[:longest] or None if isinstance(given, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,11 +196,8 @@ class RowIndex:
         if _BEGUN.match(line):
             return
         parsed = parsed_line(line)
-        if parsed is None or "plan" not in parsed:
-            self.damaged += 1
-            return
-        if parsed["plan"] != self.plan.header.hash:
-            if "segment" in parsed:
+        if parsed is None or parsed.get("plan") != self.plan.header.hash:
+            if parsed is not None and "plan" in parsed and "segment" in parsed:
                 raise PlanError(f"the ledger in {shown(self.plan.folder)} is of another plan")
             self.damaged += 1
             return

@@ -10,14 +10,12 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from airflow_provider_persona.storage.database import Database
+from airflow_provider_persona.bulk.ledger.outcomes import RowResult
+from airflow_provider_persona.storage.dialects import Database
 from airflow_provider_persona.storage.errors import StoreError
-from airflow_provider_persona.storage.sql_tables import OpenSqlTable, SqlColumn, SqlTable, failing_as
-
-if TYPE_CHECKING:
-    from airflow_provider_persona.bulk.ledger.outcomes import RowResult
+from airflow_provider_persona.storage.sql_tables import OpenSqlTable, SqlTable, failing_as
 
 BATCH = 1000
 """Records in one transaction."""
@@ -75,7 +73,7 @@ class LedgerTable:
         self._table = SqlTable(
             database,
             table,
-            [SqlColumn(column.name, column.type) for column in _COLUMNS],
+            {column.name: column.type for column in _COLUMNS},
             ["plan_hash", "plan_row"],
             what="the ledger's table",
             lacking="is no table of ledgers: it lacks",

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -88,6 +88,11 @@ class _Frontier:
     after: str
 
 
+def _needs_no_step(update: ObjectUpdate, state: ObjectState) -> bool:
+    return not update.change.steps(state.resource)
+
+
+@dataclass
 class Comparer:
     """Looks at the live objects of a spool's rows.
 
@@ -102,35 +107,27 @@ class Comparer:
         notes.
     """
 
-    def __init__(
-        self,
-        spool: Spool,
-        subject: ObjectSubject,
-        client: AsyncPersonaClient,
-        mode: CompareMode,
-        *,
-        needs_states: bool,
-        cost_of_blind: int,
-        is_right: Callable[[ObjectUpdate, ObjectState], bool] | None = None,
-        keeps_before: bool = False,
-    ) -> None:
-        self._spool = spool
-        self._subject = subject
-        self._client = client
-        self._mode = mode
-        self._needs_states = needs_states
-        self._most_pages = int(cost_of_blind * SHARE_OF_BLIND) if mode is CompareMode.AUTO else None
-        self._is_right = is_right or _needs_no_step
-        self._keeps_before = keeps_before
-        self._attributes = subject.attributes_of(spool.parts)
+    spool: Spool
+    subject: ObjectSubject
+    client: AsyncPersonaClient
+    mode: CompareMode
+    _: KW_ONLY
+    needs_states: bool
+    cost_of_blind: int
+    is_right: Callable[[ObjectUpdate, ObjectState], bool] = _needs_no_step
+    keeps_before: bool = False
+    result: Comparison = field(default_factory=Comparison, init=False)
+
+    def __post_init__(self) -> None:
+        self._most_pages = int(self.cost_of_blind * SHARE_OF_BLIND) if self.mode is CompareMode.AUTO else None
+        self._attributes = self.subject.attributes_of(self.spool.parts)
+        self._valid = self.spool.valid_rows()
         self._seen_now = self._pages_taken_in = self._walking = self._unreadable = 0
-        self._valid = spool.valid_rows()
         self._begun: set[str] = set()
         self._under_way: set[str] = set()
         self._overtaken: set[str] = set()
         self._log: SegmentWriter | None = None
         self._frontiers: list[_Frontier] = []
-        self.result = Comparison()
 
     async def run(self, notes: SegmentedLog | None = None, *, now: datetime | None = None) -> Comparison:
         """Compare.
@@ -139,18 +136,18 @@ class Comparer:
         :param now: UTC time, for the age of notes.
         :raises PersonaError: when the key is refused, or when `list` or needed states could not be read.
         """
-        if self._mode is CompareMode.NEVER or not self._valid:
+        if self.mode is CompareMode.NEVER or not self._valid:
             return self.result
         at = now or datetime.now(UTC)
         if notes is not None:
             self._take_up(notes, at)
-            opening = {"content": self._spool.content_hash(), "at": at.isoformat()}
+            opening = {"content": self.spool.content_hash(), "at": at.isoformat()}
             self._log = SegmentWriter(notes, notes.last + 1, opening)
             await self._log.open()
         try:
-            if self._mode is not CompareMode.GET:
+            if self.mode is not CompareMode.GET:
                 await self._by_list()
-            if self._mode is CompareMode.GET or self._needs_states:
+            if self.mode is CompareMode.GET or self.needs_states:
                 await self._one_by_one()
         finally:
             if self._log is not None:
@@ -171,7 +168,7 @@ class Comparer:
         except ExceptionGroup as errors:
             error = errors.exceptions[0]
             is_bearable = isinstance(error, PersonaError) and not isinstance(error, STOPS_THE_RUN)
-            if self._mode is CompareMode.LIST or not is_bearable:
+            if self.mode is CompareMode.LIST or not is_bearable:
                 raise error from None
             self.result.gave_up = f"the list could not be read: {error}"
         if self.result.gave_up:
@@ -205,11 +202,11 @@ class Comparer:
         return pages_left > 2 * self._walking
 
     async def _walk(self, frontier: _Frontier) -> None:
-        request: Request | None = self._subject.list_request(self._attributes, frontier.after or None)
+        request: Request | None = self.subject.list_request(self._attributes, frontier.after or None)
         seen: SeenPages = set()
         while request is not None and not self._is_over():
             self.result.pages += 1
-            page = (await self._client.send(request)).json()
+            page = (await self.client.send(request)).json()
             states = self._readable(request, page)
             request = next_page(request, page, seen)
             self._pages_taken_in += 1
@@ -223,12 +220,12 @@ class Comparer:
         states = []
         for resource in Document(page).resources:
             with suppress(PersonaAnswerError):
-                states.append(self._subject.read(resource.members, request.operation_id))
-        return states or [self._subject.read(item, request.operation_id) for item in items_of(request, page)]
+                states.append(self.subject.read(resource.members, request.operation_id))
+        return states or [self.subject.read(item, request.operation_id) for item in items_of(request, page)]
 
     def _take_in(self, states: list[ObjectState]) -> None:
         by_id = {state.id: state for state in states}
-        rows = self._spool.rows_about(list(by_id))
+        rows = self.spool.rows_about(list(by_id))
         self._note_rows((row, by_id[row.object_id or ""]) for row in rows if row.seen is None)
 
     def _ends_here(self, walk: str, states: list[ObjectState]) -> bool:
@@ -251,18 +248,18 @@ class Comparer:
             return True
         if self._most_pages is None:
             return False
-        brought = self._seen_now if self._needs_states else self.result.right
+        brought = self._seen_now if self.needs_states else self.result.right
         if self.result.pages >= self._most_pages:
             self.result.gave_up = f"it would take more than {SHARE_OF_BLIND:.0%} of the requests of writing blindly"
         elif self._pages_taken_in >= _PAGES_TO_JUDGE + brought:
-            self.result.gave_up = f"too few of the {self._subject.plural} listed are in the rows and already right"
+            self.result.gave_up = f"too few of the {self.subject.plural} listed are in the rows and already right"
         return bool(self.result.gave_up)
 
     def _untouched_object(self) -> str | None:
         """Return the id of an object that no walk has come to, from somewhere among the rows."""
-        last = self._spool.last_number()
+        last = self.spool.last_number()
         for share in _SHARES:
-            row = self._spool.unseen_from(int(share * last))
+            row = self.spool.unseen_from(int(share * last))
             if row is not None and row.object_id is not None and row.object_id not in self._begun:
                 return row.object_id
         return None
@@ -270,7 +267,7 @@ class Comparer:
     # ------------------------------------------------------------------ one by one
 
     async def _one_by_one(self) -> None:
-        ids = (row.object_id for row in self._spool.unseen() if row.object_id is not None)
+        ids = (row.object_id for row in self.spool.unseen() if row.object_id is not None)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(_READS):
@@ -281,10 +278,10 @@ class Comparer:
     async def _reads(self, ids: Iterator[str]) -> None:
         for object_id in ids:
             self.result.reads += 1
-            request = self._subject.read_request(object_id, self._attributes)
+            request = self.subject.read_request(object_id, self._attributes)
             try:
-                answer = await self._client.send(request)
-                state = self._subject.read_answer(answer.json(), object_id, request.operation_id)
+                answer = await self.client.send(request)
+                state = self.subject.read_answer(answer.json(), object_id, request.operation_id)
             except PersonaNotFoundError:
                 state = ObjectState(object_id)
             except PersonaAnswerError:
@@ -292,33 +289,33 @@ class Comparer:
                 if self._unreadable > _MOST_UNREADABLE:
                     raise
                 state = ObjectState(object_id)
-            self._note_rows((row, state) for row in self._spool.rows_about([object_id]))
+            self._note_rows((row, state) for row in self.spool.rows_about([object_id]))
             await self._note([state], None, has_more=False)
 
     # ------------------------------------------------------------------ notes
 
     def _note_rows(self, pairs: Iterable[tuple[SpooledRow, ObjectState]]) -> None:
         seen = [(state.id, self._look(row, state)) for row, state in pairs]
-        self._spool.note_seen(seen)
+        self.spool.note_seen(seen)
         self._seen_now += len(seen)
         self.result.right += sum(state.is_right for _, state in seen)
 
     def _look(self, row: SpooledRow, state: ObjectState) -> Seen:
-        is_read = state.resource is not None and (state.status is not None or not self._subject.has_status)
-        update = row.asked_for(self._subject) if is_read else None
+        is_read = state.resource is not None and (state.status is not None or not self.subject.has_status)
+        update = row.asked_for(self.subject) if is_read else None
         if not isinstance(update, ObjectUpdate):
             return Seen(state.status, state.updated_at, is_right=False)
-        is_right = self._is_right(update, state)
+        is_right = self.is_right(update, state)
         before = None
-        if self._keeps_before and not is_right and self._subject.way_back is not None:
-            before = canonical_json(asdict(self._subject.way_back(update.change, state.resource))).decode()
+        if self.keeps_before and not is_right and self.subject.way_back is not None:
+            before = canonical_json(asdict(self.subject.way_back(update.change, state.resource))).decode()
         return Seen(state.status, state.updated_at, is_right, update.is_as_left(state.resource), before)
 
     async def _note(self, states: list[ObjectState], walk: str | None, *, has_more: bool) -> None:
         """Keep what was seen of the rows' objects, and how far the walk has come."""
         if self._log is None or not states:
             return
-        rows = self._spool.rows_about([state.id for state in states])
+        rows = self.spool.rows_about([state.id for state in states])
         known = {
             row.object_id: row.seen[:-1]
             for row in rows
@@ -332,7 +329,7 @@ class Comparer:
     def _take_up(self, notes: SegmentedLog, now: datetime) -> None:
         """Take in what an interrupted comparison of the same rows saw a short while ago."""
         frontiers: dict[str, str | None] = {}
-        content = self._spool.content_hash()
+        content = self.spool.content_hash()
         for _, line in notes.lines():
             if line is None:
                 continue  # notes only save requests: what a damaged line said is asked for again
@@ -345,13 +342,13 @@ class Comparer:
             seen = _seen_in(line)
             if seen is None:
                 continue
-            self._spool.note_seen(seen)
+            self.spool.note_seen(seen)
             if "walk" in line:
                 frontiers[line["walk"]] = line.get("after")
                 self._begun.add(line["walk"])
                 self._under_way.add(line["walk"])
         # Pages of two walks overlap where they meet, so what stands in the notes is more than what was seen.
-        self._seen_now, self.result.right = self._spool.seen_count(), self._spool.right_count()
+        self._seen_now, self.result.right = self.spool.seen_count(), self.spool.right_count()
         self._frontiers = [_Frontier(walk, after) for walk, after in frontiers.items() if after is not None]
         if frontiers and "" not in frontiers:
             self._frontiers.insert(0, _Frontier("", ""))
@@ -368,7 +365,3 @@ def _seen_in(line: Mapping[str, Any]) -> list[tuple[str, Seen]] | None:
         return None
     plain = (each for _, state in found for each in state)
     return found if all(each is None or isinstance(each, str | bool) for each in plain) else None
-
-
-def _needs_no_step(update: ObjectUpdate, state: ObjectState) -> bool:
-    return not update.change.steps(state.resource)

@@ -25,7 +25,8 @@ from airflow_provider_persona.bulk.plan.estimate import estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.key_reads import KeyReader
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.plan.spooled_keys import MOST_FOUND, Candidate, Found
-from airflow_provider_persona.bulk.source.matching import Match, MatchMany, ObjectKey
+from airflow_provider_persona.bulk.source.matching import Match, MatchMany
+from airflow_provider_persona.bulk.source.rows import ObjectKey
 from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Self
+from typing import IO, Self
 
 from airflow_provider_persona.bulk.errors import PlanError
 
@@ -18,10 +18,14 @@ _STRETCH = 1000
 
 
 class Sealer:
-    """Takes in the lines of a file, for one hash of the whole and a seal of each stretch."""
+    """Takes in the lines of a file, for one hash of the whole and a seal of each stretch.
 
-    def __init__(self) -> None:
+    :param file: where to write each line, or None.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
         self.lines = 0
+        self._file = file
         self._whole = hashlib.sha256()
         self._stretch = hashlib.sha256()
         self._seals: list[bytes] = []
@@ -39,6 +43,8 @@ class Sealer:
         raw = line + b"\n"
         self._whole.update(raw)
         self._stretch.update(raw)
+        if self._file is not None:
+            self._file.write(raw)
         self.lines += 1
         if self.lines % _STRETCH == 0:
             self._seals.append(self._stretch.digest())

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, Self
 
 from airflow_provider_persona.api.messages import canonical_json
 from airflow_provider_persona.bulk.plan.spooled_keys import Found, SpooledKeys
-from airflow_provider_persona.bulk.source.matching import KeyedUpdate, ObjectKey
-from airflow_provider_persona.bulk.source.rows import InvalidRow, ValidRow
-from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, Subject
+from airflow_provider_persona.bulk.source.rows import InvalidRow, ObjectKey, ValidRow
+from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, ObjectUpdate, Subject
 from airflow_provider_persona.storage.whole_files import filling_scratch, scratch_database
 
 _BATCH = 5000
@@ -113,7 +112,7 @@ class Spool:
         batch: list[tuple[Any, ...]] = []
         for number, row in rows:
             batch.append(self._record(number, row))
-            if isinstance(row, KeyedUpdate):
+            if isinstance(row, ObjectUpdate) and row.key is not None:
                 self.keys.add(number, row.key)
             if len(batch) == _BATCH:
                 self._insert(batch)
@@ -236,7 +235,7 @@ class Spool:
         self.parts.update(wish, values)
         shown, private = canonical_json(wish), canonical_json(values)
         digest = hashlib.sha256(shown + b"\0" + private).digest()[:16]
-        return (number, row.object_id, digest, shown.decode(), private.decode() if values else None, None)
+        return (number, row.object_id or None, digest, shown.decode(), private.decode() if values else None, None)
 
     def _insert(self, batch: list[tuple[Any, ...]]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", batch)

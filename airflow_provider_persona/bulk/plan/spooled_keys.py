@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from airflow_provider_persona.bulk.source.matching import ObjectKey
+from airflow_provider_persona.bulk.source.rows import ObjectKey
 
 MOST_FOUND = 100
 """Objects that are noted for one key: a page of the list. A key with more is no key."""

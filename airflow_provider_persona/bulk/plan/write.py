@@ -52,20 +52,26 @@ def write_spooled(
     tally = _Tally(header.subject)
     # Files without a name: whatever happens, nothing of the rows is left behind.
     with scratch_file() as body_file, scratch_file() as value_file, scratch_file() as before_file:
+        body, values, before = Sealer(body_file), Sealer(value_file), Sealer(before_file)
         for number, row in enumerate(spool.rows()):
             if number % 1000 == 0:
                 check_stop()
             planned, reason = _intended(row, header.guards)
-            line = _row_line(row, planned, reason)
-            tally.add(row, planned, line)
+            tally.add(row, planned)
             with filling_scratch():
-                body_file.write(line + b"\n")
+                body.add(_row_line(row, planned, reason))
                 if row.values is not None:
-                    value_file.write(row.values.encode() + b"\n")
-                if (before := _before_line(row, planned)) is not None:
-                    tally.before_sealer.add(before)
-                    before_file.write(before + b"\n")
-        filled = tally.fill(replace(header, repeats=spool.repeats, content_hash=spool.content_hash()))
+                    values.add(row.values.encode())
+                if (line := _before_line(row, planned)) is not None:
+                    before.add(line)
+        filled = replace(
+            tally.fill(header),
+            repeats=spool.repeats,
+            content_hash=spool.content_hash(),
+            values_hash=values.hexdigest() if values.lines else None,
+            before_hash=before.hexdigest() if before.lines else None,
+        )
+        filled = replace(filled, hash=hash_of(filled, body.hexdigest()))
         check(filled)
         # A plan that is there is never replaced: its ledger belongs to it. Its values go with it, so an attempt that
         # was paused while it planned must not write its own beside the newer attempt's plan.
@@ -77,7 +83,7 @@ def write_spooled(
             write_whole(folder / BEFORE_FILE, _lines_of(before_file))
         plan_lines = chain([canonical_json(filled.to_json())], _lines_of(body_file))
         write_whole(folder / PLAN_FILE, plan_lines, only_new=True)
-        return Plan(folder, filled, tally.row_sealer.seals(), tally.value_sealer.seals())
+        return Plan(folder, filled, body.seals(), values.seals())
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -104,22 +110,16 @@ def _intended(row: SpooledRow, guards: Guards) -> tuple[Planned, str]:
 
 
 class _Tally:
-    """Counts and hashes of a plan's rows, taken in one pass."""
+    """Counts of a plan's rows, taken in one pass."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject if isinstance(subject, ObjectSubject) and subject.has_irreversible else None
         self._irreversible: Counter[str] = Counter()
         self._planned: Counter[str] = Counter()
         self._transitions: Counter[str] = Counter()
-        self.row_sealer = Sealer()
-        self.value_sealer = Sealer()
-        self.before_sealer = Sealer()
 
-    def add(self, row: SpooledRow, planned: Planned, line: bytes) -> None:
+    def add(self, row: SpooledRow, planned: Planned) -> None:
         self._planned[planned.value] += 1
-        self.row_sealer.add(line)
-        if row.values is not None:
-            self.value_sealer.add(row.values.encode())
         if planned is Planned.CHANGE and (transition := _transition_of(row)) is not None:
             self._transitions[transition] += 1
         if planned is Planned.CHANGE and self._subject is not None and (reason := self._irreversible_by(row)):
@@ -131,16 +131,13 @@ class _Tally:
         return self._subject.irreversible(None if row.seen is None else row.seen.status, parts)
 
     def fill(self, header: PlanHeader) -> PlanHeader:
-        filled = replace(
+        return replace(
             header,
             rows=self._planned.total(),
             planned=dict(sorted(self._planned.items())),
             transitions=dict(sorted(self._transitions.items())),
             irreversible=dict(sorted(self._irreversible.items())),
-            values_hash=self.value_sealer.hexdigest() if self.value_sealer.lines else None,
-            before_hash=self.before_sealer.hexdigest() if self.before_sealer.lines else None,
         )
-        return replace(filled, hash=hash_of(filled, self.row_sealer.hexdigest()))
 
 
 def _transition_of(row: SpooledRow) -> str | None:

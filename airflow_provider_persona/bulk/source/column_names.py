@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 
@@ -20,20 +19,14 @@ class ColumnNames:
     exactly counts first, and else the only one that fits whatever its capitals.
 
     :param found: the names.
+    :raises BulkError: when one is no text.
     """
 
     found: tuple[str, ...]
 
-    @classmethod
-    def of(cls, columns: Iterable[str]) -> Self:
-        """Return the names of some columns.
-
-        :raises BulkError: when one is no text.
-        """
-        found = tuple(columns)
-        if not all(isinstance(column, str) for column in found):
+    def __post_init__(self) -> None:
+        if not all(isinstance(column, str) for column in self.found):
             raise BulkError("the names of a row's columns are texts")
-        return cls(found)
 
     def alike(self, name: str) -> list[str]:
         """Return the columns with a name, whatever its capitals, and what SQLite makes of a doubled one: `name:1`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +13,8 @@ from airflow_provider_persona.api.errors import faults_of
 from airflow_provider_persona.api.operations import BadCallError, path_segment
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.source.column_names import ColumnNames
-from airflow_provider_persona.bulk.source.matching import KeyedUpdate, Match, key_of
-from airflow_provider_persona.bulk.source.rows import InvalidRow, Row, RowError
+from airflow_provider_persona.bulk.source.matching import Match, key_of
+from airflow_provider_persona.bulk.source.rows import InvalidRow, ObjectKey, Row, RowError
 from airflow_provider_persona.bulk.source.values import names_of, object_of, text_in, value_in
 from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, ObjectSubject, ObjectUpdate, PartType
 
@@ -46,7 +46,7 @@ class ObjectRows:
         :raises MissingColumnError: when a column is not there, naming those that are.
         :raises BulkError: when the mapping has a name that means nothing, or a column is there twice.
         """
-        names = ColumnNames.of(columns)
+        names = ColumnNames(tuple(columns))
         known = self._known_names(names)
         given = self._mapping()
         unknown = sorted(set(given) - set(known))
@@ -103,7 +103,7 @@ class ObjectReader:
     fields: Mapping[str, str] = field(default_factory=dict)
     match: Match | None = None
 
-    def read(self, row: Row) -> ObjectUpdate | KeyedUpdate | InvalidRow:
+    def read(self, row: Row) -> ObjectUpdate | InvalidRow:
         """Return what a row asks for."""
         if self.match is None:
             return self._read_by_id(row)
@@ -111,8 +111,7 @@ class ObjectReader:
             key = key_of(row, self.columns, self.match)
         except RowError as error:
             return InvalidRow(None, str(error))
-        update = self._update_of(row, "")
-        return replace(update, object_id=None) if isinstance(update, InvalidRow) else KeyedUpdate(key, update)
+        return self._update_of(row, "", key)
 
     def _read_by_id(self, row: Row) -> ObjectUpdate | InvalidRow:
         column = self.columns[self.subject.id_column]
@@ -125,17 +124,17 @@ class ObjectReader:
             return InvalidRow(None, problem)
         return self._update_of(row, object_id)
 
-    def _update_of(self, row: Row, object_id: str) -> ObjectUpdate | InvalidRow:
+    def _update_of(self, row: Row, object_id: str, key: ObjectKey | None = None) -> ObjectUpdate | InvalidRow:
         try:
             change = self.subject.change_of(self._change_of(row))
             expected = self._expected_status(row)
         except RowError as error:
-            return InvalidRow(object_id, str(error))
+            return InvalidRow(object_id or None, str(error))
         except ValidationError as error:
-            return InvalidRow(object_id, faults_of(error))
+            return InvalidRow(object_id or None, faults_of(error))
         if change.is_empty:
-            return InvalidRow(object_id, "it asks for nothing")
-        return ObjectUpdate(self.subject, object_id, change, expected)
+            return InvalidRow(object_id or None, "it asks for nothing")
+        return ObjectUpdate(self.subject, object_id, change, expected, key=key)
 
     def _problem_of(self, object_id: Any) -> str | None:
         what = f"{self.subject.name} id"

@@ -7,15 +7,15 @@ may be personal data (an e-mail address as a reference id), so it stands in no r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.plan.limits import choice
-from airflow_provider_persona.bulk.source.rows import Row, RowError
+from airflow_provider_persona.bulk.source.rows import ObjectKey, Row, RowError
 from airflow_provider_persona.bulk.source.values import text_in
-from airflow_provider_persona.bulk.subjects.subject import ObjectSubject, ObjectUpdate
+from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
 
 MATCH_STATUS = "match_status"
 """Name of the column with the status that tells one of several objects from the others."""
@@ -76,41 +76,6 @@ class Match:
     def column_of(self, name: str) -> str:
         """Return our name of a column that a mapping names: the key may be spelt as the filter is."""
         return self.column if name == self.by else name
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
-    """How a row names its object.
-
-    :param value: value of the key.
-    :param status: status that tells its object from others with the same key, or None.
-    :param template: id of the template that does, or None.
-    """
-
-    value: str = field(repr=False)
-    status: str | None = None
-    template: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyedUpdate:
-    """A valid row that changes an object which is still to be found.
-
-    :param key: how it names the object.
-    :param update: the change, of an object without an id.
-    """
-
-    key: ObjectKey
-    update: ObjectUpdate
-
-    @property
-    def object_id(self) -> None:
-        """None: the object is not found yet."""
-        return
-
-    def written(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the part of the change that a plan may show, and the part that may hold personal data."""
-        return self.update.written()
 
 
 def key_of(row: Row, columns: Mapping[str, str], match: Match) -> ObjectKey:

@@ -15,7 +15,6 @@ from airflow_provider_persona.bulk.source.reading import (
     tolerate_unreadable,
 )
 from airflow_provider_persona.bulk.source.statements import holds_several, is_empty, writing_word
-from airflow_provider_persona.storage.database import Database
 from airflow_provider_persona.storage.dialects import (
     DUCKDB,
     MYSQL_CONNECTOR,
@@ -24,6 +23,7 @@ from airflow_provider_persona.storage.dialects import (
     POSTGRES,
     PSYCOPG,
     PSYCOPG2,
+    Database,
     Dialect,
     dialect_of,
     driver_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Row = Mapping[str, Any]
@@ -20,10 +20,24 @@ class ValidRow(Protocol):
 
     @property
     def object_id(self) -> str | None:
-        """Id of the object that the row is about; None when the row asks for a new object."""
+        """Id of the object that the row is about; None when it asks for a new object, empty while it is to be found."""
 
     def written(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the part that a plan may show, and the part that may hold personal data and so must not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """How a row names its object, if not by id.
+
+    :param value: value of the key.
+    :param status: status that tells its object from others with the same key, or None.
+    :param template: id of the template that does, or None.
+    """
+
+    value: str = field(repr=False)
+    status: str | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class OperationRows:
         :raises MissingColumnError: naming those that are missing, and those that are there.
         :raises BulkError: when a column that is used is there twice.
         """
-        columns_of = ColumnNames.of(columns).of_all([*self.path.values(), *self.body.values()])
+        columns_of = ColumnNames(tuple(columns)).of_all([*self.path.values(), *self.body.values()])
         path = {name: columns_of[column] for name, column in self.path.items()}
         return replace(self, path=path, body={key: columns_of[column] for key, column in self.body.items()})
 

@@ -18,7 +18,7 @@ from airflow_provider_persona.api.object_change import Change
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.steps import WayBack
-from airflow_provider_persona.bulk.source.rows import ValidRow
+from airflow_provider_persona.bulk.source.rows import ObjectKey, ValidRow
 
 EXPECTED_STATUS = "expected_status"
 """Name of the column with the status that a row expects. It is a guard, and no part of the change."""
@@ -323,10 +323,11 @@ class ObjectUpdate:
     """A valid row that changes an object.
 
     :param subject: the kind of object.
-    :param object_id: the object.
+    :param object_id: the object; empty while it is still to be found by its key.
     :param change: what should be true of it.
     :param expected_status: change it only while its status is this one.
     :param left: change it only while it is as this change left it; None where that does not matter.
+    :param key: how the row names the object, if not by id.
     """
 
     subject: ObjectSubject = field(repr=False)
@@ -334,6 +335,7 @@ class ObjectUpdate:
     change: Change
     expected_status: str | None = None
     left: Change | None = None
+    key: ObjectKey | None = None
 
     def is_as_left(self, resource: Any) -> bool:
         """Whether an object, as just read, is as an earlier change left it, where that matters."""
