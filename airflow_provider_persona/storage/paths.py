@@ -67,18 +67,18 @@ def _make_folder(folder: StorePath) -> None:
 
 def cannot_write(path: StorePath, error: Exception) -> StoreError:
     """Return the error for a folder or file that cannot be written to."""
-    return _cannot(path, error, "written to", "the free space")
+    return StoreError(
+        f"the folder or file of this task, {shown(path)}, cannot be written to ({kind_of(error)}); check state_path or "
+        "output_path, the free space, and the connection of an object store, then retry",
+        retryable=True,
+    )
 
 
 def cannot_read(path: StorePath, error: Exception) -> StoreError:
     """Return the error for a folder or file that cannot be read."""
-    return _cannot(path, error, "read", "the disk")
-
-
-def _cannot(path: StorePath, error: Exception, be_done: str, check: str) -> StoreError:
     return StoreError(
-        f"the folder or file of this task, {shown(path)}, cannot be {be_done} ({kind_of(error)}); check state_path or "
-        f"output_path, {check}, and the connection of an object store, then retry",
+        f"the folder or file of this task, {shown(path)}, cannot be read ({kind_of(error)}); check state_path or "
+        "output_path, the disk, and the connection of an object store, then retry",
         retryable=True,
     )
 
