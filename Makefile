@@ -120,10 +120,10 @@ $(MUTANTS)/ready: constraints/mutants.txt $(AIRFLOW3)/ready | $(UV)
 	  $$($(MUTANTS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_airflow3.pth
 	touch $@
 
-# Three processes share the tests, since a third of the time they wait; those marked `alone` follow by themselves. ARGS may name tests of one sort only, and
+# Four processes share the tests, since half of the time they wait; those marked `alone` follow by themselves. ARGS may name tests of one sort only, and
 # then pytest says with status 5 that the other call found none.
 define suite
-	$(1)/bin/python -m pytest -n 3 --dist worksteal -m "not alone" $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
+	$(1)/bin/python -m pytest -n 4 --dist worksteal -m "not alone" $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
 	$(1)/bin/python -m pytest -m alone $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
 endef
 
