@@ -23,8 +23,9 @@ from bulk_runs import (
 from crash_worker import MORNING, CheckpointFile, Job, planned
 
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
-from airflow_provider_persona.bulk.ledger.ledger import LedgerState, LedgerWriter
+from airflow_provider_persona.bulk.ledger.ledger import LedgerState
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.plan.guards import Guards

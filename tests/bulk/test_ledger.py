@@ -30,11 +30,11 @@ from airflow_provider_persona.bulk.errors import PlanError
 from airflow_provider_persona.bulk.ledger.ledger import (
     AttemptEnd,
     LedgerState,
-    LedgerWriter,
     read_ledger,
     read_results,
 )
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import StoreError

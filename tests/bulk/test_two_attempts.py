@@ -21,9 +21,10 @@ from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import PlanError, RunStoppedError
-from airflow_provider_persona.bulk.ledger.ledger import LedgerWriter, read_ledger, read_results
+from airflow_provider_persona.bulk.ledger.ledger import read_ledger, read_results
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, read_plan
 from airflow_provider_persona.bulk.plan.guards import Guards

@@ -24,13 +24,13 @@ from airflow_provider_persona.bulk.ledger.ledger import (
     TAKEN_UP_AGAIN,
     AttemptEnd,
     LedgerState,
-    LedgerWriter,
     ledger_of,
     read_ledger,
 )
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.ledger.verify import verify
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
