@@ -17,6 +17,7 @@ from airflow_provider_persona.bulk.errors import BulkError, RunFailedError, RunS
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint, CheckpointStore
 from airflow_provider_persona.bulk.ledger.ledger import ledger_of
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
+from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader
 from airflow_provider_persona.bulk.plan.guards import Guards
@@ -36,8 +37,8 @@ class BulkJob:
     :param guards: the statuses that an object may be changed from.
     :param planning: how the plan is made.
     :param applying: how the plan is applied.
-    :raises BulkError: when there are guards on the status of objects that have none, or more is to be kept of objects
-        than can be taken back.
+    :raises BulkError: when there are guards on the status of objects that have none, they are to be listed and there is
+        no list of them, or more is to be kept of objects than can be taken back.
     """
 
     rows: JobRows
@@ -49,6 +50,8 @@ class BulkJob:
     def __post_init__(self) -> None:
         if not isinstance(self.subject, ObjectSubject):
             return
+        if self.subject.list_operation is None and self.planning.compare is CompareMode.LIST:
+            raise BulkError(f"Persona has no list of {self.subject.plural}, so compare is get or never, not list")
         if self.subject.way_back is None and self.planning.keep_before:
             raise BulkError(f"keep_before is for cases; of {self.subject.plural} no more than a status is taken back")
         if not self.subject.has_status and self.guards.needs_read():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,11 @@ def test_a_change_is_taken_back_or_the_reason_is_given(persona: VirtualPersona, 
     job = BulkJob(back, kind.subject)
     assert outcomes(carried_out(persona, job, tmp_path / "back")) == {"updated": 2}
     assert [kind.status_of(persona, object_id) for object_id in ids] == [kind.before] * 2
+
+
+def test_a_kind_without_a_list_is_not_compared_by_one() -> None:
+    kind = KINDS[0]
+    subject = dataclasses.replace(kind.subject, list_operation=None)
+    rows = MappedRows(GivenSource([]), ObjectRows(subject))
+    with pytest.raises(BulkError, match="Persona has no list of cases, so compare is get or never, not list"):
+        BulkJob(rows, subject, planning=PlanOptions(CompareMode.LIST))

@@ -145,7 +145,7 @@ class Comparer:
             self._log = SegmentWriter(notes, notes.last + 1, opening)
             await self._log.open()
         try:
-            if self.mode is not CompareMode.GET:
+            if self.mode is not CompareMode.GET and self.subject.list_operation is not None:
                 await self._by_list()
             if self.mode is CompareMode.GET or self.needs_states:
                 await self._one_by_one()

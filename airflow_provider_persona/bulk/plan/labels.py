@@ -83,5 +83,6 @@ async def _in_templates(subject: ObjectSubject, facts: StatusLabels, client: Asy
 
 
 async def _list(subject: ObjectSubject, client: AsyncPersonaClient, query: dict[str, Any]) -> list[Resource]:
+    assert subject.list_operation is not None  # statuses are looked up by listing
     request = operation(subject.list_operation).bind(query=query)
     return list(Document.read(await client.send(request), request.operation_id).resources)

@@ -163,7 +163,7 @@ class ObjectSubject:
     :param plural: what several are called: `cases`.
     :param parts: parts of a change, by the names of their columns.
     :param change: makes a change of its parts; raises pydantic's `ValidationError` when a part is wrong.
-    :param list_operation: the operation that lists such objects, 100 a page, newest first.
+    :param list_operation: the operation that lists such objects, 100 a page, newest first; None when there is none.
     :param read_operation: the operation that reads one.
     :param from_resource: reads a resource of an answer; takes the resource and the operation's id for errors.
     :param status_labels: where to find which statuses there are; None where nobody can misspell one unnoticed.
@@ -178,7 +178,7 @@ class ObjectSubject:
     plural: str
     parts: Mapping[str, Part]
     change: Callable[..., Change]
-    list_operation: str
+    list_operation: str | None
     read_operation: str
     from_resource: Callable[[Any, str], Any]
     match: MatchFacts
@@ -264,6 +264,7 @@ class ObjectSubject:
         """
         query = {"page[size]": PAGE_SIZE, self.sparse: list(attributes), "page[after]": after or None}
         query |= {f"filter[{name}]": value for name, value in (filters or {}).items()}
+        assert self.list_operation is not None  # else a job is compared by single reads only
         return operation(self.list_operation).bind(query=query)
 
     def read_request(self, object_id: str, attributes: Iterable[str]) -> Request:
