@@ -217,10 +217,8 @@ def test_the_connection_is_closed_however_the_reading_ends(database: str, ending
                 {}["a fault of the reader"]
     except KeyError:
         assert ending == "error"
-    assert made
-    assert all(
-        _is_closed(connection, database) for connection in made
-    )  # a driver may need a second one to end the query
+    assert made  # and for some drivers a second one, to end the query
+    assert all(_is_closed(connection, database) for connection in made)
 
 
 def _is_closed(connection: Any, database: str) -> bool:

@@ -125,15 +125,16 @@ class ObjectReader:
         return self._update_of(row, object_id)
 
     def _update_of(self, row: Row, object_id: str, key: ObjectKey | None = None) -> ObjectUpdate | InvalidRow:
+        known_id = object_id or None
         try:
             change = self.subject.change_of(self._change_of(row))
             expected = self._expected_status(row)
         except RowError as error:
-            return InvalidRow(object_id or None, str(error))
+            return InvalidRow(known_id, str(error))
         except ValidationError as error:
-            return InvalidRow(object_id or None, faults_of(error))
+            return InvalidRow(known_id, faults_of(error))
         if change.is_empty:
-            return InvalidRow(object_id or None, "it asks for nothing")
+            return InvalidRow(known_id, "it asks for nothing")
         return ObjectUpdate(self.subject, object_id, change, expected, key=key)
 
     def _problem_of(self, object_id: Any) -> str | None:

@@ -45,7 +45,8 @@ _ABOUT_A_VALUE = "a value does not fit; the database's message is left out, sinc
 _UNUSABLE = "the driver cannot use it with its parameters ({})"
 _UNREADABLE = "the driver cannot read one of its values ({}); cast it to text"
 
-_COMPILED = "CMySQLConnection"
+_READS_THE_REST = "CMySQLConnection"
+"""Class of the connections that read the rest of a result when they close: mysql-connector-python's compiled form."""
 
 _PASSED_ON = frozenset({"airflow", "airflow_provider_persona"})
 _BYTE_ORDER_MARK = "\ufeff"
@@ -120,7 +121,7 @@ def query_rows(
     with ExitStack() as opened:
         with errors_named(name):
             connection = opened.enter_context(_closing(database.get_conn()))
-            opened.callback(_cut_off, database, connection)
+            opened.callback(_cut_off, database, connection)  # before the connection is closed
             cursor = opened.enter_context(_streaming_cursor(database, connection))
         dialect = dialect_of(connection)
         # psycopg2 would give the rows of the first statement, and DuckDB those of the last, and say nothing of others.
@@ -154,10 +155,10 @@ def _closing(opened: Any) -> Iterator[Any]:
 def _cut_off(database: Database, connection: Any) -> None:
     """End a query that is left before its end, where the driver would read the rest when it closes.
 
-    mysql-connector-python does so in its compiled form, for minutes after a large query, and a stop would wait for it.
-    Only another connection can end the query; each user may end his own.
+    That takes minutes after a large query, and a stop would wait for it. Only another connection can end the query;
+    each user may end their own.
     """
-    if type(connection).__name__ != _COMPILED or not connection.unread_result:
+    if type(connection).__name__ != _READS_THE_REST or not connection.unread_result:
         return
     with suppress(Exception), _closing(database.get_conn()) as other, _closing(other.cursor()) as cursor:
         cursor.execute(f"KILL QUERY {int(connection.connection_id)}")
