@@ -59,6 +59,7 @@ lint: $(AIRFLOW3)/ready  ## Check style, types and GitHub's workflows
 	$(AIRFLOW3)/bin/ruff check .
 	$(AIRFLOW3)/bin/ruff format --check .
 	$(AIRFLOW3)/bin/mypy
+	$(AIRFLOW3)/bin/mypy --strict tests/operators/typed_dags
 	$(AIRFLOW3)/bin/zizmor --offline --quiet --persona=auditor .github
 
 matrix: $(UV)  ## Install the wheel beside each Airflow and check it there (ARGS=--short: four Airflows, without tests)
