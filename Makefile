@@ -52,8 +52,10 @@ mutants: $(AIRFLOW3)/ready $(MUTANTS)/ready  ## Change the engine's decisions on
 bench: $(AIRFLOW3)/ready  ## Compare this provider with what one would write without it
 	$(AIRFLOW3)/bin/python -m benchmarks $(ARGS)
 
-docs: $(AIRFLOW3)/ready  ## Build the documentation into docs/_build/html
+docs: $(AIRFLOW3)/ready  ## Build the documentation into docs/_build/html, and test the pages
+	rm -rf docs/_build
 	$(AIRFLOW3)/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
+	$(AIRFLOW3)/bin/python -m pytest -q -m docs tests/docs
 
 lint: $(AIRFLOW3)/ready  ## Check style, types and GitHub's workflows
 	$(AIRFLOW3)/bin/ruff check .
@@ -121,10 +123,11 @@ $(MUTANTS)/ready: constraints/mutants.txt $(AIRFLOW3)/ready | $(UV)
 	  $$($(MUTANTS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_airflow3.pth
 	touch $@
 
-# Four processes share the tests, since half of the time they wait; those marked `alone` follow by themselves. ARGS may name tests of one sort only, and
-# then pytest says with status 5 that the other call found none.
+# Four processes share the tests, since half of the time they wait. Those marked `alone` follow by themselves, and those
+# marked `docs` belong to `make docs`. ARGS may name tests of one sort only, and then pytest says with status 5 that the
+# other call found none.
 define suite
-	$(1)/bin/python -m pytest -n 4 --dist worksteal -m "not alone" $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
+	$(1)/bin/python -m pytest -n 4 --dist worksteal -m "not alone and not docs" $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
 	$(1)/bin/python -m pytest -m alone $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
 endef
 
