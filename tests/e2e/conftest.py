@@ -30,9 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if os.environ.get("PERSONA_E2E") != "1" and "e2e" not in config.getoption("markexpr"):
-        kept = [item for item in items if item.get_closest_marker("e2e") is None]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("e2e") is not None])
+        items[:] = [item for item in items if item.get_closest_marker("e2e") is None]
         return
     for item in items:
         if item.get_closest_marker("e2e") is not None:
