@@ -60,7 +60,7 @@ def links(
     """Return the links of a page.
 
     :param path: path of the list, with `/api/v1`.
-    :param query: the query of this page, whose filters, size and fields the links keep.
+    :param query: the query of this page; the links keep its filters, size and fields.
     :param first: id of the page's first object, None for an empty page.
     :param last: id of its last object.
     :param newer: whether there is something before the page.

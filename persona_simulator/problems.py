@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 def bad_request(details: str) -> RefusedError:
-    """Return the refusal of a request whose parameters make no sense."""
+    """Return the refusal of a request with parameters that make no sense."""
     return RefusedError(400, "Bad Request", details)
 
 
@@ -57,5 +57,5 @@ def unprocessable(details: str, pointer: str) -> RefusedError:
 
 
 def server_failure(status: int) -> RefusedError:
-    """Return an answer of the API itself that tells of a failure on its side."""
+    """Return the answer to a failure of the API itself."""
     return RefusedError(status, *_FAILURES[status])

@@ -85,7 +85,7 @@ _BLANK_INQUIRY: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("started-at", "expires-at", "completed-at", "failed-at", "expired-at", "redacted-at")),
     **dict.fromkeys(("marked-for-review-at", "decisioned-at")),
 }
-"""Inquiries are the one kind of stub whose published shape requires every attribute."""
+"""The published shape of inquiries requires every attribute, as that of no other stub does."""
 
 
 def case_text(world: World, case: CaseRecord, style: AnswerStyle) -> str:

@@ -79,7 +79,7 @@ def find_route(method: str, path: str) -> Route | None:
 
 
 def _deeper(table: Mapping[str, Route], method: str, segments: list[str]) -> Route | None:
-    """Return the route of a path whose parameter comes later, or that has two."""
+    """Return the route of a path with a later parameter, or with two."""
     for places in _LATER_PLACES:
         if len(segments) <= places[-1]:
             break

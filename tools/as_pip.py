@@ -45,7 +45,7 @@ def pip_configuration(listing: str) -> dict[str, str]:
 def variables_of(options: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that tell uv the same.
 
-    Without certificates of its own uv is told to trust the system's: pip does since 24.2, and a company adds its own
+    Without certificates of its own uv must trust the system's: pip does since 24.2, and a company adds its own
     there.
 
     :param options: pip's options.

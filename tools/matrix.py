@@ -159,7 +159,7 @@ def _check(cell: Cell, wheel: Path, made: Path, *, has_suite: bool) -> dict[str,
 
 
 def _environment(cell: Cell, wheel: Path, folder: Path) -> Path:
-    """Install the freeze, and then the wheel, whose bounds must all hold in it."""
+    """Install the freeze, and then the wheel. All bounds of the wheel must hold in the freeze."""
     python = folder / "bin" / "python"
     target = ["--python", str(python)]
     wants = str(cell.wants)

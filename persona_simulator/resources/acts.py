@@ -60,7 +60,7 @@ def changing(
     """Return what serves a change of one thing.
 
     :param event: last part of the name of the event that it makes.
-    :param redacted_too: whether a thing whose data was erased may be changed.
+    :param redacted_too: whether a redacted thing may be changed.
     """
 
     def act(holdings: Holdings, call: Call) -> Outcomes:

@@ -21,16 +21,16 @@ from persona_simulator.world import World
 ATTACHABLE: Final = frozenset(
     {"account", "inquiry", "report", "verification", "transaction", "document", "graph-query", "sar"}
 )
-"""Families whose things can be attached to a case."""
+"""Families of things that can be attached to a case."""
 
 
 _EVENT_OF_STATUS: Final[Mapping[tuple[str, str], str]] = {
     ("inquiry", "pending"): "started",
     ("inquiry", "needs_review"): "marked-for-review",
 }
-"""Family and status -> the event that tells of it, where it is not called after the status."""
+"""Family and status -> its event, where the event is not named after the status."""
 _WITH_OWN_STATUSES: Final = frozenset({"account", "transaction"})
-"""Families whose statuses are the customer's, so that one event tells of all of them."""
+"""Families with statuses of the customer's own, so that one event stands for all of them."""
 
 
 @dataclass(slots=True)
@@ -253,7 +253,7 @@ def touch(thing: Thing, parts: Parts, now: float) -> None:
 
 
 def refuse_redacted(thing: Thing) -> None:
-    """Refuse a change of a thing whose data was erased.
+    """Refuse a change of a redacted thing.
 
     :raises RefusedError: 409.
     """

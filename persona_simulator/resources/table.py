@@ -235,7 +235,7 @@ def _kind(plural: str) -> str:
 
 
 def _by_path(operation: Operation) -> Act | None:
-    """Return what serves an operation of the families whose paths name the kind."""
+    """Return what serves an operation of the families with the kind in their paths."""
     group, plural, *rest = operation.path.strip("/").split("/")
     if group in _TAGGED and rest and rest[-1] in ("add-tag", "remove-tag", "set-tags"):
         return tagging(_TAGGED[group], rest[-1].partition("-")[0])
