@@ -28,7 +28,7 @@ _CONFLICT = 409
 
 SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
 
-_PERHAPS_OWN = "; an earlier try of this row wrote to it, so the change may be its own: look at it, and plan anew"
+PERHAPS_OWN = "; an earlier try of this row wrote to it, so the change may be its own: look at it, and plan anew"
 
 _STALE_READS = 8
 
@@ -232,7 +232,7 @@ class ObjectWriter:
             since = None if self._may_show_own_doing(work, current) else work.row.updated_at
             objection = drift(current, work.row.from_status, since)
             if objection is not None and work.context.generation:  # an answered call may have changed it otherwise
-                objection += _PERHAPS_OWN
+                objection += PERHAPS_OWN
         if objection is None and not self._may_be_own_doing(work) and not work.update.is_as_left(current.resource):
             objection = NOT_AS_LEFT
         return objection
