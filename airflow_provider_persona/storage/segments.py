@@ -137,6 +137,7 @@ class SegmentWriter:
         self._lines: list[bytes] = []
         self._taken = self._durable = 0
         self._uploading = asyncio.Lock()
+        self._upload_under_way: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Begin the first segment, so that a folder which cannot be written to is found out now.
@@ -236,8 +237,14 @@ class SegmentWriter:
         self._is_torn = False
 
     async def _upload(self) -> None:
+        # A cancelled task leaves its upload behind, since no thread can be stopped. If a later upload overtook it, the
+        # older one would then put fewer lines in the place of more.
+        if self._upload_under_way is not None:
+            await asyncio.wait([self._upload_under_way])
         lines, taken = list(self._lines), self._taken
-        await asyncio.to_thread(write_whole, self._log.path_of(self._number), lines, grows=self._durable > 0)
+        path, grows = self._log.path_of(self._number), self._durable > 0
+        self._upload_under_way = asyncio.ensure_future(asyncio.to_thread(write_whole, path, lines, grows=grows))
+        await asyncio.shield(self._upload_under_way)
         self._durable = taken
         if len(lines) >= _LONGEST_SEGMENT:
             came_since = self._lines[len(lines) :]
