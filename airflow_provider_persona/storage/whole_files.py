@@ -176,28 +176,30 @@ def replacing(path: Path, *, only_new: bool = False) -> Iterator[IO[bytes]]:
         # a file that others can read. So it is removed and never opened.
         part.unlink(missing_ok=True)
         file = open_private(part, "xb")
+        own = os.fstat(file.fileno())
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield file
     except BaseException:
-        _drop(file, part)
+        _drop(file, part, own)
         raise
     try:
+        # Before the rename: a name that outlives a power cut must not lead to a file that did not.
         file.flush()
         os.fsync(file.fileno())
-        if not os.path.samestat(os.fstat(file.fileno()), part.lstat()):
-            raise FileExistsError(part)  # noqa: TRY301 - another attempt has put its own in place
+        if not _is_at(part, own) and (os.path.lexists(part) or path.exists()):
+            raise FileExistsError(part)  # noqa: TRY301 - a newer attempt has taken it away, and may have written its own
         file.close()
         if only_new:
             _link_new(part, path)
         else:
             part.replace(path)
     except FileExistsError:
-        _drop(file, part)
+        _drop(file, part, own)
         raise _there_already(path) from None
     except OSError as error:
-        _drop(file, part)
+        _drop(file, part, own)
         raise cannot_write(path, error) from error
 
 
@@ -215,14 +217,23 @@ def _link_new(part: Path, path: Path) -> None:
             raise FileExistsError(path) from None
         part.replace(path)
     else:
-        part.unlink()
+        with suppress(OSError):  # the file is in place, and the next writer removes what is left here
+            part.unlink()
 
 
-def _drop(file: IO[bytes], part: Path) -> None:
+def _is_at(part: Path, own: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(own, part.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _drop(file: IO[bytes], part: Path, own: os.stat_result) -> None:
+    with suppress(OSError):
+        if _is_at(part, own):  # else a newer attempt is writing there. Before closing: a free inode is soon another's
+            part.unlink()
     with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
         file.close()
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
 
 
 def _no_room(error: Exception) -> StoreError:

@@ -12,12 +12,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fsspec.spec import AbstractBufferedFile
 from upath import UPath
 
-from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import cannot_write, prepare_folder, read_lines
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.storage.whole_files import (
@@ -125,6 +126,44 @@ def test_a_file_that_another_attempt_put_in_the_way_is_not_taken_for_ours(tmp_pa
     with pytest.raises(StoreError, match="another attempt of this task has written it"):
         older.__exit__(None, None, None)
     assert path.read_bytes() == b"newer\n"
+
+
+def test_an_older_attempt_takes_nothing_from_a_newer_one_that_is_writing(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    older, failing = replacing(path), replacing(path)
+    failing.__enter__()
+    older.__enter__().write(b"older\n")
+    with replacing(path) as newer:
+        newer.write(b"newer\n")
+        with pytest.raises(FencedError):
+            older.__exit__(None, None, None)
+        assert not failing.__exit__(KeyError, KeyError(), None)
+    assert path.read_bytes() == b"newer\n"
+
+
+def test_an_older_attempt_is_told_that_a_newer_one_has_written_and_not_of_a_disk_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    older = replacing(path)
+    older.__enter__().write(b"older\n")
+    with replacing(path) as newer:
+        newer.write(b"newer\n")
+    with pytest.raises(FencedError, match="another attempt of this task has written it"):
+        older.__exit__(None, None, None)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["plan.jsonl"]
+    assert path.read_bytes() == b"newer\n"
+
+
+def test_a_new_file_that_is_in_place_is_not_told_as_unwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, plain = tmp_path / "plan.jsonl", os.unlink
+
+    def unlink(name: str, **options: Any) -> None:
+        if path.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        plain(name, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    write_whole(path, [b"1"], only_new=True)
+    assert path.read_bytes() == b"1\n"
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])  # what fails is closing the file, and writing to it
