@@ -87,6 +87,7 @@ def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
     chosen = select_proxy(url, proxies)
     if not chosen:
         return None
+    target = urlsplit(url)
     try:
         proxy = str(prepend_scheme_if_needed(chosen, "http"))  # type: ignore[no-untyped-call]
         parts = urlsplit(proxy)
@@ -94,8 +95,9 @@ def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
     except ValueError:  # the text would show the proxy's password
         is_sound = False
     if not is_sound:
-        raise PersonaSettingsError(f"the proxy for {url} is no address; {_PROXY_ADVICE}")
-    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(parts.hostname or ""):
+        # Not the whole address: a link to a file holds the token that opens it, and often a name.
+        raise PersonaSettingsError(f"the proxy for {target.scheme}://{target.hostname} is no address; {_PROXY_ADVICE}")
+    if is_loopback(target.hostname or "") and not is_loopback(parts.hostname or ""):
         return None
     if parts.scheme not in _PROXY_SCHEMES:
         raise PersonaSettingsError(f"a proxy with the scheme {parts.scheme} cannot be used; {_PROXY_ADVICE}")

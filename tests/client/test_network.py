@@ -136,6 +136,12 @@ def test_a_proxy_that_cannot_be_used_is_an_error_of_the_settings(connect, ways, 
     assert not ways["direct"].received
 
 
+def test_a_proxy_that_cannot_be_used_does_not_show_the_link_that_leads_through_it():
+    ours = PersonaSettings.checked(api_key=SANDBOX_KEY, proxies={"https://files.withpersona.com": "http://proxy:99999"})
+    with pytest.raises(PersonaSettingsError, match=r"^the proxy for https://files\.withpersona\.com is no address"):
+        network_of(ours, "https://files.withpersona.com/jane-roe.pdf?access_token=t")
+
+
 def test_a_settings_text_shows_no_password_of_a_proxy():
     settings = PersonaSettings.checked(api_key=SANDBOX_KEY, proxies={"https": "http://user:canary@proxy.example:1"})
     assert "canary" not in repr(settings) + str(settings) + repr(network_of(settings))
