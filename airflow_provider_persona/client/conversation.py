@@ -170,7 +170,9 @@ class Client:
                 self._wake()
                 if isinstance(hindrance, NotSent):
                     return hindrance
-                raise hindrance
+                # One error is raised for every call from here on. With its old trace it would keep the frames of all of
+                # them, and their bodies.
+                raise hindrance.with_traceback(None)
             wait_for = self._patience_for(exchange, longest)
             outcome = yield from self._attempt(exchange, grant, fresh_until, wait_for, headers)
             if _was_not_sent(outcome) and self.clock() > fresh_until:
