@@ -63,7 +63,9 @@ def _short(line: str) -> str:
 
 def _values(request: Request) -> Iterator[str]:
     """Yield the texts in a request that an error may repeat, the longest first."""
-    sent = {value.strip() for value in [*_leaves(request.body), *(value for _, value in request.query)]}
+    # A filter takes several values with commas between (`filter[reference-id]`), and a title names one of them.
+    in_query = (part for _, value in request.query for part in (value, *value.split(",")))
+    sent = {value.strip() for value in (*_leaves(request.body), *in_query)}
     yield from sorted((value for value in sent if len(value) >= _SHORTEST_VALUE), key=len, reverse=True)
 
 
