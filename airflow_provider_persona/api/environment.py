@@ -36,7 +36,7 @@ class EnvironmentGuard:
 
     def question_before(self, request: Request) -> Request | None:
         """Return a cheap read that must be sent before a write while the environment is unknown; else None."""
-        if self._expected is None or self.seen is not None or request.method == "GET":
+        if self._expected is None or self.seen is not None or request.only_reads:
             return None
         return operation("list-all-rate-limits").bind()
 

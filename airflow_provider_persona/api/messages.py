@@ -122,6 +122,11 @@ class Request:
         return self.method == "POST"
 
     @property
+    def only_reads(self) -> bool:
+        """Whether it changes nothing. Persona's searches are POST (published specification, `/cases/search`)."""
+        return self.method in ("GET", "HEAD") or (self.method == "POST" and self.path.endswith("/search"))
+
+    @property
     def brings_own_login(self) -> bool:
         """Whether it goes out under a login of its own instead of the connection's API key."""
         return self.own_headers is not None and "Authorization" in self.own_headers

@@ -187,7 +187,7 @@ class _Pause:
 
 def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: float, decision: Decision) -> Decision:
     """Return a decision, corrected where earlier attempts may have had their effect."""
-    if request.method == "GET":
+    if request.only_reads:
         return decision
     if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
         return Unresolved(_unknown(request, str(decision.error), decision.error))
@@ -306,7 +306,7 @@ def _with_advice(error: PersonaError, kind: type[PersonaError], advice: str) -> 
 
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:
-    if maybe_done and request.method != "GET":
+    if maybe_done and not request.only_reads:
         return Unresolved(_unknown(request, f"tried {_times(pause.attempt.number)}, last: {error}", error))
     return Failed(error)
 

@@ -173,6 +173,18 @@ def test_when_the_attempts_are_used_up(request_made, outcome, meaning):
     assert after(request_made, outcome, Attempt(key_born=0.0, number=POLICY.attempts)) == meaning
 
 
+@pytest.mark.parametrize(
+    "request_made", [READ, replace(READ, method="HEAD"), operation("search-cases").bind(body={"query": {}})]
+)
+@pytest.mark.parametrize(
+    ("outcome", "error"), [(SILENT, PersonaTransportError), (answer(503), PersonaServerError), (answer(422), INVALID)]
+)
+def test_what_only_reads_leaves_nothing_unknown(request_made, outcome, error):
+    last = Attempt(key_born=0.0, number=POLICY.attempts, maybe_done=True)
+    assert after(request_made, outcome, last) is error
+    assert after(request_made, answer(401), last) is AUTH
+
+
 def test_what_is_unresolved_after_an_answer_can_be_traced():
     last = answer(503, Request_Id="req_1")
     request_made = Request("set-status-for-a-case", "POST", "/api/v1/cases/case_1/set-status")
