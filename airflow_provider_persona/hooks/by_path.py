@@ -11,8 +11,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.messages import API_PREFIX, Request, Response
-from airflow_provider_persona.api.operations import matching, prefixes, query_pairs
-from airflow_provider_persona.api.settings import origin_of
+from airflow_provider_persona.api.operations import BadCallError, check_content, matching, prefixes, query_pairs
+from airflow_provider_persona.api.settings import LONGEST_TIMEOUT, origin_of
+from airflow_provider_persona.client.wire_log import shown_target
 
 if TYPE_CHECKING:
     import requests
@@ -43,8 +44,9 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         raise PersonaSettingsError(
             f"{known.operation_id} needs headers that a call by path does not send; call it by its name"
         )
-    return Request(
-        operation_id=known.operation_id if known else f"{method} {parts.path}",
+    request = Request(
+        # It stands in errors and in the log, so what a path holds beside words and ids is left out of it.
+        operation_id=known.operation_id if known else f"{method} {shown_target(parts.path)}",
         method=method,
         path=parts.path,
         query=tuple(query),
@@ -54,6 +56,25 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         binary=True,
         form=known is not None and known.form,
     )
+    try:
+        check_content(request)
+    except BadCallError as error:
+        raise PersonaSettingsError(str(error)) from None
+    return request
+
+
+def read_timeout_of(given: Any) -> float | None:
+    """Return the read timeout that `extra_options` names, None where it names none.
+
+    :param given: seconds, or what `requests` takes as well: a pair of seconds, to connect and to read.
+    :raises PersonaSettingsError: when it is no number of seconds.
+    """
+    seconds = given[1] if isinstance(given, list | tuple) and len(given) == 2 else given
+    if not seconds:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+        raise PersonaSettingsError(f"timeout is a number of seconds, above 0 and at most {LONGEST_TIMEOUT:g}")
+    return float(seconds)
 
 
 def api_path(endpoint: str, host: str) -> SplitResult:
@@ -108,7 +129,7 @@ def _json_body(given: Any) -> Mapping[str, Any] | None:
     if isinstance(given, str | bytes):
         try:
             given = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
     if not isinstance(given, Mapping):
         raise PersonaSettingsError("Persona takes JSON objects; give data as a mapping or as the text of a JSON object")

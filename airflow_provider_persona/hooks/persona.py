@@ -17,7 +17,13 @@ from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sendable_headers
+from airflow_provider_persona.hooks.by_path import (
+    api_path,
+    as_requests_response,
+    read_timeout_of,
+    request_of,
+    sendable_headers,
+)
 from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
 from airflow_provider_persona.version_compat import AirflowException, AirflowNotFoundException, BaseHook
@@ -126,7 +132,7 @@ class PersonaHook(HttpHook):
         :param include: related objects to ask for, like `inquiries`.
         :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
         """
-        query = {**_sparse(fields), "include": list(include)}
+        query = {**_sparse(fields), "include": _names(include)}
         return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
 
     def list_cases(
@@ -191,7 +197,7 @@ class PersonaHook(HttpHook):
             "case-queue-id": case_queue_id,
             "fields": dict(fields) if fields else None,
         }
-        meta = {"object-ids": list(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
+        meta = {"object-ids": _names(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
         body = _given({"data": {"attributes": _given(attributes)}, "meta": _given(meta)})
         return self._case(self.call("create-a-case", body=body, identity=identity))
 
@@ -308,7 +314,8 @@ class PersonaHook(HttpHook):
         :param endpoint: path with or without `/api/v1`, and query if need be.
         :param data: for GET the query; otherwise the JSON body, as a mapping or as JSON text.
         :param headers: further headers; none can replace those that authenticate.
-        :param extra_options: `check_response` False returns answers of any status; `timeout` replaces the read timeout.
+        :param extra_options: `check_response` False returns answers of any status; `timeout` replaces the read timeout;
+            of a pair, as `requests` takes it, the second number does.
         :param request_kwargs: `json` or `params`, as for `requests`.
         :raises AirflowException: beginning with the HTTP status where there is one, as `HttpSensor` wants it.
         """
@@ -322,7 +329,8 @@ class PersonaHook(HttpHook):
                 any_status=options.get("check_response") is False,
                 **request_kwargs,
             )
-            response = self.client.send(request, headers=sendable_headers(headers), timeout=options.get("timeout"))
+            timeout = read_timeout_of(options.get("timeout"))
+            response = self.client.send(request, headers=sendable_headers(headers), timeout=timeout)
         except PersonaError as error:
             raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
         return as_requests_response(response, self.settings.host + request.path)
@@ -348,7 +356,12 @@ class PersonaHook(HttpHook):
 
 
 def _sparse(fields: Iterable[str] | None) -> dict[str, Any]:
-    return {} if fields is None else {"fields[case]": list(fields)}
+    return {} if fields is None else {"fields[case]": _names(fields)}
+
+
+def _names(given: Iterable[str]) -> list[str]:
+    """Return names as a list; a single text is one name, though Python takes it for a list of letters."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -253,7 +253,18 @@ def test_statuses_as_arguments_and_templates_give_them(given, found):
 
 @pytest.mark.parametrize(
     "given",
-    ["", " ", "ready, errored", "ready;errored", "ready\nerrored", "[ready", [1], [""], "{{ 'ready' }}", "[" + "-" * 99_999],
+    [
+        "",
+        " ",
+        "ready, errored",
+        "ready;errored",
+        "ready\nerrored",
+        "[ready",
+        [1],
+        [""],
+        "{{ 'ready' }}",
+        "[" + "-" * 99999,
+    ],
 )
 def test_statuses_that_lost_their_form_are_refused(given):
     with pytest.raises(PersonaSettingsError):
