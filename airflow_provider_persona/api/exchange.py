@@ -38,7 +38,13 @@ class Exchange:
         self.request = request
         self.identity = identity
         self.policy = policy
-        self.attempt = Attempt(now, generation=generation, maybe_done=maybe_done, maybe_under_way=maybe_done)
+        self.attempt = Attempt(
+            now,
+            generation=generation,
+            maybe_done=maybe_done,
+            maybe_done_elsewhere=maybe_done and generation > 0,
+            maybe_under_way=maybe_done,
+        )
         self.sent = 0
         self.sent_generation = generation
         self._chance = chance

@@ -73,6 +73,7 @@ class Attempt:
     :param throttled: number of refusals for a limit so far.
     :param throttled_for: seconds that the call has waited because of them.
     :param maybe_done: whether an earlier attempt may have had its effect.
+    :param maybe_done_elsewhere: whether one under an earlier key may have, of which no answer to this key tells.
     :param maybe_under_way: whether Persona may still be working on an earlier attempt under the same key.
     """
 
@@ -82,6 +83,7 @@ class Attempt:
     throttled: int = 0
     throttled_for: float = 0.0
     maybe_done: bool = False
+    maybe_done_elsewhere: bool = False
     maybe_under_way: bool = False
 
 
@@ -163,9 +165,13 @@ class _Pause:
         return self._next(because, maybe_done=maybe_done, maybe_under_way=under_way)
 
     def next_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
-        generation = self.attempt.generation + 1
         return self._next(
-            because, maybe_done=maybe_done, generation=generation, key_born=self.now, maybe_under_way=False
+            because,
+            maybe_done=maybe_done,
+            maybe_done_elsewhere=self.attempt.maybe_done or maybe_done,
+            generation=self.attempt.generation + 1,
+            key_born=self.now,
+            maybe_under_way=False,
         )
 
     def _next(self, because: str, *, maybe_done: bool, **changes: Any) -> SendAgain | None:
@@ -189,7 +195,7 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
     """Return a decision, corrected where earlier attempts may have had their effect."""
     if request.only_reads:
         return decision
-    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
+    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(request, outcome, attempt):
         return Unresolved(_unknown(request, str(decision.error), decision.error))
     if not isinstance(decision, SendAgain) or not request.takes_idempotency_key or not decision.attempt.maybe_done:
         return decision
@@ -197,13 +203,21 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
         return decision
     if request.repeatable:  # Persona may have forgotten the key, and a forgotten key is as good as a new one
         generation, born = decision.attempt.generation + 1, now + decision.after
-        following = replace(decision.attempt, generation=generation, key_born=born, maybe_under_way=False)
+        following = replace(
+            decision.attempt, generation=generation, key_born=born, maybe_done_elsewhere=True, maybe_under_way=False
+        )
         return replace(decision, attempt=following)
     return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
 
 
-def _tells_of_the_effect(outcome: Outcome) -> bool:
-    """Whether an outcome tells what became of the call. 401 and 429 come before Persona looks at the key."""
+def _tells_of_the_effect(request: Request, outcome: Outcome, attempt: Attempt) -> bool:
+    """Whether a refusal tells what became of the earlier attempts: under one key it is the answer to all of them.
+
+    401 and 429 come before Persona looks at the key. A refusal under another key, or of a call without one, may be
+    about what an earlier attempt has done: nothing is redacted or approved twice.
+    """
+    if not request.takes_idempotency_key or attempt.maybe_done_elsewhere:
+        return False
     return isinstance(outcome, Response) and outcome.status not in (401, 429) and outcome.status >= 400
 
 
