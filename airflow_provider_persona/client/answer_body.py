@@ -6,6 +6,7 @@ piece before anybody can count it.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -30,6 +31,9 @@ ACCEPTED: Final = {"Accept-Encoding": "gzip"}
 
 UNPACKED: Final = {"Accept-Encoding": "identity"}
 """Header that asks for a file as it is: packed on the way, its length on arrival would not be known."""
+
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+"""`int` refuses more than 4,300 digits, and takes those of other scripts."""
 
 _CHUNK: Final = 64 * 1024
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
@@ -162,7 +166,7 @@ def copy_body(
     :raises BrokenOffError: when less arrives than was promised; `TooLateError` when it takes too long.
     """
     length = answer.headers.get("Content-Length", "")
-    promised = int(length) if length.isascii() and length.isdecimal() else None
+    promised = int(length) if _LENGTH.fullmatch(length) else None
     too_large = f"is larger than {limit} bytes; raise max_bytes if it is meant to be"
     try:
         body = Body(answer.headers.get("Content-Encoding"), limit, too_large, sink.write)

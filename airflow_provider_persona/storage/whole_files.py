@@ -6,6 +6,7 @@ scratch file on the local disk.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import (
@@ -26,6 +27,9 @@ from airflow_provider_persona.storage.paths import (
     shown,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _COPY = 1024 * 1024
 
 
@@ -36,13 +40,13 @@ def scratch_file() -> Iterator[IO[bytes]]:
     :raises StoreError: when there is no room for it.
     """
     try:
-        file = tempfile.TemporaryFile(prefix="persona-")  # noqa: SIM115 - closed below
+        file = _ScratchFile(tempfile.TemporaryFile(prefix="persona-", buffering=0))  # noqa: SIM115 - closed below
     except OSError as error:
         raise _no_room(error) from error
     try:
         yield file
     finally:
-        with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
+        with suppress(OSError, StoreError):  # closing writes the rest of the buffer, which fails again on a full disk
             file.close()
 
 
@@ -53,6 +57,25 @@ def filling_scratch() -> Iterator[None]:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         raise _no_room(error) from error
+
+
+class _ScratchFile(io.BufferedRandom):
+    """A file that says of a full disk what a scratch database says.
+
+    Its errors are no `OSError`: a client that writes a download into it would take that for a failure of the network.
+    Seeking and reading write the rest of the buffer first.
+    """
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:  # not `filling_scratch`, since a plan is written in millions of small pieces
+            return super().write(data)
+        except OSError as error:
+            raise _no_room(error) from error
+
+    flush = filling_scratch()(io.BufferedRandom.flush)
+    seek = filling_scratch()(io.BufferedRandom.seek)
+    truncate = filling_scratch()(io.BufferedRandom.truncate)
+    read = filling_scratch()(io.BufferedRandom.read)
 
 
 class _ScratchDatabase(sqlite3.Connection):

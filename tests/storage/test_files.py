@@ -7,10 +7,9 @@ import errno
 import gc
 import json
 import os
-import resource
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from airflow_provider_persona.storage.whole_files import (
     scratch_file,
     write_whole,
 )
+from tests.storage.full_disk import files_of_at_most
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +40,6 @@ def open_umask() -> Iterator[None]:
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: a write then fails as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_prepared_link_is_not_followed(tmp_path: Path) -> None:
@@ -180,7 +169,7 @@ def test_a_full_disk_is_a_store_error_and_leaves_what_was_there(tmp_path: Path, 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_full_local_disk_is_a_store_error_for_an_object_store_too(size: int) -> None:
     path = UPath(f"memory://full-{os.getpid()}/plan.jsonl")
-    with files_of_at_most(5), pytest.raises(StoreError, match=r"cannot be written to .*OSError.*free space") as refused:
+    with files_of_at_most(5), pytest.raises(StoreError, match=r"a temporary file .*OSError.*free space") as refused:
         write_whole(path, [b"x" * size])
     assert refused.value.retryable
     assert not path.exists()
