@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.settings import PersonaSettings, is_loopback
@@ -99,9 +99,22 @@ def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
         raise PersonaSettingsError(f"the proxy for {target.scheme}://{target.hostname} is no address; {_PROXY_ADVICE}")
     if is_loopback(target.hostname or "") and not is_loopback(parts.hostname or ""):
         return None
+    if not _fits_a_header(f"{unquote(parts.username or '')}{unquote(parts.password or '')}"):
+        raise PersonaSettingsError(
+            f"the login of the proxy for {target.scheme}://{target.hostname} holds characters beyond Latin-1, which no "
+            "client can send"
+        )
     if parts.scheme not in _PROXY_SCHEMES:
         raise PersonaSettingsError(f"a proxy with the scheme {parts.scheme} cannot be used; {_PROXY_ADVICE}")
     return proxy
+
+
+def _fits_a_header(login: str) -> bool:
+    try:
+        login.encode("latin-1")  # as `requests` and `urllib3` encode it
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _PROXY_ADVICE: Final = "give an http proxy in the connection's extra `proxies` or in the environment"
