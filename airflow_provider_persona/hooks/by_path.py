@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     import requests
 
 
-def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: bool, **kwargs: Any) -> Request:
+def request_of(
+    method: str, endpoint: str, data: Any, *, host: str, options: Mapping[str, Any], **kwargs: Any
+) -> Request:
     """Return the request of a call by path.
 
     :param method: HTTP method.
     :param endpoint: path, and query if need be; `/api/v1` may be left out.
     :param data: for GET the query; otherwise the JSON body, as a mapping or as JSON text.
     :param host: the connection's host, which the endpoint must not leave.
-    :param any_status: whether answers of any status count as success.
+    :param options: `check_response` False lets answers of any status count as success.
     :param kwargs: `json` or `params`, as for `requests`.
     :raises PersonaSettingsError: when the call cannot be made.
     """
@@ -44,6 +46,7 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         raise PersonaSettingsError(
             f"{known.operation_id} needs headers that a call by path does not send; call it by its name"
         )
+    takes_any = options.get("check_response") is False
     request = Request(
         # It stands in errors and in the log, so what a path holds beside words and ids is left out of it.
         operation_id=known.operation_id if known else f"{method} {shown_target(parts.path)}",
@@ -51,7 +54,7 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
         path=parts.path,
         query=tuple(query),
         body=body,
-        success=frozenset(range(200, 600)) - {429} if any_status else frozenset(range(200, 300)),
+        success=frozenset(range(200, 600)) - {429} if takes_any else frozenset(range(200, 300)),
         repeatable=known.repeatable and not known.appends_with(body) if known else method in ("GET", "HEAD"),
         binary=True,
         form=known is not None and known.form,
@@ -61,20 +64,6 @@ def request_of(method: str, endpoint: str, data: Any, *, host: str, any_status: 
     except BadCallError as error:
         raise PersonaSettingsError(str(error)) from None
     return request
-
-
-def read_timeout_of(given: Any) -> float | None:
-    """Return the read timeout that `extra_options` names, None where it names none.
-
-    :param given: seconds, or what `requests` takes as well: a pair of seconds, to connect and to read.
-    :raises PersonaSettingsError: when it is no number of seconds.
-    """
-    seconds = given[1] if isinstance(given, list | tuple) and len(given) == 2 else given
-    if not seconds:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
-        raise PersonaSettingsError(f"timeout is a number of seconds, above 0 and at most {LONGEST_TIMEOUT:g}")
-    return float(seconds)
 
 
 def api_path(endpoint: str, host: str) -> SplitResult:
@@ -99,12 +88,28 @@ def api_path(endpoint: str, host: str) -> SplitResult:
     return parts._replace(scheme="", netloc="", path=path, fragment="")
 
 
-def sendable_headers(given: Mapping[Any, Any] | None) -> dict[str, str]:
-    """Return further headers of a call as texts.
+def sending_options(headers: Mapping[Any, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `PersonaClient.send` takes beside the request: further headers, and the read timeout.
 
-    :raises PersonaSettingsError: when one cannot be sent. It shows no value, which may be a secret.
+    :param headers: further headers of the call.
+    :param options: `timeout` is seconds, or what `requests` takes as well: a pair of seconds, to connect and to read.
+    :raises PersonaSettingsError: when a header cannot be sent, or the timeout is no number of seconds. It shows no
+        value, which may be a secret.
     """
-    headers = {str(name): str(value) for name, value in (given or {}).items()}
+    return {"headers": _sendable(headers or {}), "timeout": _read_timeout(options.get("timeout"))}
+
+
+def _read_timeout(given: Any) -> float | None:
+    seconds = given[1] if isinstance(given, list | tuple) and len(given) == 2 else given
+    if not seconds:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+        raise PersonaSettingsError(f"timeout is a number of seconds, above 0 and at most {LONGEST_TIMEOUT:g}")
+    return float(seconds)
+
+
+def _sendable(given: Mapping[Any, Any]) -> dict[str, str]:
+    headers = {str(name): str(value) for name, value in given.items()}
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise PersonaSettingsError("a header cannot be sent: give printable text of Latin-1 without line breaks")

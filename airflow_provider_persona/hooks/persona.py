@@ -17,13 +17,7 @@ from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.hooks.by_path import (
-    api_path,
-    as_requests_response,
-    read_timeout_of,
-    request_of,
-    sendable_headers,
-)
+from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sending_options
 from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
 from airflow_provider_persona.version_compat import AirflowException, AirflowNotFoundException, BaseHook
@@ -256,8 +250,6 @@ class PersonaHook(HttpHook):
         response = self.call("redact-a-case", path={"case-id": case_id})
         return Case(id=case_id) if response.status == 204 else self._case(response)
 
-    # ------------------------------------------------------------------ any call
-
     def call(
         self,
         operation_id: str,
@@ -284,8 +276,6 @@ class PersonaHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap read, in less than ten seconds, and say what answered, never the key."""
         return try_connection(self.get_connection(self.persona_conn_id))
-
-    # ------------------------------------------------------------------ as an HttpHook
 
     def get_conn(
         self,
@@ -321,16 +311,9 @@ class PersonaHook(HttpHook):
         """
         options = extra_options or {}
         try:
-            request = request_of(
-                self.method,
-                endpoint or "",
-                data,
-                host=self.settings.host,
-                any_status=options.get("check_response") is False,
-                **request_kwargs,
-            )
-            timeout = read_timeout_of(options.get("timeout"))
-            response = self.client.send(request, headers=sendable_headers(headers), timeout=timeout)
+            host = self.settings.host
+            request = request_of(self.method, endpoint or "", data, host=host, options=options, **request_kwargs)
+            response = self.client.send(request, **sending_options(headers, options))
         except PersonaError as error:
             raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
         return as_requests_response(response, self.settings.host + request.path)
