@@ -106,7 +106,7 @@ class Operation:
     _appended: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
+        put = object.__setattr__  # the class is frozen
         pieces = _PATH_PARAMETER.split(self.prefix + self.path)
         put(self, "path_parameters", tuple(pieces[1::2]))
         put(self, "_pieces", tuple(pieces[::2]))
@@ -353,6 +353,7 @@ def matching(method: str, path: str) -> Operation | None:
     """
     segments = path.strip("/").split("/")
     fitting = [each for each, template in _of_shape(method, len(segments)) if all(map(_fits, template, segments))]
+    # A path that is spelt out wins over one with a parameter in the same place.
     return min(fitting, key=lambda each: len(each.path_parameters), default=None)
 
 
@@ -369,4 +370,4 @@ def _of_shape(method: str, segments: int) -> tuple[tuple[Operation, tuple[str, .
 
 
 def _fits(template: str, segment: str) -> bool:
-    return template == segment or (template.startswith("{") and segment != "search")
+    return template == segment or (template.startswith("{") and segment != "search")  # no object has that id

@@ -55,7 +55,7 @@ class Latencies:
         if self._total >= _REMEMBERED:
             self._counts = [count / 2 for count in self._counts]
             self._total /= 2
-        number = min(int(seconds * self._PER_SECOND).bit_length(), self._CLASSES - 1)
+        number = min(int(seconds * self._PER_SECOND).bit_length(), self._CLASSES - 1)  # doubling classes: a logarithm
         self._counts[number] += 1
         self._total += 1
 

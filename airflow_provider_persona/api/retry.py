@@ -144,7 +144,7 @@ def decide(
     pause = _Pause(policy, attempt, now, chance)
     if isinstance(outcome, TransportFailure):
         decision = _after_silence(request, outcome, pause)
-    elif outcome.status in request.success or 200 <= outcome.status < 300:
+    elif outcome.status in request.success or 200 <= outcome.status < 300:  # Persona says 200 or 201 for some calls
         decision = _after_success(request, outcome, pause)
     else:
         decision = _after_refusal(request, outcome, pause)
@@ -228,7 +228,7 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
         "check host, proxy and network",
         operation_id=request.operation_id,
     )
-    if failure.point is FailurePoint.NOT_SENT:
+    if failure.point is FailurePoint.NOT_SENT:  # leaves no doubt, so a creation too may be sent again
         return pause.same_key(reason, maybe_done=False) or _give_up(request, error, pause)
     if request.takes_idempotency_key and pause.key_is_fresh:
         # If Persona has made the change, it replays the answer: that is safe for creations too.
@@ -260,7 +260,7 @@ def _after_success(request: Request, response: Response, pause: _Pause) -> Decis
 def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decision:
     status = response.status
     error = error_for(response, request)
-    if status == 429 or is_quota(response):
+    if status == 429 or is_quota(response):  # before the rest, since a quota may come as a 403
         return _after_throttle(response, error, pause)
     if status == 408 or not 200 <= status < 500:  # what is no status of HTTP tells nothing either
         if request.repeatable:
@@ -294,7 +294,7 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
     wait = error.retry_after = wait_of(response)
     if wait is None and pause.attempt.throttled < len(delays):
         wait = delays[pause.attempt.throttled]
-    if wait is None or not delays:
+    if wait is None or not delays:  # `NO_RETRIES` means no waits either: a test of a connection keeps a page waiting
         return Failed(error)
     wait = max(wait, SHORTEST_WAIT)
     waited = pause.attempt.throttled_for + wait
@@ -306,6 +306,7 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
         return Failed(_with_advice(error, type(error), advice))
     following = replace(pause.attempt, throttled=pause.attempt.throttled + 1, throttled_for=waited)
     because = error.title or f"status {response.status}"
+    # A fraction of a second is added, not a share: the end of a window is known, and waiting longer wastes the next.
     return SendAgain(wait + pause.chance * pause.policy.jitter, following, because, for_limit=True)
 
 

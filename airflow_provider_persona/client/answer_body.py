@@ -141,6 +141,7 @@ def receive(answer: requests.Response, body: Body, wire: Wire) -> None:
 
     :raises UnusableBodyError: and `BrokenOffError`, as `Body.add`; `TooLateError` when it takes too long.
     """
+    # `read1` hands over what has come, where `read` would gather 64 KiB first.
     while chunk := answer.raw.read1(_CHUNK, decode_content=False):
         body.add(chunk)
         wire.left()  # bytes that wait in a buffer cost no read of the socket
@@ -171,6 +172,7 @@ def copy_body(
     try:
         body = Body(answer.headers.get("Content-Encoding"), limit, too_large, sink.write)
         body.check_size(promised or 0)
+        # An attempt that broke off has left its part here.
         sink.seek(0)
         sink.truncate()
         receive(answer, body, wire)

@@ -64,7 +64,7 @@ class Network:
 
         if self.verify is False:
             return False
-        context = create_urllib3_context()
+        context = create_urllib3_context()  # the protocols and ciphers of `requests`, and host names are checked
         _load(context, str(self.verify))
         return context
 
@@ -139,6 +139,7 @@ def _checked(path: str, what: str) -> str:
 
     if not Path(path).exists():
         raise PersonaSettingsError(f"{what} names {path}, and there is no such file or folder of certificates")
+    # Tried here, because `requests` and aiohttp would say of a damaged file no more than an error of TLS.
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
     except OSError:  # ssl.SSLError is one too

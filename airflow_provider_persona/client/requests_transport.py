@@ -37,6 +37,7 @@ class RequestsTransport:
                     request.method,
                     self._settings.host + request.target,
                     data=request.content(),
+                    # The last one wins. The caller's come first, so that they replace no header of the settings.
                     headers={
                         **sending.headers,
                         **ACCEPTED,
@@ -47,7 +48,7 @@ class RequestsTransport:
                     auth=_unchanged if request.brings_own_login else None,
                     timeout=(sending.connect_timeout, sending.read_timeout),
                     allow_redirects=False,
-                    stream=True,
+                    stream=True,  # else `requests` reads and unpacks the whole body before anybody can count it
                 ) as answer:
                     return self.received(answer, sending, wire)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:

@@ -55,7 +55,7 @@ class _WithoutQuery(logging.Filter):
         try:
             return urlsplit(address).hostname in self.hosts
         except ValueError:
-            return True
+            return True  # nobody knows where it leads, so it is rather cut
 
 
 def _addresses(text: str) -> list[str]:
@@ -90,6 +90,7 @@ def shown_target(target: str) -> str:
 @cache
 def _installed() -> _WithoutQuery:
     without_query = _WithoutQuery()
+    # A filter of a logger does not see the records of the loggers below it, so each is named.
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(without_query)
     return without_query

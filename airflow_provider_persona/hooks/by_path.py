@@ -54,9 +54,10 @@ def request_of(
         path=parts.path,
         query=tuple(query),
         body=body,
+        # A limit is waited for in any case: who asks for answers of all statuses does not ask for less patience.
         success=frozenset(range(200, 600)) - {429} if takes_any else frozenset(range(200, 300)),
         repeatable=known.repeatable and not known.appends_with(body) if known else method in ("GET", "HEAD"),
-        binary=True,
+        binary=True,  # the answer is handed over as it is, JSON or not
         form=known is not None and known.form,
     )
     try:
@@ -152,7 +153,7 @@ def as_requests_response(response: Response, url: str) -> requests.Response:
     made.status_code = response.status
     made.headers = CaseInsensitiveDict(response.headers)
     made.url = url
-    made.raw = io.BytesIO(response.content)
+    made.raw = io.BytesIO(response.content)  # unread, so that a caller may stream it as well as ask for `content`
     made.encoding = "utf-8"
     made.reason = http.HTTPStatus(response.status).phrase if response.status in set(http.HTTPStatus) else ""
     return made

@@ -108,7 +108,7 @@ class PersonaHook(HttpHook):
 
     def close(self) -> None:
         """Close the pooled connections."""
-        if "client" in self.__dict__:
+        if "client" in self.__dict__:  # else closing would read the connection and make a client
             self.client.close()
 
     def __enter__(self) -> Self:

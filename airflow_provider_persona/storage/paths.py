@@ -60,7 +60,7 @@ def _make_folder(folder: StorePath) -> None:
     if local is None:
         folder.mkdir(parents=True, exist_ok=True)
         return
-    # `mkdir(parents=True)` gives its mode to the last folder only.
+    # `mkdir(parents=True)` gives its mode to the last folder only. Another task may make the same one at this moment.
     for missing in reversed([path for path in (local, *local.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
 
@@ -115,6 +115,7 @@ def open_regular(path: StorePath) -> IO[bytes]:
         return path.open("rb")
     # Without waiting, since opening a pipe takes until somebody writes to it.
     file = open(local, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    # Asked of the open file: a name could be given to another one between the question and the opening.
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise NoRegularFileError(path)
@@ -180,7 +181,7 @@ def names_in(folder: StorePath) -> list[str]:
     :raises StoreError: when the store cannot be asked.
     """
     try:
-        _forget_listing(folder / "any")
+        _forget_listing(folder / "any")  # it forgets the listing of the folder above the path
         return sorted(entry.name for entry in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -76,6 +76,7 @@ class SqlTable:
         with failing_as(f"{self.shown} cannot be reached; check that the database answers and lets the login in"):
             connected = self._database.get_conn()
         with closing(connected) as connection:
+            # A hook may hand out its connection in autocommit, and a batch must be written whole or not at all.
             if self._database.supports_autocommit:
                 self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
             dialect = dialect_of(connection)
@@ -159,7 +160,7 @@ class OpenSqlTable:
         try:
             found = {column[0].lower() for column in self.described()}
         except Exception:  # noqa: BLE001 - each driver has its own
-            self.undo()
+            self.undo()  # PostgreSQL takes no further statement in a transaction that had an error
             return None
         self.commit()
         return found
@@ -167,7 +168,7 @@ class OpenSqlTable:
     def described(self) -> Sequence[Any]:
         """Return the driver's description of the table's columns."""
         self.execute(f"SELECT * FROM {self.name} WHERE 1 = 0")  # noqa: S608 - the name is checked
-        self._cursor.fetchall()
+        self._cursor.fetchall()  # some MySQL drivers refuse the next statement while a result is unread
         return list(self._cursor.description)
 
     def select(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -227,7 +228,7 @@ class OpenSqlTable:
     def _begin(self) -> None:
         if self.dialect.begins_by_statement and not self._is_begun:
             self._cursor.execute("BEGIN TRANSACTION")
-            self._is_begun = True
+            self._is_begun = True  # DuckDB refuses a second one, and a COMMIT without one
 
 
 class KeyedTable:
@@ -285,6 +286,7 @@ class OpenKeyedTable:
         fitting = {key: self._fitting(row) for key, row in rows.items()}
         what = "cannot be written to; what was written before stays, and a retry begins again"
         with self._table.failing_as(what), _refusing_values(f"{self._table.shown} {what}"):
+            # Each database spells an upsert in its own way, and needs a unique key, which a table of yours may lack.
             held = self._held(list(fitting))
             self._update([row for key, row in fitting.items() if key in held])
             self._table.insert([row for key, row in fitting.items() if key not in held])

@@ -92,6 +92,7 @@ def scratch_database() -> sqlite3.Connection:
 
     Its methods raise a `StoreError` when there is no room for it. Several threads may use it, one after the other.
     """
+    # An empty name means such a file (sqlite.org/inmemorydb.html, "Temporary Databases"); `:memory:` would take memory.
     return sqlite3.connect("", check_same_thread=False, factory=_ScratchDatabase)
 
 
@@ -120,7 +121,7 @@ def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = Fal
 
 def _write_lines(file: IO[bytes], lines: Iterable[bytes], path: StorePath) -> None:
     for line in lines:
-        try:
+        try:  # around the write only: `lines` may raise errors of its own, and those must pass as they are
             file.write(line + b"\n")
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -178,7 +179,7 @@ def _discard(file: Any) -> None:
     with suppress(Exception):
         if callable(getattr(file, "discard", None)):
             file.discard()
-            file.closed = True
+            file.closed = True  # fsspec's destructor closes what is open, and so would upload it
         else:
             file.close()
 
@@ -213,7 +214,7 @@ def replacing(path: Path, *, only_new: bool = False) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
         if not _is_at(part, own) and (os.path.lexists(part) or path.exists()):
             raise FileExistsError(part)  # noqa: TRY301 - a newer attempt has taken it away, and may have written its own
-        file.close()
+        file.close()  # before the rename, since NFS may say only now that there is no room
         if only_new:
             _link_new(part, path)
         else:
