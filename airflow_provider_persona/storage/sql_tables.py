@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -73,21 +73,22 @@ class SqlTable:
 
         :raises StoreError: when the database cannot be reached, or the table cannot be created or lacks a column.
         """
-        with failing_as(f"{self.shown} cannot be reached; check that the database answers and lets the login in"):
-            connected = self._database.get_conn()
-        with closing(connected) as connection:
-            # A hook may hand out its connection in autocommit, and a batch must be written whole or not at all.
-            if self._database.supports_autocommit:
-                self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
-            dialect = dialect_of(connection)
-            self._check_lengths(dialect)
-            names = [dialect.quoted(column) for column in self._columns]
-            table = OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
-            try:
-                self._make_ready(table)
-                yield table
-            finally:
-                table.close()
+        with ExitStack() as opened:
+            with failing_as(f"{self.shown} cannot be reached; check that the database answers and lets the login in"):
+                connection = opened.enter_context(closing(self._database.get_conn()))
+                # A hook may hand out its connection in autocommit, and a batch must be written whole or not at all.
+                if self._database.supports_autocommit:
+                    self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
+                table = self._open_on(connection)
+            opened.callback(table.close)
+            self._make_ready(table)
+            yield table
+
+    def _open_on(self, connection: Any) -> OpenSqlTable:
+        dialect = dialect_of(connection)
+        self._check_lengths(dialect)
+        names = [dialect.quoted(column) for column in self._columns]
+        return OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
 
     def _make_ready(self, table: OpenSqlTable) -> None:
         found = table.columns_found() or self._create(table)
