@@ -159,8 +159,8 @@ def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int
 
 
 def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
+    file = path.open("wb")
     try:
-        file = path.open("wb")
         try:
             shutil.copyfileobj(source, file, _COPY)
         except BaseException:
@@ -168,8 +168,10 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
             raise
         file.close()
     except BaseException:
-        if not grows:  # else what is there tells of rows that were done
-            with suppress(Exception):  # a store that cannot discard may have kept a short object
+        # A store that can discard an upload puts objects in place in one step, so what is there is whole, and may be
+        # the marks of the run before. Others may have kept a short object; but one that grows tells of rows done.
+        if not grows and not _can_discard(file):
+            with suppress(Exception):
                 path.unlink(missing_ok=True)
         raise
 
@@ -177,11 +179,15 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
 def _discard(file: Any) -> None:
     """Give an upload up. Closing it would put in place what has come so far, and so would its destructor."""
     with suppress(Exception):
-        if callable(getattr(file, "discard", None)):
+        if _can_discard(file):
             file.discard()
             file.closed = True  # fsspec's destructor closes what is open, and so would upload it
         else:
             file.close()
+
+
+def _can_discard(file: Any) -> bool:
+    return callable(getattr(file, "discard", None))
 
 
 @contextmanager

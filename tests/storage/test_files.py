@@ -241,3 +241,34 @@ def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None
             put_whole(source, Place(), grows=True)  # type: ignore[arg-type]
     gc.collect()
     assert done == ["discarded"]
+
+
+@pytest.mark.parametrize("fails_at", ["open", "write", "close"])
+def test_what_was_there_stays_when_a_store_that_puts_objects_in_one_step_refuses_the_new(fails_at: str) -> None:
+    class Upload(AbstractBufferedFile):  # type: ignore[misc]
+        def _initiate_upload(self) -> None:
+            pass
+
+        def _upload_chunk(self, final: bool = False) -> bool:
+            raise OSError(errno.EIO, "connection lost")
+
+        def write(self, data: Any) -> int:
+            if fails_at == "write":
+                raise OSError(errno.EIO, "connection lost")
+            return int(super().write(data))
+
+    class Place:
+        protocol = "s3"
+
+        def open(self, _: str) -> Upload:
+            if fails_at == "open":
+                raise PermissionError("the token has expired")
+            return Upload(None, "bucket/marks.json", "wb")
+
+        def unlink(self, *, missing_ok: bool) -> None:
+            gone.append(missing_ok)
+
+    gone: list[bool] = []
+    with pytest.raises(StoreError, match="cannot be written to"):
+        write_whole(Place(), [b"a newer mark"])  # type: ignore[arg-type]
+    assert gone == []
