@@ -157,16 +157,21 @@ def is_there(path: StorePath) -> bool:
     """
     try:
         _forget_listing(path)
-        return path.exists()
+        path.stat()  # not `exists`: fsspec's own takes every error for an absence, and so does Python's from 3.14 on
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_read(path, error) from error
+    return True
 
 
 def remove(path: StorePath) -> None:
     """Delete a file, if it is there.
 
-    :raises StoreError: when it cannot be deleted.
+    :raises StoreError: when it cannot be deleted, or the store cannot be asked.
     """
+    if as_local(path) is None and not is_there(path):  # `UPath.unlink` would ask `exists`, and believe it
+        return
     try:
         path.unlink(missing_ok=True)
     except Exception as error:  # fsspec's stores raise what their libraries raise
@@ -183,7 +188,10 @@ def names_in(folder: StorePath) -> list[str]:
     try:
         _forget_listing(folder / "any")  # it forgets the listing of the folder above the path
         return sorted(entry.name for entry in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        # universal-pathlib asks `isdir` first, where fsspec takes an error of the network for an absence.
+        if as_local(folder) is None and is_there(folder):
+            raise cannot_read(folder, error) from error
         return []
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_read(folder, error) from error

@@ -13,12 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
-from fsspec.spec import AbstractBufferedFile
-from upath import UPath
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from upath import UPath, registry
 
 from airflow_provider_persona.storage.errors import FencedError, StoreError
-from airflow_provider_persona.storage.paths import cannot_write, prepare_folder, read_lines
+from airflow_provider_persona.storage.paths import cannot_write, is_there, names_in, prepare_folder, read_lines, remove
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.storage.whole_files import (
     put_whole,
@@ -272,3 +273,56 @@ def test_what_was_there_stays_when_a_store_that_puts_objects_in_one_step_refuses
     with pytest.raises(StoreError, match="cannot be written to"):
         write_whole(Place(), [b"a newer mark"])  # type: ignore[arg-type]
     assert gone == []
+
+
+class Unreachable(AbstractFileSystem):  # type: ignore[misc]
+    """A store that cannot be asked, at the moment or with these rights."""
+
+    protocol = "unreachable"
+    error: Exception = ConnectionResetError()
+
+    def info(self, _path: str, **_options: Any) -> Any:
+        raise self.error
+
+    def ls(self, _path: str, **_options: Any) -> Any:
+        raise self.error
+
+
+class UnreachablePath(UPath):
+    """A path there."""
+
+
+fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+registry.register_implementation("unreachable", UnreachablePath, clobber=True)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), PermissionError(), TimeoutError(), ValueError("its own")])
+def test_a_store_that_cannot_be_asked_does_not_say_that_nothing_is_there(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A plan would be made anew over one that is there, a newer attempt would not be seen, and values would stay."""
+    monkeypatch.setattr(Unreachable, "error", error)
+    folder = UPath("unreachable://bucket/run")
+    for ask in (is_there, names_in, remove):
+        with pytest.raises(StoreError, match="cannot be read"):
+            ask(folder)
+    with pytest.raises(StoreError, match="cannot be read"):
+        write_whole(folder / "plan.jsonl", [b"1"], only_new=True)
+
+
+def test_what_is_not_in_a_store_is_not_there() -> None:
+    folder = UPath(f"memory://nowhere-{os.getpid()}")
+    assert not is_there(folder / "plan.jsonl")
+    assert names_in(folder) == []
+    write_whole(folder / "plan.jsonl", [b"1"])
+    assert is_there(folder / "plan.jsonl")
+    assert names_in(folder) == ["plan.jsonl"]
+
+
+def test_what_is_not_on_a_disk_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for missing in ("none", "none/below", "file/below", "link"):
+        assert not is_there(tmp_path / missing)
+        assert names_in(tmp_path / missing) == []
+    assert is_there(tmp_path / "file")

@@ -32,8 +32,10 @@ class Object:
     def iterdir(self) -> Iterator[Object]:
         return iter([self / name for name in self.store])
 
-    def exists(self) -> bool:
-        return self.name in self.store
+    def stat(self) -> int:
+        if self.name not in self.store:
+            raise FileNotFoundError(self.name)
+        return len(self.store[self.name])
 
     def open(self, mode: str) -> io.BytesIO:
         return io.BytesIO(self.store[self.name]) if mode == "rb" else _Upload(self)
