@@ -179,11 +179,15 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
 def _discard(file: Any) -> None:
     """Give an upload up. Closing it would put in place what has come so far, and so would its destructor."""
     with suppress(Exception):
-        if _can_discard(file):
-            file.discard()
-            file.closed = True  # fsspec's destructor closes what is open, and so would upload it
-        else:
+        if not _can_discard(file):
             file.close()
+            return
+        try:
+            file.discard()
+        finally:
+            # fsspec's destructor closes what is open, and so would upload it. `ObjectStoragePath.open` returns a
+            # wrapper, which takes attributes for itself and has the file in `_obj` (Airflow 2.11 to 3.3).
+            getattr(file, "_obj", file).closed = True
 
 
 def _can_discard(file: Any) -> bool:

@@ -8,7 +8,7 @@ import gc
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -211,7 +211,21 @@ def test_a_disk_that_is_full_is_named_in_the_words_of_the_system(tmp_path: Path)
     assert "text of a library" not in message
 
 
-def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None:
+class Tracked:
+    """What Airflow's `ObjectStoragePath.open` wraps a file in (2.11 to 3.3)."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._obj, name)
+
+
+@pytest.mark.parametrize("can_reach_the_store", [True, False])
+@pytest.mark.parametrize("wrapped", [Tracked, lambda file: file], ids=["behind Airflow's wrapper", "as it is"])
+def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place(
+    wrapped: Callable[[Any], Any], can_reach_the_store: bool
+) -> None:
     class Upload(AbstractBufferedFile):  # type: ignore[misc]
         """As s3fs, gcsfs and adlfs write: what was written is put in place when the file is closed."""
 
@@ -227,13 +241,15 @@ def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None
 
         def discard(self) -> None:
             done.append("discarded")
+            if not can_reach_the_store:
+                raise OSError(errno.EIO, "connection lost")
 
     class Place:
         protocol = "s3"
         parent = "s3://bucket"
 
-        def open(self, _: str) -> Upload:
-            return Upload(None, "bucket/ledger-00001.jsonl", "wb")
+        def open(self, _: str) -> Any:
+            return wrapped(Upload(None, "bucket/ledger-00001.jsonl", "wb"))
 
     done: list[str] = []
     with scratch_file() as source:
