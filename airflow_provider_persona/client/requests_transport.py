@@ -55,7 +55,7 @@ class RequestsTransport:
                 point = FailurePoint.MAYBE_SENT if wire.is_written else FailurePoint.NOT_SENT
                 return TransportFailure(point, reason_of(error))
 
-    def headers_for(self, sending: Sending) -> dict[str, str]:  # noqa: ARG002 - `FileTransport` needs it
+    def headers_for(self, sending: Sending) -> dict[str, str]:  # noqa: ARG002 - `file_client.py` needs it
         """Return headers that depend on how the answer is read."""
         return {}
 
