@@ -1,4 +1,7 @@
-"""What the provider tells Airflow about itself. Plain data: Airflow reads it in every process."""
+"""What the provider tells Airflow about itself. Plain data: Airflow reads it in every process.
+
+So nothing is imported here that imports Airflow, a client or a database.
+"""
 
 from __future__ import annotations
 

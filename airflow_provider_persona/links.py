@@ -46,7 +46,7 @@ class _PushedLink(BaseOperatorLink):
         :param address: where the link leads; None for no link.
         """
         keep = getattr((context or {}).get("ti"), "xcom_push", None)
-        if address is None or keep is None:  # no task instance: somebody tries an operator out
+        if address is None or keep is None:  # no task instance: somebody calls `execute` by hand
             return
         try:
             keep(key=cls.key, value=address)

@@ -36,7 +36,7 @@ class EnvironmentGuard:
 
     def question_before(self, request: Request) -> Request | None:
         """Return a cheap read that must be sent before a write while the environment is unknown; else None."""
-        if self._expected is None or self.seen is not None or request.method == "GET":
+        if self._expected is None or self.seen is not None or request.only_reads:
             return None
         return operation("list-all-rate-limits").bind()
 
@@ -49,13 +49,15 @@ class EnvironmentGuard:
         if answered is None:
             return
         if self._expected is not None and answered != self._expected:
+            more = "" if self.seen is None else "more "  # this may be the answer to a write
+            self.seen = None  # the next write must ask again
             raise PersonaSettingsError(
                 f"{self._named}the API key belongs to environment {answered}, but the connection expects "
-                f"{self._expected}; nothing is written to it. Check the key, or the connection's expected environment "
-                "id",
+                f"{self._expected}; nothing {more}is written to it. Check the key, or the connection's expected "
+                "environment id",
                 request_id=response.request_id,
             )
-        self.seen = answered  # not before the check: after a mismatch the next write must ask again
+        self.seen = answered
 
     def require_known(self) -> None:
         """Check that the environment is known where one is expected.

@@ -140,6 +140,7 @@ class PersonaUnresolvedError(PersonaError):
     """The outcome is unknown: Persona may or may not have made the change. Read the object before another attempt."""
 
 
+# Below all the classes, because it takes those that are defined so far.
 _TREE: dict[str, type[PersonaError]] = {
     name: found for name, found in globals().items() if isinstance(found, type) and issubclass(found, PersonaError)
 }

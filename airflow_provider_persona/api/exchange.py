@@ -38,7 +38,13 @@ class Exchange:
         self.request = request
         self.identity = identity
         self.policy = policy
-        self.attempt = Attempt(now, generation=generation, maybe_done=maybe_done, maybe_under_way=maybe_done)
+        self.attempt = Attempt(
+            now,
+            generation=generation,
+            maybe_done=maybe_done,
+            maybe_done_elsewhere=maybe_done and generation > 0,
+            maybe_under_way=maybe_done,
+        )
         self.sent = 0
         self.sent_generation = generation
         self._chance = chance
@@ -56,7 +62,7 @@ class Exchange:
     def is_being_sent(self) -> None:
         """Note that an attempt begins."""
         self.sent += 1
-        self.sent_generation = self.attempt.generation
+        self.sent_generation = self.attempt.generation  # kept apart, since `conclude` moves on to one never sent
 
     def conclude(self, outcome: Outcome, now: float) -> Decision:
         """Return what the outcome of the present attempt means, and move on to the next attempt if there is one."""
@@ -92,5 +98,7 @@ def idempotency_key(identity: str, request: Request, generation: int) -> str:
     :param request: the request.
     :param generation: 0 for the first key; one more each time that Persona must not replay a failure that it stored.
     """
+    # NUL stands in none of the parts, so no two calls have the same text. What is hashed here must not change: a run
+    # that goes on under a later release needs the keys of before.
     told = "\0".join((identity, request.method, request.target, str(generation), ""))
     return hashlib.sha256(told.encode() + (request.content() or b"")).hexdigest()[:40]

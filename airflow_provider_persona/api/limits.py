@@ -70,6 +70,7 @@ def wait_of(response: Response) -> float | None:
     `RateLimit-Reset` and `Quota-Reset` are seconds left, not a time of day. Persona's specification and its guides
     spell the quota headers in two ways, so both are read.
     """
+    # Not both kinds: the window of the request limit ends within a minute, and a quota may last for much longer.
     own = ("quota-reset", "quotalimit-reset") if is_quota(response) else ("ratelimit-reset",)
     return next((seconds for name in ("retry-after", *own) if (seconds := _seconds(response, name)) is not None), None)
 

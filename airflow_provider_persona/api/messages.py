@@ -60,6 +60,7 @@ def _as_json_has_it(value: Any) -> Any:
 
 
 # Made once, because `json.dumps` makes a new encoder for each value, and a row of a bulk run has about seven values.
+# Keys are sorted where the bytes are hashed: for idempotency keys and for the hash of a plan.
 _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 _BODY = json.JSONEncoder(
@@ -122,6 +123,11 @@ class Request:
         return self.method == "POST"
 
     @property
+    def only_reads(self) -> bool:
+        """Whether it changes nothing. Persona's searches are POST (published specification, `/cases/search`)."""
+        return self.method in ("GET", "HEAD") or (self.method == "POST" and self.path.endswith("/search"))
+
+    @property
     def brings_own_login(self) -> bool:
         """Whether it goes out under a login of its own instead of the connection's API key."""
         return self.own_headers is not None and "Authorization" in self.own_headers
@@ -137,7 +143,7 @@ class Request:
         :raises ValueError: as `json_content`, unless `Operation.bind` made the request: it has checked the body.
         :raises TypeError: likewise.
         """
-        if self._content is _UNPARSED:
+        if self._content is _UNPARSED:  # once, so that all attempts send the bytes that their key was made from
             encode = form_content if self.form else json_content
             object.__setattr__(self, "_content", None if self.body is None else encode(self.body))
         content: bytes | None = self._content
@@ -221,7 +227,7 @@ def _parsed(text: str) -> Any:
     """
     try:
         found = _ANSWER.decode(text)
-    except RecursionError:
+    except RecursionError:  # no `ValueError`, and the callers handle those
         raise ValueError("nested too deeply") from None
     if text.count("{") + text.count("[") > _DEEPEST and _is_deeper(found, _DEEPEST):
         raise ValueError("nested too deeply")

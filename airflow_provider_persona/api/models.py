@@ -1,4 +1,4 @@
-"""Cases and accounts as values, with the attributes that this provider uses.
+"""Cases, accounts, inquiries, transactions and reports as values, with the attributes that this provider uses.
 
 New attributes, types and values are accepted, and so are longer ids and null in place of an object or a list. An
 attribute of another type than documented makes its object unreadable (`PersonaAnswerError`), and no other object.

@@ -106,7 +106,7 @@ class Operation:
     _appended: tuple[tuple[str, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
+        put = object.__setattr__  # the class is frozen
         pieces = _PATH_PARAMETER.split(self.prefix + self.path)
         put(self, "path_parameters", tuple(pieces[1::2]))
         put(self, "_pieces", tuple(pieces[::2]))
@@ -132,7 +132,7 @@ class Operation:
         :param body: the body; dates in it are sent as ISO 8601, decimals as numbers.
         :param headers: a value for each header of the operation's own.
         :raises BadCallError: when a path parameter is missing, unknown or unsafe, a body key, query parameter
-            or header is missing, or the body or a header holds a value that cannot be sent.
+            or header is missing, or query, body or a header holds a value that cannot be sent.
         """
         if self._needs or self._must_hold:
             self._check_required(body)
@@ -155,7 +155,7 @@ class Operation:
             data=DATA_OF.get(self.answer),
             about=next(iter(path.values())) if path and self._answers_with_its_object else None,
         )
-        self._check_content(request)
+        check_content(request)
         return request
 
     def bind_to(
@@ -209,16 +209,6 @@ class Operation:
         if problem := wrong_names(self.headers, headers):
             raise BadCallError(f"{self.operation_id} {problem}")
 
-    def _check_content(self, request: Request) -> None:
-        try:
-            request.content()
-        except (TypeError, ValueError, RecursionError) as error:
-            # The error's own text may show the value, so it is left out.
-            raise BadCallError(
-                f"the body of {self.operation_id} holds a value that cannot be sent ({type(error).__name__}): give "
-                f"text, finite numbers, dates, {'nothing nested' if self.form else 'lists and mappings with text keys'}"
-            ) from None
-
     def _own_headers(self, given: Mapping[str, Any]) -> Mapping[str, str]:
         by_name = {name.lower(): value for name, value in given.items() if value is not None}
         if problem := wrong_names(self.headers, by_name) or wrong_value(self.headers, by_name):
@@ -260,6 +250,24 @@ class Operation:
                 _warn_once(self.operation_id, f"{above}{key}", tuple(f"{above}{name}" for name in known))
             elif below and isinstance(value, Mapping):
                 self._warn_of_unknown(value, below, f"{above}{key}.")
+
+
+def check_content(request: Request) -> None:
+    """Check that query and body can be sent.
+
+    :raises BadCallError: when they hold a value that cannot be.
+    """
+    part = "query"
+    try:
+        _ = request.target
+        part = "body"
+        request.content()
+    except (TypeError, ValueError, RecursionError) as error:
+        # The error's own text may show the value, so it is left out.
+        raise BadCallError(
+            f"the {part} of {request.operation_id} holds a value that cannot be sent ({type(error).__name__}): give "
+            f"text, finite numbers, dates, {'nothing nested' if request.form else 'lists and mappings with text keys'}"
+        ) from None
 
 
 def path_segment(value: str, name: str) -> str:
@@ -345,6 +353,7 @@ def matching(method: str, path: str) -> Operation | None:
     """
     segments = path.strip("/").split("/")
     fitting = [each for each, template in _of_shape(method, len(segments)) if all(map(_fits, template, segments))]
+    # A path that is spelt out wins over one with a parameter in the same place.
     return min(fitting, key=lambda each: len(each.path_parameters), default=None)
 
 
@@ -361,4 +370,4 @@ def _of_shape(method: str, segments: int) -> tuple[tuple[Operation, tuple[str, .
 
 
 def _fits(template: str, segment: str) -> bool:
-    return template == segment or (template.startswith("{") and segment != "search")
+    return template == segment or (template.startswith("{") and segment != "search")  # no object has that id

@@ -58,7 +58,7 @@ def next_page(request: Request, page: Any, seen: SeenPages) -> Request | None:
     kept = tuple(pair for pair in request.query if pair[0] not in _CURSORS)
     following = replace(request, query=(*kept, (AFTER, cursor)))
     objects = hash(frozenset(resource.id for resource in Document(page).resources))
-    seen.add(frozenset(request.query))
+    seen.add(frozenset(request.query))  # before the comparison: a page may lead to itself
     if objects in seen or frozenset(following.query) in seen:
         raise _bad_link(request, "leads back to an earlier page", retryable=request.method == "POST")
     seen.add(objects)

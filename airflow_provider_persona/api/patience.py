@@ -55,7 +55,7 @@ class Latencies:
         if self._total >= _REMEMBERED:
             self._counts = [count / 2 for count in self._counts]
             self._total /= 2
-        number = min(int(seconds * self._PER_SECOND).bit_length(), self._CLASSES - 1)
+        number = min(int(seconds * self._PER_SECOND).bit_length(), self._CLASSES - 1)  # doubling classes: a logarithm
         self._counts[number] += 1
         self._total += 1
 
@@ -121,7 +121,7 @@ def _may_be_cut(request: Request, attempt: Attempt, until: float, policy: RetryP
     """Whether an attempt may be cut early: there is another one, and it cannot add a second effect."""
     if request.binary or attempt.number >= policy.attempts:
         return False  # a file takes as long as it is large
-    if request.method == "GET":
+    if request.only_reads:
         return True
     # Without a key, what was cut could take effect after the next attempt, and over what others did meanwhile. An old
     # key may be forgotten. Half of its time leaves enough for the waits of all attempts.

@@ -122,7 +122,7 @@ class WindowBudget:
         :param now: the time, in seconds of a monotonic clock.
         """
         if self._without_headers or self.limit == 0:
-            return self._grant(now)
+            return self._grant(now)  # no wait would help against a limit of zero; `retry.py` says it with the answer
         if self._remaining is not None and now >= self._end():
             self._enter_unknown_window()
         if self._remaining is None:
@@ -160,6 +160,7 @@ class WindowBudget:
         elif grant.window == self._window or now + state.reset > self._ends_early - _SPREAD:
             self._used_here += grant.window != self._window  # granted in an earlier window, counted in this one
             self._learn_end(state, grant, now)
+            # Answers overtake one another, and within a window the number only falls.
             self._remaining = min(self._remaining, state.remaining)
         self._end_probing(grant)
 
@@ -215,7 +216,7 @@ class WindowBudget:
         if spare <= 0 or not self._others_seen:
             return spare
         # The requests of others that are under way cannot be seen. If each client takes a share of what is left, their
-        # sum stays below the limit.
+        # sum stays below the limit. One is always allowed, or the last one would be left to nobody.
         return max(1, math.floor(spare * _SHARE_BESIDE_OTHERS))
 
     @property
@@ -275,7 +276,8 @@ class WindowBudget:
         self._remaining = state.remaining
         self._opening = _Opening(grant.sent_at, state.reset) if state.remaining == state.limit - 1 else None
         self._ends_early = now + state.reset
-        self._ends_late = self._ends_early + 1
+        self._ends_late = self._ends_early + 1  # where the seconds are rounded down, up to one more is left
+        # Within the first second the rounded seconds are still those of the whole window.
         if self._opening is not None and now - grant.sent_at < 1:
             self._length = _length_shown_by(state.reset)
         if state.reset == 0:
@@ -290,6 +292,7 @@ class WindowBudget:
         elif self._opening is not None and state.reset < self._opening.reset and now - self._opening.sent_at < 1:
             # A window lasts whole seconds, so only rounding down shows one less before its first second is over.
             self.rounding = Rounding.DOWN
+        # Only ever earlier: a slow answer shows the seconds that were left when Persona wrote it.
         self._ends_early = min(self._ends_early, now + state.reset)
         self._ends_late = min(self._ends_late, now + state.reset + 1)
 
@@ -317,7 +320,7 @@ class WindowBudget:
         if is_ours_to_judge and self.limit is not None and self._remaining is not None:
             self._used_by_others = max(0, self.limit - self._remaining - self._used_here)
         self._window += 1
-        self._stragglers += self._in_flight
+        self._stragglers += self._in_flight  # `_return` tells them by the number of their window
         self._in_flight = 0
 
 

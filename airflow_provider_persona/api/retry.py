@@ -73,6 +73,7 @@ class Attempt:
     :param throttled: number of refusals for a limit so far.
     :param throttled_for: seconds that the call has waited because of them.
     :param maybe_done: whether an earlier attempt may have had its effect.
+    :param maybe_done_elsewhere: whether one under an earlier key may have, of which no answer to this key tells.
     :param maybe_under_way: whether Persona may still be working on an earlier attempt under the same key.
     """
 
@@ -82,6 +83,7 @@ class Attempt:
     throttled: int = 0
     throttled_for: float = 0.0
     maybe_done: bool = False
+    maybe_done_elsewhere: bool = False
     maybe_under_way: bool = False
 
 
@@ -142,7 +144,7 @@ def decide(
     pause = _Pause(policy, attempt, now, chance)
     if isinstance(outcome, TransportFailure):
         decision = _after_silence(request, outcome, pause)
-    elif outcome.status in request.success or 200 <= outcome.status < 300:
+    elif outcome.status in request.success or 200 <= outcome.status < 300:  # Persona says 200 or 201 for some calls
         decision = _after_success(request, outcome, pause)
     else:
         decision = _after_refusal(request, outcome, pause)
@@ -163,9 +165,13 @@ class _Pause:
         return self._next(because, maybe_done=maybe_done, maybe_under_way=under_way)
 
     def next_key(self, because: str, *, maybe_done: bool = True) -> SendAgain | None:
-        generation = self.attempt.generation + 1
         return self._next(
-            because, maybe_done=maybe_done, generation=generation, key_born=self.now, maybe_under_way=False
+            because,
+            maybe_done=maybe_done,
+            maybe_done_elsewhere=self.attempt.maybe_done or maybe_done,
+            generation=self.attempt.generation + 1,
+            key_born=self.now,
+            maybe_under_way=False,
         )
 
     def _next(self, because: str, *, maybe_done: bool, **changes: Any) -> SendAgain | None:
@@ -187,9 +193,9 @@ class _Pause:
 
 def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: float, decision: Decision) -> Decision:
     """Return a decision, corrected where earlier attempts may have had their effect."""
-    if request.method == "GET":
+    if request.only_reads:
         return decision
-    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(outcome):
+    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(request, outcome, attempt):
         return Unresolved(_unknown(request, str(decision.error), decision.error))
     if not isinstance(decision, SendAgain) or not request.takes_idempotency_key or not decision.attempt.maybe_done:
         return decision
@@ -197,13 +203,21 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
         return decision
     if request.repeatable:  # Persona may have forgotten the key, and a forgotten key is as good as a new one
         generation, born = decision.attempt.generation + 1, now + decision.after
-        following = replace(decision.attempt, generation=generation, key_born=born, maybe_under_way=False)
+        following = replace(
+            decision.attempt, generation=generation, key_born=born, maybe_done_elsewhere=True, maybe_under_way=False
+        )
         return replace(decision, attempt=following)
     return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
 
 
-def _tells_of_the_effect(outcome: Outcome) -> bool:
-    """Whether an outcome tells what became of the call. 401 and 429 come before Persona looks at the key."""
+def _tells_of_the_effect(request: Request, outcome: Outcome, attempt: Attempt) -> bool:
+    """Whether a refusal tells what became of the earlier attempts: under one key it is the answer to all of them.
+
+    401 and 429 come before Persona looks at the key. A refusal under another key, or of a call without one, may be
+    about what an earlier attempt has done: nothing is redacted or approved twice.
+    """
+    if not request.takes_idempotency_key or attempt.maybe_done_elsewhere:
+        return False
     return isinstance(outcome, Response) and outcome.status not in (401, 429) and outcome.status >= 400
 
 
@@ -214,7 +228,7 @@ def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -
         "check host, proxy and network",
         operation_id=request.operation_id,
     )
-    if failure.point is FailurePoint.NOT_SENT:
+    if failure.point is FailurePoint.NOT_SENT:  # leaves no doubt, so a creation too may be sent again
         return pause.same_key(reason, maybe_done=False) or _give_up(request, error, pause)
     if request.takes_idempotency_key and pause.key_is_fresh:
         # If Persona has made the change, it replays the answer: that is safe for creations too.
@@ -246,7 +260,7 @@ def _after_success(request: Request, response: Response, pause: _Pause) -> Decis
 def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decision:
     status = response.status
     error = error_for(response, request)
-    if status == 429 or is_quota(response):
+    if status == 429 or is_quota(response):  # before the rest, since a quota may come as a 403
         return _after_throttle(response, error, pause)
     if status == 408 or not 200 <= status < 500:  # what is no status of HTTP tells nothing either
         if request.repeatable:
@@ -280,7 +294,7 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
     wait = error.retry_after = wait_of(response)
     if wait is None and pause.attempt.throttled < len(delays):
         wait = delays[pause.attempt.throttled]
-    if wait is None or not delays:
+    if wait is None or not delays:  # `NO_RETRIES` means no waits either: a test of a connection keeps a page waiting
         return Failed(error)
     wait = max(wait, SHORTEST_WAIT)
     waited = pause.attempt.throttled_for + wait
@@ -292,6 +306,7 @@ def _after_throttle(response: Response, error: PersonaError, pause: _Pause) -> D
         return Failed(_with_advice(error, type(error), advice))
     following = replace(pause.attempt, throttled=pause.attempt.throttled + 1, throttled_for=waited)
     because = error.title or f"status {response.status}"
+    # A fraction of a second is added, not a share: the end of a window is known, and waiting longer wastes the next.
     return SendAgain(wait + pause.chance * pause.policy.jitter, following, because, for_limit=True)
 
 
@@ -306,7 +321,7 @@ def _with_advice(error: PersonaError, kind: type[PersonaError], advice: str) -> 
 
 
 def _give_up(request: Request, error: PersonaError, pause: _Pause, *, maybe_done: bool = False) -> Decision:
-    if maybe_done and request.method != "GET":
+    if maybe_done and not request.only_reads:
         return Unresolved(_unknown(request, f"tried {_times(pause.attempt.number)}, last: {error}", error))
     return Failed(error)
 

@@ -31,6 +31,7 @@ class ServerClock:
         :param now: the time, in seconds of a monotonic clock.
         """
         text = response.headers.get("date", "")
+        # An answer can come late and never early, so the first one with a date tells the time best.
         if text == self._text or len(text) > _LONGEST_DATE:
             return
         self._text = text  # many answers have the same date, and it is parsed once

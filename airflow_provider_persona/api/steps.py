@@ -69,6 +69,7 @@ class Step:
         request_of: Callable[[str], Request] | None = self._requests_of.get(with_time)
         if request_of is None:
             shown = {"status", *self.shows_in, *(("updated-at",) if with_time else ())}
+            # Sorted: a set has another order in each process, and the query is part of the idempotency key.
             query = {f"fields[{self.resource_type}]": ",".join(sorted(shown))}
             request_of = self._requests_of[with_time] = operation(self.operation_id).bind_to(query, self.body)
         return request_of(object_id)

@@ -54,6 +54,7 @@ def told_pointer(pointer: Any) -> str | None:
 def _line(text: Any) -> str | None:
     if not isinstance(text, str) or not text.strip():
         return None
+    # An answer may hold megabytes, and each value of the request is looked for in what is kept here.
     return "".join(character if character.isprintable() else " " for character in text[:_LONGEST_READ]).strip() or None
 
 
@@ -63,7 +64,10 @@ def _short(line: str) -> str:
 
 def _values(request: Request) -> Iterator[str]:
     """Yield the texts in a request that an error may repeat, the longest first."""
-    sent = {value.strip() for value in [*_leaves(request.body), *(value for _, value in request.query)]}
+    # A filter takes several values with commas between (`filter[reference-id]`), and a title names one of them.
+    in_query = (part for _, value in request.query for part in (value, *value.split(",")))
+    sent = {value.strip() for value in (*_leaves(request.body), *in_query)}
+    # A short value first would cut its part out of a longer one, and the rest of that would stay.
     yield from sorted((value for value in sent if len(value) >= _SHORTEST_VALUE), key=len, reverse=True)
 
 

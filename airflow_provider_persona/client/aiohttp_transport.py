@@ -19,7 +19,6 @@ from airflow_provider_persona.client.transport import USER_AGENT, Sending, reaso
 _LONGEST_LINE: Final = 65_536
 """Bytes of a status line or header. `http.client` takes as many, and the two clients must not differ."""
 
-
 _LARGEST_PIECE: Final = 2**20
 """Bytes of the largest body that is handed over whole. While aiohttp writes such a body, nothing else runs."""
 
@@ -54,10 +53,12 @@ class AiohttpTransport:
         try:
             async with session.request(
                 request.method,
-                URL(self._settings.host + request.target, encoded=True),
+                URL(self._settings.host + request.target, encoded=True),  # as it is: the idempotency key covers it
                 data=content if content is None or len(content) <= _LARGEST_PIECE else io.BytesIO(content),
+                # The last one wins. The caller's come first, so that they replace neither the key nor the version.
                 headers={**sending.headers, **self._headers, **request.headers(sending.key)},
                 timeout=aiohttp.ClientTimeout(
+                    # `sock_read` begins anew with each byte, so it alone would let an answer trickle in for ever.
                     total=sending.connect_timeout + sending.read_timeout,
                     connect=sending.connect_timeout,
                     sock_read=sending.read_timeout,
@@ -88,10 +89,11 @@ class AiohttpTransport:
             **({} if tunnels else self._proxy_headers),
         }
         self._session = aiohttp.ClientSession(
+            # Connections should outlive the wait for the next window, a minute at most; aiohttp's default is 15 s.
             connector=_Connector(limit=self._connections, ssl=network.ssl_context(), keepalive_timeout=60),
             headers={"User-Agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
+            auto_decompress=False,  # see `answer_body.py`
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
         )
@@ -114,7 +116,7 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(self, *args: Any, **options: Any) -> Any:
         """Return a connection, through the proxy if there is one. aiohttp writes the request as soon as it has it."""
         connection = await super().connect(*args, **options)
-        wire = _current.get()
+        wire = _current.get()  # set after `connect`: while it connects, nothing of the request has left
         if wire is not None:
             wire.is_written = True
         return connection

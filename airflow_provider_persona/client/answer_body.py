@@ -6,6 +6,7 @@ piece before anybody can count it.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -30,6 +31,9 @@ ACCEPTED: Final = {"Accept-Encoding": "gzip"}
 
 UNPACKED: Final = {"Accept-Encoding": "identity"}
 """Header that asks for a file as it is: packed on the way, its length on arrival would not be known."""
+
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+"""`int` refuses more than 4,300 digits, and takes those of other scripts."""
 
 _CHUNK: Final = 64 * 1024
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
@@ -137,6 +141,7 @@ def receive(answer: requests.Response, body: Body, wire: Wire) -> None:
 
     :raises UnusableBodyError: and `BrokenOffError`, as `Body.add`; `TooLateError` when it takes too long.
     """
+    # `read1` hands over what has come, where `read` would gather 64 KiB first.
     while chunk := answer.raw.read1(_CHUNK, decode_content=False):
         body.add(chunk)
         wire.left()  # bytes that wait in a buffer cost no read of the socket
@@ -162,11 +167,12 @@ def copy_body(
     :raises BrokenOffError: when less arrives than was promised; `TooLateError` when it takes too long.
     """
     length = answer.headers.get("Content-Length", "")
-    promised = int(length) if length.isascii() and length.isdecimal() else None
+    promised = int(length) if _LENGTH.fullmatch(length) else None
     too_large = f"is larger than {limit} bytes; raise max_bytes if it is meant to be"
     try:
         body = Body(answer.headers.get("Content-Encoding"), limit, too_large, sink.write)
         body.check_size(promised or 0)
+        # An attempt that broke off has left its part here.
         sink.seek(0)
         sink.truncate()
         receive(answer, body, wire)

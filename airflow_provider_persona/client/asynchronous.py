@@ -85,7 +85,7 @@ class AsyncPersonaClient(Client):
 
     def stop_sending(self) -> None:
         """Send nothing from now on: a call that wants to is cancelled. Requests under way still get their answers."""
-        self._stop = asyncio.CancelledError
+        self._stop = asyncio.CancelledError  # the class, so that each call gets an error of its own
 
     async def close(self) -> None:
         """Close the pooled connections. The client can be used again; it then makes new ones."""
@@ -151,7 +151,7 @@ class AsyncPersonaClient(Client):
         if self.environment.question_before(request) is None:
             return
         async with self._asking:
-            question = self.environment.question_before(request)
+            question = self.environment.question_before(request)  # once more: another call may have asked meanwhile
             if question is not None:
                 await self.send(question)
                 self.environment.require_known()
@@ -177,6 +177,7 @@ class AsyncPersonaClient(Client):
 
     async def _do(self, step: Step, place: _Place) -> Any:
         if isinstance(step, AwaitTurn):
+            # The place first: a grant is for now, and its window may be over when a place is free.
             await place.take()
             return await self._wait_for_turn()
         if isinstance(step, Sending):
@@ -185,7 +186,7 @@ class AsyncPersonaClient(Client):
         return await self._sleep(step.seconds)
 
     async def _wait_for_turn(self) -> Grant:
-        turn = self._ask() if not self._door.locked() else None
+        turn = self._ask() if not self._door.locked() else None  # else it would overtake those who wait
         if isinstance(turn, Grant):
             return turn
         async with self._door:  # one waits for the budget, the others wait for that one: first come, first served
@@ -195,6 +196,7 @@ class AsyncPersonaClient(Client):
 
     async def _wait_for_window(self, wait: Wait) -> None:
         since = self.clock()
+        # No `await` between the question to the budget and this line, or an answer in between would wake nobody.
         self._answer_seen.clear()
         if not wait.for_answer:
             self._report_wait(wait.seconds)
@@ -226,12 +228,15 @@ class _Place:
         self._is_taken = False
 
     async def take(self) -> None:
-        """Wait for a free place and take it."""
+        """Wait for a free place and take it.
+
+        A call holds none when it comes here: it comes first, or from a `Sleep`, which left the place.
+        """
         await self._places.acquire()
         self._is_taken = True
 
     def leave(self) -> None:
         """Give the place back, if it was taken."""
-        if self._is_taken:
+        if self._is_taken:  # a call may be cancelled while it waits for a place
             self._is_taken = False
             self._places.release()

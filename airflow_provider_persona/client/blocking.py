@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     import requests
 
 _OTHER_THREAD = 0.02
-"""Seconds between two looks whether the answer that another thread waits for has come."""
+"""Seconds between two looks whether the answer that another thread waits for has come.
+
+Nothing is waited for but the caller's own `sleep`, because that is what a task that must stop can end.
+"""
 
 
 class PersonaClient(Client):
@@ -50,7 +53,7 @@ class PersonaClient(Client):
     ) -> None:
         super().__init__(settings, policy=policy, budget=budget, clock=clock, chance=chance, lock=threading.Lock())
         self._sleep = sleep
-        self._asking = threading.RLock()
+        self._asking = threading.Lock()
         self._chosen_transport = transport
 
     def __enter__(self) -> Self:
@@ -138,7 +141,7 @@ class PersonaClient(Client):
         if self.environment.question_before(request) is None:
             return
         with self._asking:
-            question = self.environment.question_before(request)
+            question = self.environment.question_before(request)  # once more: another thread may have asked meanwhile
             if question is not None:
                 self.send(question)
                 self.environment.require_known()
@@ -177,7 +180,7 @@ class PersonaClient(Client):
 
     @property
     def _transport(self) -> Transport:
-        with self._lock:
+        with self._lock:  # two threads at their first call would make two sessions, and leave one open
             if self._chosen_transport is None:
                 from airflow_provider_persona.client.requests_transport import RequestsTransport
 

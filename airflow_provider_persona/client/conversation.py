@@ -161,16 +161,19 @@ class Client:
         """
         longest = self.settings.read_timeout if read_timeout is None else read_timeout
         while True:
-            generation = exchange.attempt.generation
+            generation = exchange.attempt.generation  # `conclude` moves the exchange on
             grant: Grant = yield _AWAIT_TURN
+            # Asked after the wait: it may take a minute, and meanwhile the task may have to stop.
             hindrance = self._hindrance(fresh_until)
             if hindrance is not None:
                 with self._lock:
-                    self.budget.unused(grant)
+                    self.budget.unused(grant)  # a grant that nobody gives back counts as under way for ever
                 self._wake()
                 if isinstance(hindrance, NotSent):
                     return hindrance
-                raise hindrance
+                # One error is raised for every call from here on. With its old trace it would keep the frames of all of
+                # them, and their bodies.
+                raise hindrance.with_traceback(None)
             wait_for = self._patience_for(exchange, longest)
             outcome = yield from self._attempt(exchange, grant, fresh_until, wait_for, headers)
             if _was_not_sent(outcome) and self.clock() > fresh_until:
@@ -212,7 +215,7 @@ class Client:
         self, exchange: Exchange, grant: Grant, fresh_until: float, wait_for: float, headers: Mapping[str, str]
     ) -> Generator[Step, Any, Outcome]:
         request, began = exchange.request, self.clock()
-        exchange.is_being_sent()
+        exchange.is_being_sent()  # first: who is cancelled while it is under way must find it counted
         left = max(fresh_until - began, _LEAST_CONNECT_TIMEOUT)
         try:
             connect_timeout = min(self.settings.connect_timeout, left)
@@ -235,17 +238,17 @@ class Client:
                 self.budget.lost(grant)
         self._wake()
         if isinstance(outcome, Response):
-            self.environment.check(outcome)
+            self.environment.check(outcome)  # last, because it raises, and the grant must be back by then
         return outcome
 
     def _weigh(self, exchange: Exchange, outcome: Outcome, *, may_give_up: bool) -> Decision:
-        before, breaker = exchange.attempt, self._breaker
+        before, breaker = exchange.attempt, self._breaker  # `conclude` replaces the attempt
         decision = exchange.conclude(outcome, self.clock())
         if breaker is None:
             return decision
         if isinstance(decision, SendAgain):
             if decision.for_limit or decision.is_under_way:
-                return decision
+                return decision  # the service works, so neither may open the breaker
             breaker.retried()
             is_over = breaker.is_open and may_give_up
             return exchange.give_up(outcome, before, self.clock()) if is_over else decision

@@ -87,7 +87,7 @@ def download(
     """
     links = FileLinks(settings, file_hosts)
     parts = links.checked(url, what)
-    hide_queries(parts.hostname or "")
+    hide_queries(parts.hostname or "")  # before the first request, since `urllib3` logs each address
     attempts = policy or RetryPolicy()
     if links.needs_key(parts):
         request = Request("download-a-file", "GET", parts.path, tuple(parse_qsl(parts.query)), binary=True)
@@ -131,6 +131,7 @@ def _fetch(
             size = copy_body(answer, sink, wire=wire, limit=limit, what=what)
             return _whole(size, content_type, what)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        # All three: `requests` wraps errors of a request, but here the body is read from `urllib3` and the socket.
         reason = reason_of(error)
         failure = PersonaTransportError(f"{what} could not be downloaded ({reason}); check proxy and network")
     raise failure  # outside, so that no trace shows the link, which the causes' texts hold

@@ -59,7 +59,7 @@ class _FileTransport(RequestsTransport):
         """Read an answer in full, a file into the sink."""
         if not sending.request.binary or not 200 <= answer.status_code < 300:
             return super().received(answer, sending, wire)
-        wire.extend(self._seconds)
+        wire.extend(self._seconds)  # only now: the beginning of the answer had to come by the usual deadline
         operation_id = sending.request.operation_id
         what = f"the file that {operation_id} answers with"
         copy_body(answer, self._sink, wire=wire, limit=self._limit, what=what, operation_id=operation_id)

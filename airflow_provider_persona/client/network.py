@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.settings import PersonaSettings, is_loopback
@@ -64,7 +64,7 @@ class Network:
 
         if self.verify is False:
             return False
-        context = create_urllib3_context()
+        context = create_urllib3_context()  # the protocols and ciphers of `requests`, and host names are checked
         _load(context, str(self.verify))
         return context
 
@@ -87,6 +87,7 @@ def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
     chosen = select_proxy(url, proxies)
     if not chosen:
         return None
+    target = urlsplit(url)
     try:
         proxy = str(prepend_scheme_if_needed(chosen, "http"))  # type: ignore[no-untyped-call]
         parts = urlsplit(proxy)
@@ -94,12 +95,26 @@ def _proxy_for(settings: PersonaSettings, url: str) -> str | None:
     except ValueError:  # the text would show the proxy's password
         is_sound = False
     if not is_sound:
-        raise PersonaSettingsError(f"the proxy for {url} is no address; {_PROXY_ADVICE}")
-    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(parts.hostname or ""):
+        # Not the whole address: a link to a file holds the token that opens it, and often a name.
+        raise PersonaSettingsError(f"the proxy for {target.scheme}://{target.hostname} is no address; {_PROXY_ADVICE}")
+    if is_loopback(target.hostname or "") and not is_loopback(parts.hostname or ""):
         return None
+    if not _fits_a_header(f"{unquote(parts.username or '')}{unquote(parts.password or '')}"):
+        raise PersonaSettingsError(
+            f"the login of the proxy for {target.scheme}://{target.hostname} holds characters beyond Latin-1, which no "
+            "client can send"
+        )
     if parts.scheme not in _PROXY_SCHEMES:
         raise PersonaSettingsError(f"a proxy with the scheme {parts.scheme} cannot be used; {_PROXY_ADVICE}")
     return proxy
+
+
+def _fits_a_header(login: str) -> bool:
+    try:
+        login.encode("latin-1")  # as `requests` and `urllib3` encode it
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _PROXY_ADVICE: Final = "give an http proxy in the connection's extra `proxies` or in the environment"
@@ -124,6 +139,7 @@ def _checked(path: str, what: str) -> str:
 
     if not Path(path).exists():
         raise PersonaSettingsError(f"{what} names {path}, and there is no such file or folder of certificates")
+    # Tried here, because `requests` and aiohttp would say of a damaged file no more than an error of TLS.
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
     except OSError:  # ssl.SSLError is one too

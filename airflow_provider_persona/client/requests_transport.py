@@ -37,6 +37,7 @@ class RequestsTransport:
                     request.method,
                     self._settings.host + request.target,
                     data=request.content(),
+                    # The last one wins. The caller's come first, so that they replace no header of the settings.
                     headers={
                         **sending.headers,
                         **ACCEPTED,
@@ -47,14 +48,14 @@ class RequestsTransport:
                     auth=_unchanged if request.brings_own_login else None,
                     timeout=(sending.connect_timeout, sending.read_timeout),
                     allow_redirects=False,
-                    stream=True,
+                    stream=True,  # else `requests` reads and unpacks the whole body before anybody can count it
                 ) as answer:
                     return self.received(answer, sending, wire)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 point = FailurePoint.MAYBE_SENT if wire.is_written else FailurePoint.NOT_SENT
                 return TransportFailure(point, reason_of(error))
 
-    def headers_for(self, sending: Sending) -> dict[str, str]:  # noqa: ARG002 - `FileTransport` needs it
+    def headers_for(self, sending: Sending) -> dict[str, str]:  # noqa: ARG002 - `file_client.py` needs it
         """Return headers that depend on how the answer is read."""
         return {}
 

@@ -82,9 +82,10 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
+        # Of this manager only: `urllib3` shares the usual mapping with every other program in the process.
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
+        manager = super().proxy_manager_for(proxy, **options)  # `requests` keeps a manager of its own for each proxy
         manager.pool_classes_by_scheme = POOLS
         return manager

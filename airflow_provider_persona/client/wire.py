@@ -78,7 +78,7 @@ class _TimelyReader(io.RawIOBase):
     def __init__(self, sock: socket.socket, wire: Wire) -> None:
         self._sock = sock
         self._wire = wire
-        self._timeout = sock.gettimeout()
+        self._timeout = sock.gettimeout()  # by now `urllib3` has set the read timeout
         # The socket's own file object keeps the socket open until the answer is read.
         self._file = sock.makefile("rb", buffering=0)
 
@@ -113,7 +113,7 @@ class _TimelyResponse(http.client.HTTPResponse):
     """An answer that is read in the time that is left, and that is not an interim one."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        wire = _current.get()
+        wire = _current.get()  # None for those who use the session of `PersonaHook.get_conn` themselves
         super().__init__(sock if wire is None else _TimelySocket(sock, wire), *args, **options)  # type: ignore[arg-type]
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -146,8 +146,8 @@ class _Noting:
         wire = _current.get()
         # While it connects through a proxy it sends the CONNECT request, which is not Persona's.
         if wire is not None and not self._is_connecting and self.sock is not None:
-            self.sock.settimeout(wire.left())
-            wire.is_written = True
+            self.sock.settimeout(wire.left())  # `urllib3` left the time for a connection on it
+            wire.is_written = True  # before the write: where that fails, a part may have gone out
         super().send(data)  # type: ignore[misc]
 
 

@@ -55,7 +55,7 @@ class _WithoutQuery(logging.Filter):
         try:
             return urlsplit(address).hostname in self.hosts
         except ValueError:
-            return True
+            return True  # nobody knows where it leads, so it is rather cut
 
 
 def _addresses(text: str) -> list[str]:
@@ -69,15 +69,16 @@ def _cut(arg: object) -> object:
     if not isinstance(arg, str):
         return arg
     if arg.startswith("/"):
-        return _shown(arg)
+        return shown_target(arg)
     if not _ADDRESS.match(arg):
         return arg.partition("?")[0]
     scheme, _, rest = _addresses(arg)[-1].partition("://")
     host, _, target = rest.partition("/")
-    return f"{scheme}://{host}{_shown(f'/{target}')}"
+    return f"{scheme}://{host}{shown_target(f'/{target}')}"
 
 
-def _shown(target: str) -> str:
+def shown_target(target: str) -> str:
+    """Return a path for people: without its query, and without what could be a name, an address or a token."""
     path, _, query = target.partition("?")
     if "access_token=" in query or path.startswith(_FILES):
         return "/(a file)"
@@ -89,6 +90,7 @@ def _shown(target: str) -> str:
 @cache
 def _installed() -> _WithoutQuery:
     without_query = _WithoutQuery()
+    # A filter of a logger does not see the records of the loggers below it, so each is named.
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(without_query)
     return without_query

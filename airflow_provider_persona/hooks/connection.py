@@ -78,7 +78,7 @@ def settings_of(connection: Connection, *, label: str | None = None, **overrides
             "verify": _verify(values["verify"]),
             "label": "" if label is not None else named,
         }
-        values |= {name: value for name, value in overrides.items() if value is not None}
+        values |= {name: value for name, value in overrides.items() if value is not None}  # 0 is a reserve like others
         return PersonaSettings.checked(**values)
     except PersonaSettingsError as error:
         raise PersonaSettingsError(f"{named}: {error}") from None
@@ -117,7 +117,7 @@ def _extra_of(connection: Connection) -> Mapping[str, Any]:
         return {}
     try:
         extra = json.loads(text, object_pairs_hook=_without_repeats)
-    except PersonaSettingsError:
+    except PersonaSettingsError:  # which is a ValueError too
         raise
     except ValueError as error:
         place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "somewhere"
@@ -183,6 +183,7 @@ def _host(connection: Connection) -> str | None:
         return None
     if "://" not in host:
         host = f"{(connection.schema or 'https').strip()}://{host}"
+    # Port 0 means none as well: with it stored, the Test icon of Airflow 3.3.1 and 3.3.2 works (apache/airflow#73298).
     if not connection.port:
         return host
     try:

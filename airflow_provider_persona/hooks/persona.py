@@ -17,7 +17,7 @@ from airflow_provider_persona.api.models import Case
 from airflow_provider_persona.api.operations import operation
 from airflow_provider_persona.api.pagination import PAGE_SIZE
 from airflow_provider_persona.api.retry import RetryPolicy
-from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sendable_headers
+from airflow_provider_persona.hooks.by_path import api_path, as_requests_response, request_of, sending_options
 from airflow_provider_persona.hooks.connection import is_unguarded, settings_of, try_connection
 from airflow_provider_persona.hooks.form import CONN_TYPE, DEFAULT_CONN_ID, HOOK_NAME, form_behaviour, form_widgets
 from airflow_provider_persona.version_compat import AirflowException, AirflowNotFoundException, BaseHook
@@ -108,7 +108,7 @@ class PersonaHook(HttpHook):
 
     def close(self) -> None:
         """Close the pooled connections."""
-        if "client" in self.__dict__:
+        if "client" in self.__dict__:  # else closing would read the connection and make a client
             self.client.close()
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class PersonaHook(HttpHook):
         :param include: related objects to ask for, like `inquiries`.
         :raises PersonaError: typed; `PersonaNotFoundError` when there is none.
         """
-        query = {**_sparse(fields), "include": list(include)}
+        query = {**_sparse(fields), "include": _names(include)}
         return self._case(self.call("retrieve-case", path={"case-id": case_id}, query=query))
 
     def list_cases(
@@ -191,7 +191,7 @@ class PersonaHook(HttpHook):
             "case-queue-id": case_queue_id,
             "fields": dict(fields) if fields else None,
         }
-        meta = {"object-ids": list(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
+        meta = {"object-ids": _names(object_ids) or None, "sla-expires-in-seconds": sla_expires_in}
         body = _given({"data": {"attributes": _given(attributes)}, "meta": _given(meta)})
         return self._case(self.call("create-a-case", body=body, identity=identity))
 
@@ -250,8 +250,6 @@ class PersonaHook(HttpHook):
         response = self.call("redact-a-case", path={"case-id": case_id})
         return Case(id=case_id) if response.status == 204 else self._case(response)
 
-    # ------------------------------------------------------------------ any call
-
     def call(
         self,
         operation_id: str,
@@ -278,8 +276,6 @@ class PersonaHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap read, in less than ten seconds, and say what answered, never the key."""
         return try_connection(self.get_connection(self.persona_conn_id))
-
-    # ------------------------------------------------------------------ as an HttpHook
 
     def get_conn(
         self,
@@ -308,21 +304,16 @@ class PersonaHook(HttpHook):
         :param endpoint: path with or without `/api/v1`, and query if need be.
         :param data: for GET the query; otherwise the JSON body, as a mapping or as JSON text.
         :param headers: further headers; none can replace those that authenticate.
-        :param extra_options: `check_response` False returns answers of any status; `timeout` replaces the read timeout.
+        :param extra_options: `check_response` False returns answers of any status; `timeout` replaces the read timeout;
+            of a pair, as `requests` takes it, the second number does.
         :param request_kwargs: `json` or `params`, as for `requests`.
         :raises AirflowException: beginning with the HTTP status where there is one, as `HttpSensor` wants it.
         """
         options = extra_options or {}
         try:
-            request = request_of(
-                self.method,
-                endpoint or "",
-                data,
-                host=self.settings.host,
-                any_status=options.get("check_response") is False,
-                **request_kwargs,
-            )
-            response = self.client.send(request, headers=sendable_headers(headers), timeout=options.get("timeout"))
+            host = self.settings.host
+            request = request_of(self.method, endpoint or "", data, host=host, options=options, **request_kwargs)
+            response = self.client.send(request, **sending_options(headers, options))
         except PersonaError as error:
             raise AirflowException(f"{error.status}:{error}" if error.status else str(error)) from error
         return as_requests_response(response, self.settings.host + request.path)
@@ -348,7 +339,12 @@ class PersonaHook(HttpHook):
 
 
 def _sparse(fields: Iterable[str] | None) -> dict[str, Any]:
-    return {} if fields is None else {"fields[case]": list(fields)}
+    return {} if fields is None else {"fields[case]": _names(fields)}
+
+
+def _names(given: Iterable[str]) -> list[str]:
+    """Return names as a list; a single text is one name, though Python takes it for a list of letters."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

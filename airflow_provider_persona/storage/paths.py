@@ -60,7 +60,7 @@ def _make_folder(folder: StorePath) -> None:
     if local is None:
         folder.mkdir(parents=True, exist_ok=True)
         return
-    # `mkdir(parents=True)` gives its mode to the last folder only.
+    # `mkdir(parents=True)` gives its mode to the last folder only. Another task may make the same one at this moment.
     for missing in reversed([path for path in (local, *local.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
 
@@ -115,6 +115,7 @@ def open_regular(path: StorePath) -> IO[bytes]:
         return path.open("rb")
     # Without waiting, since opening a pipe takes until somebody writes to it.
     file = open(local, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    # Asked of the open file: a name could be given to another one between the question and the opening.
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise NoRegularFileError(path)
@@ -156,16 +157,21 @@ def is_there(path: StorePath) -> bool:
     """
     try:
         _forget_listing(path)
-        return path.exists()
+        path.stat()  # not `exists`: fsspec's own takes every error for an absence, and so does Python's from 3.14 on
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_read(path, error) from error
+    return True
 
 
 def remove(path: StorePath) -> None:
     """Delete a file, if it is there.
 
-    :raises StoreError: when it cannot be deleted.
+    :raises StoreError: when it cannot be deleted, or the store cannot be asked.
     """
+    if as_local(path) is None and not is_there(path):  # `UPath.unlink` would ask `exists`, and believe it
+        return
     try:
         path.unlink(missing_ok=True)
     except Exception as error:  # fsspec's stores raise what their libraries raise
@@ -180,9 +186,12 @@ def names_in(folder: StorePath) -> list[str]:
     :raises StoreError: when the store cannot be asked.
     """
     try:
-        _forget_listing(folder / "any")
+        _forget_listing(folder / "any")  # it forgets the listing of the folder above the path
         return sorted(entry.name for entry in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        # universal-pathlib asks `isdir` first, where fsspec takes an error of the network for an absence.
+        if as_local(folder) is None and is_there(folder):
+            raise cannot_read(folder, error) from error
         return []
     except Exception as error:  # fsspec's stores raise what their libraries raise
         raise cannot_read(folder, error) from error

@@ -38,6 +38,7 @@ def _safe(part: str) -> str:
     kept = "".join(character if _is_safe(character) else "_" for character in part)
     if kept == part and part.strip(".") and len(part) <= _LONGEST_NAME:
         return part
+    # With a hash: two parts that differ in what was replaced (`a:b`, `a/b`) must not share a folder.
     return f"{kept.strip('.')[:80]}-{fingerprint(part)[:8]}"
 
 

@@ -137,6 +137,7 @@ class SegmentWriter:
         self._lines: list[bytes] = []
         self._taken = self._durable = 0
         self._uploading = asyncio.Lock()
+        self._upload_under_way: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Begin the first segment, so that a folder which cannot be written to is found out now.
@@ -145,7 +146,7 @@ class SegmentWriter:
         """
         try:
             await self._open()
-        except BaseException as error:
+        except BaseException as error:  # also a cancellation: nobody else would close the file
             with suppress(StoreError):
                 self.release()
             if isinstance(error, StoreError) or not isinstance(error, Exception):
@@ -168,7 +169,7 @@ class SegmentWriter:
 
         :raises FencedError: when one has.
         """
-        following, local = self._following, self._following_local
+        following, local = self._following, self._following_local  # a local look takes less time than a thread
         if is_there(local) if local is not None else await asyncio.to_thread(is_there, following):
             raise _fenced(following)
 
@@ -178,12 +179,13 @@ class SegmentWriter:
         :raises StoreError: when it cannot be put down.
         """
         raw = compact_json(line).encode()
+        # No `await` until the line is in the file or in `_lines`: whoever syncs or uploads goes by this count.
         self._taken += 1
         try:
             if self._file is not None:
                 self._append(raw)
                 return
-            self._lines.append(raw)
+            self._lines.append(raw)  # before the lock, so that whoever holds it next takes this line along
             mine = self._taken
             async with self._uploading:  # whoever comes first writes the lines of all who wait
                 if self._durable < mine:
@@ -204,7 +206,7 @@ class SegmentWriter:
         try:
             async with self._uploading:  # whoever comes first waits for the disk for all who wait
                 if self._durable < mine:
-                    taken = self._taken
+                    taken = self._taken  # before the sync, which need not cover lines that come while it runs
                     await asyncio.to_thread(os.fsync, self._file.fileno())
                     self._durable = taken
         except (OSError, ValueError) as error:
@@ -231,15 +233,23 @@ class SegmentWriter:
         assert self._file is not None
         rest = memoryview((b"\n" if self._is_torn else b"") + raw + b"\n")
         self._is_torn = True
-        while rest:
+        while rest:  # without a buffer a write may take a part only, as `write(2)` does on a disk that is nearly full
             rest = rest[self._file.write(rest) :]
         self._is_torn = False
 
     async def _upload(self) -> None:
+        # A cancelled task leaves its upload behind, since no thread can be stopped. If a later upload overtook it, the
+        # older one would then put fewer lines in the place of more.
+        if self._upload_under_way is not None:
+            await asyncio.wait([self._upload_under_way])
         lines, taken = list(self._lines), self._taken
-        await asyncio.to_thread(write_whole, self._log.path_of(self._number), lines, grows=self._durable > 0)
+        path, grows = self._log.path_of(self._number), self._durable > 0
+        self._upload_under_way = asyncio.ensure_future(asyncio.to_thread(write_whole, path, lines, grows=grows))
+        await asyncio.shield(self._upload_under_way)
         self._durable = taken
         if len(lines) >= _LONGEST_SEGMENT:
+            # No `await` from here on, although this asks the store: a line that came in meanwhile would be lost when
+            # `_lines` begins anew.
             came_since = self._lines[len(lines) :]
             if is_there(self._following):
                 return  # a newer writer's; what comes from now on stays in this segment
@@ -258,6 +268,7 @@ class SegmentWriter:
         path = as_local(self._log.path_of(self._number))
         if path is not None:
             # Without a buffer there is nothing left to write when the file is closed, so closing cannot fail.
+            # `x` is what fences: of two attempts that begin at the same number, the system lets one through.
             try:
                 self._file = open_private(path, "xb", buffering=0)
             except FileExistsError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -73,20 +73,22 @@ class SqlTable:
 
         :raises StoreError: when the database cannot be reached, or the table cannot be created or lacks a column.
         """
-        with failing_as(f"{self.shown} cannot be reached; check that the database answers and lets the login in"):
-            connected = self._database.get_conn()
-        with closing(connected) as connection:
-            if self._database.supports_autocommit:
-                self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
-            dialect = dialect_of(connection)
-            self._check_lengths(dialect)
-            names = [dialect.quoted(column) for column in self._columns]
-            table = OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
-            try:
-                self._make_ready(table)
-                yield table
-            finally:
-                table.close()
+        with ExitStack() as opened:
+            with failing_as(f"{self.shown} cannot be reached; check that the database answers and lets the login in"):
+                connection = opened.enter_context(closing(self._database.get_conn()))
+                # A hook may hand out its connection in autocommit, and a batch must be written whole or not at all.
+                if self._database.supports_autocommit:
+                    self._database.set_autocommit(connection, False)  # noqa: FBT003 - the hook's own signature
+                table = self._open_on(connection)
+            opened.callback(table.close)
+            self._make_ready(table)
+            yield table
+
+    def _open_on(self, connection: Any) -> OpenSqlTable:
+        dialect = dialect_of(connection)
+        self._check_lengths(dialect)
+        names = [dialect.quoted(column) for column in self._columns]
+        return OpenSqlTable(connection, dialect.quoted(self._name), names, self._database.placeholder, self.shown)
 
     def _make_ready(self, table: OpenSqlTable) -> None:
         found = table.columns_found() or self._create(table)
@@ -159,7 +161,7 @@ class OpenSqlTable:
         try:
             found = {column[0].lower() for column in self.described()}
         except Exception:  # noqa: BLE001 - each driver has its own
-            self.undo()
+            self.undo()  # PostgreSQL takes no further statement in a transaction that had an error
             return None
         self.commit()
         return found
@@ -167,7 +169,7 @@ class OpenSqlTable:
     def described(self) -> Sequence[Any]:
         """Return the driver's description of the table's columns."""
         self.execute(f"SELECT * FROM {self.name} WHERE 1 = 0")  # noqa: S608 - the name is checked
-        self._cursor.fetchall()
+        self._cursor.fetchall()  # some MySQL drivers refuse the next statement while a result is unread
         return list(self._cursor.description)
 
     def select(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -227,7 +229,7 @@ class OpenSqlTable:
     def _begin(self) -> None:
         if self.dialect.begins_by_statement and not self._is_begun:
             self._cursor.execute("BEGIN TRANSACTION")
-            self._is_begun = True
+            self._is_begun = True  # DuckDB refuses a second one, and a COMMIT without one
 
 
 class KeyedTable:
@@ -285,6 +287,7 @@ class OpenKeyedTable:
         fitting = {key: self._fitting(row) for key, row in rows.items()}
         what = "cannot be written to; what was written before stays, and a retry begins again"
         with self._table.failing_as(what), _refusing_values(f"{self._table.shown} {what}"):
+            # Each database spells an upsert in its own way, and needs a unique key, which a table of yours may lack.
             held = self._held(list(fitting))
             self._update([row for key, row in fitting.items() if key in held])
             self._table.insert([row for key, row in fitting.items() if key not in held])

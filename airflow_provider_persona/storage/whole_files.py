@@ -6,6 +6,7 @@ scratch file on the local disk.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import (
@@ -26,6 +27,9 @@ from airflow_provider_persona.storage.paths import (
     shown,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _COPY = 1024 * 1024
 
 
@@ -36,13 +40,13 @@ def scratch_file() -> Iterator[IO[bytes]]:
     :raises StoreError: when there is no room for it.
     """
     try:
-        file = tempfile.TemporaryFile(prefix="persona-")  # noqa: SIM115 - closed below
+        file = _ScratchFile(tempfile.TemporaryFile(prefix="persona-", buffering=0))  # noqa: SIM115 - closed below
     except OSError as error:
         raise _no_room(error) from error
     try:
         yield file
     finally:
-        with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
+        with suppress(OSError, StoreError):  # closing writes the rest of the buffer, which fails again on a full disk
             file.close()
 
 
@@ -53,6 +57,25 @@ def filling_scratch() -> Iterator[None]:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         raise _no_room(error) from error
+
+
+class _ScratchFile(io.BufferedRandom):
+    """A file that says of a full disk what a scratch database says.
+
+    Its errors are no `OSError`: a client that writes a download into it would take that for a failure of the network.
+    Seeking and reading write the rest of the buffer first.
+    """
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:  # not `filling_scratch`, since a plan is written in millions of small pieces
+            return super().write(data)
+        except OSError as error:
+            raise _no_room(error) from error
+
+    flush = filling_scratch()(io.BufferedRandom.flush)
+    seek = filling_scratch()(io.BufferedRandom.seek)
+    truncate = filling_scratch()(io.BufferedRandom.truncate)
+    read = filling_scratch()(io.BufferedRandom.read)
 
 
 class _ScratchDatabase(sqlite3.Connection):
@@ -69,6 +92,7 @@ def scratch_database() -> sqlite3.Connection:
 
     Its methods raise a `StoreError` when there is no room for it. Several threads may use it, one after the other.
     """
+    # An empty name means such a file (sqlite.org/inmemorydb.html, "Temporary Databases"); `:memory:` would take memory.
     return sqlite3.connect("", check_same_thread=False, factory=_ScratchDatabase)
 
 
@@ -97,7 +121,7 @@ def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = Fal
 
 def _write_lines(file: IO[bytes], lines: Iterable[bytes], path: StorePath) -> None:
     for line in lines:
-        try:
+        try:  # around the write only: `lines` may raise errors of its own, and those must pass as they are
             file.write(line + b"\n")
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -135,8 +159,8 @@ def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int
 
 
 def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
+    file = path.open("wb")
     try:
-        file = path.open("wb")
         try:
             shutil.copyfileobj(source, file, _COPY)
         except BaseException:
@@ -144,8 +168,10 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
             raise
         file.close()
     except BaseException:
-        if not grows:  # else what is there tells of rows that were done
-            with suppress(Exception):  # a store that cannot discard may have kept a short object
+        # A store that can discard an upload puts objects in place in one step, so what is there is whole, and may be
+        # the marks of the run before. Others may have kept a short object; but one that grows tells of rows done.
+        if not grows and not _can_discard(file):
+            with suppress(Exception):
                 path.unlink(missing_ok=True)
         raise
 
@@ -153,11 +179,19 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
 def _discard(file: Any) -> None:
     """Give an upload up. Closing it would put in place what has come so far, and so would its destructor."""
     with suppress(Exception):
-        if callable(getattr(file, "discard", None)):
-            file.discard()
-            file.closed = True
-        else:
+        if not _can_discard(file):
             file.close()
+            return
+        try:
+            file.discard()
+        finally:
+            # fsspec's destructor closes what is open, and so would upload it. `ObjectStoragePath.open` returns a
+            # wrapper, which takes attributes for itself and has the file in `_obj` (Airflow 2.11 to 3.3).
+            getattr(file, "_obj", file).closed = True
+
+
+def _can_discard(file: Any) -> bool:
+    return callable(getattr(file, "discard", None))
 
 
 @contextmanager
@@ -176,28 +210,30 @@ def replacing(path: Path, *, only_new: bool = False) -> Iterator[IO[bytes]]:
         # a file that others can read. So it is removed and never opened.
         part.unlink(missing_ok=True)
         file = open_private(part, "xb")
+        own = os.fstat(file.fileno())
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield file
     except BaseException:
-        _drop(file, part)
+        _drop(file, part, own)
         raise
     try:
+        # Before the rename: a name that outlives a power cut must not lead to a file that did not.
         file.flush()
         os.fsync(file.fileno())
-        if not os.path.samestat(os.fstat(file.fileno()), part.lstat()):
-            raise FileExistsError(part)  # noqa: TRY301 - another attempt has put its own in place
-        file.close()
+        if not _is_at(part, own) and (os.path.lexists(part) or path.exists()):
+            raise FileExistsError(part)  # noqa: TRY301 - a newer attempt has taken it away, and may have written its own
+        file.close()  # before the rename, since NFS may say only now that there is no room
         if only_new:
             _link_new(part, path)
         else:
             part.replace(path)
     except FileExistsError:
-        _drop(file, part)
+        _drop(file, part, own)
         raise _there_already(path) from None
     except OSError as error:
-        _drop(file, part)
+        _drop(file, part, own)
         raise cannot_write(path, error) from error
 
 
@@ -215,14 +251,23 @@ def _link_new(part: Path, path: Path) -> None:
             raise FileExistsError(path) from None
         part.replace(path)
     else:
-        part.unlink()
+        with suppress(OSError):  # the file is in place, and the next writer removes what is left here
+            part.unlink()
 
 
-def _drop(file: IO[bytes], part: Path) -> None:
+def _is_at(part: Path, own: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(own, part.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _drop(file: IO[bytes], part: Path, own: os.stat_result) -> None:
+    with suppress(OSError):
+        if _is_at(part, own):  # else a newer attempt is writing there. Before closing: a free inode is soon another's
+            part.unlink()
     with suppress(OSError):  # closing writes the rest of the buffer, which fails again on a full disk
         file.close()
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
 
 
 def _no_room(error: Exception) -> StoreError:

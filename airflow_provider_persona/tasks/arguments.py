@@ -39,7 +39,7 @@ def read_back(text: str) -> Any:
     for reader in (ast.literal_eval, json.loads):
         try:
             return reader(text.strip())
-        except (ValueError, SyntaxError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that `ast` documents
             continue
     return None
 

@@ -111,6 +111,7 @@ def test_a_title_is_one_short_printable_line(title, cleaned):
         ("Aino\u200bAbara has a case", "(a value) has a case"),
         ("Reference id ref of mine exists", "Reference id (a value) exists"),
         ("Note " + "long" * 40 + " is too long", "Note (a value)"),
+        ("No account has Bo-Ek 7", "No account has (a value)"),
         ("Status Approved is unknown", "Status Approved is unknown"),
         ("Rate limit exceeded", "Rate limit exceeded"),
         ("case_1234567 has no Queue 17", "case_1234567 has no Queue 17"),
@@ -119,7 +120,7 @@ def test_a_title_is_one_short_printable_line(title, cleaned):
 def test_a_title_repeats_nothing_of_a_person(title, told):
     attributes = {"name": "Aino Abara", "email": "aino.abara%40example.com", "note": "long" * 99, "age": 5, "no": "na"}
     body = {"data": {"attributes": {"fields": attributes, "list": ["x", None]}}, "meta": {"status": "Approved"}}
-    request = asked("update-a-case", query=(("filter[reference-id]", "ref of mine"),), body=body)
+    request = asked("update-a-case", query=(("filter[reference-id]", "ref of mine,Bo-Ek 7"),), body=body)
     error = error_for(answered(422, {"title": title}), request)
     assert error.title == told
     assert f"({told})" in str(error)

@@ -251,7 +251,21 @@ def test_statuses_as_arguments_and_templates_give_them(given, found):
     assert labels(given) == found
 
 
-@pytest.mark.parametrize("given", ["", " ", "ready, errored", "ready;errored", "ready\nerrored", "[ready", [1], [""]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        " ",
+        "ready, errored",
+        "ready;errored",
+        "ready\nerrored",
+        "[ready",
+        [1],
+        [""],
+        "{{ 'ready' }}",
+        "[" + "-" * 99999,
+    ],
+)
 def test_statuses_that_lost_their_form_are_refused(given):
     with pytest.raises(PersonaSettingsError):
         labels(given)

@@ -110,6 +110,12 @@ def test_what_cannot_be_sent_is_refused_without_showing_it(value):
     assert told.value.__cause__ is None
 
 
+def test_a_query_that_cannot_be_sent_is_refused_before_anything_is_sent():
+    with pytest.raises(BadCallError, match="the query of list-all-cases holds a value that cannot be sent") as told:
+        operation("list-all-cases").bind(query={"filter[reference-id]": "canary\ud83d"})
+    assert "canary" not in str(told.value)
+
+
 def test_a_body_goes_form_encoded_where_persona_wants_it():
     request = operation("create-authorization").bind(
         body={"scope": "inquiry.read:inq_1 case.read:case_1", "response-type": "code", "client-id": "org_1"}

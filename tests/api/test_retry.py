@@ -29,6 +29,7 @@ from airflow_provider_persona.api.retry import (
     SANE_WAIT,
     Attempt,
     Done,
+    Failed,
     RetryPolicy,
     SendAgain,
     Unresolved,
@@ -173,6 +174,18 @@ def test_when_the_attempts_are_used_up(request_made, outcome, meaning):
     assert after(request_made, outcome, Attempt(key_born=0.0, number=POLICY.attempts)) == meaning
 
 
+@pytest.mark.parametrize(
+    "request_made", [READ, replace(READ, method="HEAD"), operation("search-cases").bind(body={"query": {}})]
+)
+@pytest.mark.parametrize(
+    ("outcome", "error"), [(SILENT, PersonaTransportError), (answer(503), PersonaServerError), (answer(422), INVALID)]
+)
+def test_what_only_reads_leaves_nothing_unknown(request_made, outcome, error):
+    last = Attempt(key_born=0.0, number=POLICY.attempts, maybe_done=True)
+    assert after(request_made, outcome, last) is error
+    assert after(request_made, answer(401), last) is AUTH
+
+
 def test_what_is_unresolved_after_an_answer_can_be_traced():
     last = answer(503, Request_Id="req_1")
     request_made = Request("set-status-for-a-case", "POST", "/api/v1/cases/case_1/set-status")
@@ -292,6 +305,31 @@ def test_a_conflict_after_a_silence_may_be_about_the_key_and_tells_nothing(reque
 def test_a_conflict_about_the_object_means_the_same_after_a_silence(title, move, create):
     silent = Attempt(key_born=0.0, number=2, maybe_done=True, maybe_under_way=True)
     assert [after(request, answer(409, title), silent) for request in (MOVE, CREATE)] == [move, create]
+
+
+REDACT = replace(PATCH, operation_id="redact-a-case", method="DELETE", body=None)
+
+
+@pytest.mark.parametrize("refusal", [answer(404), answer(409, "Record not unique"), answer(422), answer(403)])
+@pytest.mark.parametrize("doubt", [SILENT, answer(503)], ids=["silence", "503"])
+@pytest.mark.parametrize("request_made", [MOVE, PATCH, REDACT], ids=lambda request: request.operation_id)
+def test_a_refusal_tells_of_the_attempts_under_its_own_key_only(request_made, doubt, refusal):
+    """Persona refuses to redact what the attempt before has redacted, or to approve what it has approved."""
+    first = decide(request_made, doubt, Attempt(key_born=0.0), 5.0, POLICY)
+    assert isinstance(first, SendAgain)
+    is_told = first.attempt.generation == 0  # the refusal is the stored answer to that very attempt
+    found = after(request_made, refusal, first.attempt)
+    assert (found != "unresolved") is is_told
+    if is_told:
+        second = decide(request_made, answer(503), first.attempt, 6.0, POLICY)
+        third = decide(request_made, doubt, second.attempt, 7.0, POLICY)
+        assert after(request_made, refusal, third.attempt) == "unresolved"
+
+
+def test_a_refusal_after_a_restart_tells_of_the_first_key_only():
+    for generation, meaning in ((0, Failed), (1, Unresolved)):
+        exchange = Exchange(MOVE, "run row", POLICY, 0.0, generation=generation, maybe_done=True)
+        assert isinstance(exchange.conclude(answer(422), 1.0), meaning)
 
 
 def test_a_conflict_under_the_next_key_is_about_the_object():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -35,9 +36,15 @@ def test_an_interrupted_call_gives_its_turn_back(persona):
     def interrupt(*_):
         raise TaskTimeout
 
+    def interrupt_when_it_is_under_way():
+        until = time.monotonic() + 60
+        while not persona.requests() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
     before = signal.signal(signal.SIGUSR1, interrupt)
     persona.script_fault("hang_before")
-    alarm = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1))
+    alarm = threading.Thread(target=interrupt_when_it_is_under_way)
     try:
         with client_of(persona.url) as client, ThreadPoolExecutor(1) as pool:
             alarm.start()
@@ -45,7 +52,7 @@ def test_an_interrupted_call_gives_its_turn_back(persona):
                 client.call("list-all-cases")
             assert pool.submit(client.call, "list-all-cases").result(timeout=5).status == 200
     finally:
-        alarm.cancel()
+        alarm.join()
         signal.signal(signal.SIGUSR1, before)
 
 

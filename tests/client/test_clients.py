@@ -10,7 +10,9 @@ import pytest
 
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaSettingsError
 from airflow_provider_persona.api.operations import operation
+from airflow_provider_persona.api.retry import NO_RETRIES
 from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
+from tests.client.raw_server import answer
 
 SET_STATUS = "set-status-for-a-case"
 
@@ -105,6 +107,24 @@ def test_another_environment_is_refused_before_the_first_write(persona, connect,
             face.call(SET_STATUS, **approval)
     assert {request.operation for request in persona.requests()} == {"list-all-rate-limits"}
     assert persona.journal() == []
+
+
+def test_after_an_answer_from_another_environment_the_next_write_asks_first(connect, serve, approval):
+    answers = iter(["env_ours", "env_other", "env_other"])
+
+    def handler(_, line):
+        line.send(answer({"data": []}, headers=f"Persona-Environment-Id: {next(answers)}\r\n"))
+
+    server = serve(handler)
+    face = connect(server.url, expected_environment_id="env_ours", policy=NO_RETRIES)
+    said = []
+    for _ in range(2):
+        with pytest.raises(PersonaSettingsError, match="belongs to environment env_other") as refused:
+            face.call("set-status-for-a-case", **approval)
+        said.append(str(refused.value))
+    assert [request.method for request in server.received] == ["GET", "POST", "GET"]
+    assert "nothing more is written to it" in said[0]
+    assert "nothing is written to it" in said[1]
 
 
 def test_the_expected_environment_costs_one_question(persona, connect, approval):

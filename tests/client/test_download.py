@@ -28,7 +28,10 @@ from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client.download import Downloaded, download
 from airflow_provider_persona.client.file_client import file_client
 from airflow_provider_persona.client.file_links import FileLinks
+from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.whole_files import scratch_file
 from persona_simulator import SANDBOX_KEY
+from tests.storage.full_disk import files_of_at_most
 
 QUICK = RetryPolicy(delays=(0.01, 0.01), jitter=0)
 FILLER = bytes(range(256))
@@ -382,7 +385,7 @@ def test_a_file_that_is_packed_in_another_way_is_refused(fetch):
         fetch(link)
 
 
-@pytest.mark.parametrize("length", ["abc", "", "-1", "8, 8", "\u0668"])
+@pytest.mark.parametrize("length", ["abc", "", "-1", "8, 8", "\u0668", "9" * 5000])
 def test_a_length_that_is_no_number_counts_as_none(fetch, length):
     answered = answer(body=b"%PDF-1.4").replace(b"\r\n\r\n", f"\r\nContent-Length: {length}\r\n\r\n".encode(), 1)
     with one_host(answered) as (link, _):
@@ -436,6 +439,18 @@ def test_a_printed_file_may_take_longer_than_an_answer():
             client.send(Request("print-case", "GET", "/api/v1/cases/case_1/print", binary=True))
     assert sink.getvalue() == b"x" * 8
     thread.join(timeout=5)
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_full_disk_is_no_failure_of_the_network_and_is_not_tried_again(persona, has_key):
+    link = persona.add_file("passport.pdf", 300_000)
+    if has_key:
+        link = f"{persona.url}/api/v1/files/{link.rpartition('/signed-files/')[2].partition('/')[0]}/passport.pdf"
+    said = "a temporary file cannot be written"
+    with scratch_file() as sink, files_of_at_most(5), pytest.raises(StoreError, match=said) as full:
+        download(link, sink, settings(persona.url), limit=1_000_000, policy=QUICK)
+    assert full.value.retryable
+    assert len(persona.downloads()) + len(persona.requests()) == 1
 
 
 def test_when_all_attempts_fail_the_last_failure_is_told(fetch):

@@ -136,6 +136,19 @@ def test_a_proxy_that_cannot_be_used_is_an_error_of_the_settings(connect, ways, 
     assert not ways["direct"].received
 
 
+def test_a_proxy_that_cannot_be_used_does_not_show_the_link_that_leads_through_it():
+    ours = PersonaSettings.checked(api_key=SANDBOX_KEY, proxies={"https://files.withpersona.com": "http://proxy:99999"})
+    with pytest.raises(PersonaSettingsError, match=r"^the proxy for https://files\.withpersona\.com is no address"):
+        network_of(ours, "https://files.withpersona.com/jane-roe.pdf?access_token=t")
+
+
+def test_a_login_of_a_proxy_that_no_header_takes_is_an_error_of_the_settings(connect, ways):
+    address = ways["A"].url.replace("//", "//scheduler:canary%E2%82%AC@")
+    with pytest.raises(PersonaSettingsError, match="the login of the proxy for") as told:
+        connect(ways["direct"].url, policy=NO_RETRIES, proxies={"http": address}).call("list-all-cases")
+    assert "canary" not in str(told.value)
+
+
 def test_a_settings_text_shows_no_password_of_a_proxy():
     settings = PersonaSettings.checked(api_key=SANDBOX_KEY, proxies={"https": "http://user:canary@proxy.example:1"})
     assert "canary" not in repr(settings) + str(settings) + repr(network_of(settings))

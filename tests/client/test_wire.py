@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 import time
+import traceback
 import zlib
 from contextlib import suppress
 
@@ -234,10 +235,13 @@ def test_a_large_request_has_the_time_of_the_answer_not_of_the_connection(connec
 def test_a_refused_key_is_remembered(connect, serve):
     server = serve(always(answer({"errors": [{"title": "Unauthorized"}]}, "401 Unauthorized")))
     face = connect(server.url)
-    for _ in range(3):
-        with pytest.raises(PersonaAuthenticationError):
+    traces = []
+    for _ in range(4):
+        with pytest.raises(PersonaAuthenticationError) as refused:
             face.call("list-all-cases")
+        traces.append(len(traceback.extract_tb(refused.value.__traceback__)))
     assert len(server.received) == face.client.usage.requests == 1
+    assert traces[1] == traces[2] == traces[3], "each trace holds the frames, and so the bodies, of all calls before"
 
 
 def test_no_cookie_is_kept(connect, serve):

@@ -186,6 +186,29 @@ def test_the_timeout_of_one_run_wins(hook, persona):
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.parametrize("timeout", [(9, 0.2), (None, 0.2), [9.0, 0.2]])
+def test_the_timeout_of_one_run_may_be_a_pair_as_requests_takes_it(hook, persona, timeout):
+    persona.script_fault("hang_before", times=9)
+    with pytest.raises(AirflowException, match="no answer"):
+        hook.run("/cases", extra_options={"timeout": timeout})
+
+
+@pytest.mark.parametrize("timeout", ["soon", -1, True, (1, 2, 3), float("nan"), 1e9])
+def test_a_timeout_of_one_run_that_is_none_is_refused(hook, persona, timeout):
+    with pytest.raises(AirflowException, match="timeout is a number of seconds"):
+        hook.run("/cases", extra_options={"timeout": timeout})
+    assert persona.requests() == []
+
+
+def test_a_single_name_is_one_name_and_not_its_letters(hook, persona, open_case):
+    assert hook.get_case(open_case, fields="status", include="case-template").status == "Open"
+    assert next(hook.list_cases(fields="status")).status
+    assert next(hook.search_cases({"attribute": "status", "operator": "eq", "value": "Open"}, fields="status")).status
+    persona.add_objects("act_new")
+    made = hook.create_case("ctmpl_kyc", object_ids="act_new")
+    assert [pointer.id for pointer in made.related("accounts")] == ["act_new"]
+
+
 def test_bodies_are_not_logged_when_a_call_fails(hook, persona, open_case, caplog):
     caplog.set_level(logging.DEBUG)
     canary = "Zyanya-Canary"

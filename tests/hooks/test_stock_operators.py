@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from airflow.exceptions import AirflowException
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
 
+from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.hooks.by_path import api_path
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.sensors.http import PersonaHttpSensor
@@ -129,6 +131,30 @@ def test_a_body_that_is_no_json_object_is_refused(connection, persona, data):
     with pytest.raises(AirflowException, match="Persona takes JSON objects"):
         PersonaHook(connection(), method="POST").run("cases", data=data)
     assert persona.requests() == []
+
+
+@pytest.mark.parametrize(
+    "data", ['{"data": {"amount": NaN}}', {"data": {"canary"}}, {"data": "canary\ud800"}, "[" * 99_999]
+)
+def test_a_body_that_cannot_be_sent_is_refused_without_showing_it(connection, persona, data):
+    with pytest.raises(AirflowException, match=r"finite numbers|Persona takes JSON objects") as caught:
+        PersonaHook(connection(), method="POST").run("cases", data=data)
+    assert "canary" not in str(caught.value)
+    assert persona.requests() == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "endpoint", ["accounts/by-name/alice%20doe", "files/alice-token/alice.pdf/?access_token=alice"]
+)
+def test_a_path_that_is_no_id_is_in_no_error_and_no_log(connection, persona, caplog, method, endpoint):
+    caplog.set_level(logging.DEBUG)
+    persona.script_fault("http_500", times=2)
+    hook = PersonaHook(connection(), method=method, policy=RetryPolicy(delays=(0.01,)))
+    with pytest.raises(AirflowException) as caught:
+        hook.run(endpoint)
+    assert "alice" not in caplog.text + str(caught.value)
+    assert "is unknown" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
     [
         (as_mapping, "Mirabellenbaum"),
         (as_mapping, "['Mirabellenbaum']"),
+        (as_mapping, "{{ 'Mirabellenbaum' }}"),
         (as_mapping, ["Mirabellenbaum"]),
         (as_mapping, 7),
         (as_names, "Mirabellenbaum"),

@@ -7,18 +7,19 @@ import errno
 import gc
 import json
 import os
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
-from fsspec.spec import AbstractBufferedFile
-from upath import UPath
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from upath import UPath, registry
 
-from airflow_provider_persona.storage.errors import StoreError
-from airflow_provider_persona.storage.paths import cannot_write, prepare_folder, read_lines
+from airflow_provider_persona.storage.errors import FencedError, StoreError
+from airflow_provider_persona.storage.paths import cannot_write, is_there, names_in, prepare_folder, read_lines, remove
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.storage.whole_files import (
     put_whole,
@@ -27,6 +28,7 @@ from airflow_provider_persona.storage.whole_files import (
     scratch_file,
     write_whole,
 )
+from tests.storage.full_disk import files_of_at_most
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +41,6 @@ def open_umask() -> Iterator[None]:
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: a write then fails as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_prepared_link_is_not_followed(tmp_path: Path) -> None:
@@ -127,6 +118,44 @@ def test_a_file_that_another_attempt_put_in_the_way_is_not_taken_for_ours(tmp_pa
     assert path.read_bytes() == b"newer\n"
 
 
+def test_an_older_attempt_takes_nothing_from_a_newer_one_that_is_writing(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    older, failing = replacing(path), replacing(path)
+    failing.__enter__()
+    older.__enter__().write(b"older\n")
+    with replacing(path) as newer:
+        newer.write(b"newer\n")
+        with pytest.raises(FencedError):
+            older.__exit__(None, None, None)
+        assert not failing.__exit__(KeyError, KeyError(), None)
+    assert path.read_bytes() == b"newer\n"
+
+
+def test_an_older_attempt_is_told_that_a_newer_one_has_written_and_not_of_a_disk_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    older = replacing(path)
+    older.__enter__().write(b"older\n")
+    with replacing(path) as newer:
+        newer.write(b"newer\n")
+    with pytest.raises(FencedError, match="another attempt of this task has written it"):
+        older.__exit__(None, None, None)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["plan.jsonl"]
+    assert path.read_bytes() == b"newer\n"
+
+
+def test_a_new_file_that_is_in_place_is_not_told_as_unwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, plain = tmp_path / "plan.jsonl", os.unlink
+
+    def unlink(name: str, **options: Any) -> None:
+        if path.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        plain(name, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    write_whole(path, [b"1"], only_new=True)
+    assert path.read_bytes() == b"1\n"
+
+
 @pytest.mark.parametrize("size", [10, 1_000_000])  # what fails is closing the file, and writing to it
 def test_a_full_disk_is_a_store_error_and_leaves_what_was_there(tmp_path: Path, size: int) -> None:
     path = tmp_path / "plan.jsonl"
@@ -141,7 +170,7 @@ def test_a_full_disk_is_a_store_error_and_leaves_what_was_there(tmp_path: Path, 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_full_local_disk_is_a_store_error_for_an_object_store_too(size: int) -> None:
     path = UPath(f"memory://full-{os.getpid()}/plan.jsonl")
-    with files_of_at_most(5), pytest.raises(StoreError, match=r"cannot be written to .*OSError.*free space") as refused:
+    with files_of_at_most(5), pytest.raises(StoreError, match=r"a temporary file .*OSError.*free space") as refused:
         write_whole(path, [b"x" * size])
     assert refused.value.retryable
     assert not path.exists()
@@ -182,7 +211,21 @@ def test_a_disk_that_is_full_is_named_in_the_words_of_the_system(tmp_path: Path)
     assert "text of a library" not in message
 
 
-def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None:
+class Tracked:
+    """What Airflow's `ObjectStoragePath.open` wraps a file in (2.11 to 3.3)."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._obj, name)
+
+
+@pytest.mark.parametrize("can_reach_the_store", [True, False])
+@pytest.mark.parametrize("wrapped", [Tracked, lambda file: file], ids=["behind Airflow's wrapper", "as it is"])
+def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place(
+    wrapped: Callable[[Any], Any], can_reach_the_store: bool
+) -> None:
     class Upload(AbstractBufferedFile):  # type: ignore[misc]
         """As s3fs, gcsfs and adlfs write: what was written is put in place when the file is closed."""
 
@@ -198,13 +241,15 @@ def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None
 
         def discard(self) -> None:
             done.append("discarded")
+            if not can_reach_the_store:
+                raise OSError(errno.EIO, "connection lost")
 
     class Place:
         protocol = "s3"
         parent = "s3://bucket"
 
-        def open(self, _: str) -> Upload:
-            return Upload(None, "bucket/ledger-00001.jsonl", "wb")
+        def open(self, _: str) -> Any:
+            return wrapped(Upload(None, "bucket/ledger-00001.jsonl", "wb"))
 
     done: list[str] = []
     with scratch_file() as source:
@@ -213,3 +258,87 @@ def test_an_upload_that_breaks_off_is_discarded_and_never_put_in_place() -> None
             put_whole(source, Place(), grows=True)  # type: ignore[arg-type]
     gc.collect()
     assert done == ["discarded"]
+
+
+@pytest.mark.parametrize("fails_at", ["open", "write", "close"])
+def test_what_was_there_stays_when_a_store_that_puts_objects_in_one_step_refuses_the_new(fails_at: str) -> None:
+    class Upload(AbstractBufferedFile):  # type: ignore[misc]
+        def _initiate_upload(self) -> None:
+            pass
+
+        def _upload_chunk(self, final: bool = False) -> bool:
+            raise OSError(errno.EIO, "connection lost")
+
+        def write(self, data: Any) -> int:
+            if fails_at == "write":
+                raise OSError(errno.EIO, "connection lost")
+            return int(super().write(data))
+
+    class Place:
+        protocol = "s3"
+
+        def open(self, _: str) -> Upload:
+            if fails_at == "open":
+                raise PermissionError("the token has expired")
+            return Upload(None, "bucket/marks.json", "wb")
+
+        def unlink(self, *, missing_ok: bool) -> None:
+            gone.append(missing_ok)
+
+    gone: list[bool] = []
+    with pytest.raises(StoreError, match="cannot be written to"):
+        write_whole(Place(), [b"a newer mark"])  # type: ignore[arg-type]
+    assert gone == []
+
+
+class Unreachable(AbstractFileSystem):  # type: ignore[misc]
+    """A store that cannot be asked, at the moment or with these rights."""
+
+    protocol = "unreachable"
+    error: Exception = ConnectionResetError()
+
+    def info(self, _path: str, **_options: Any) -> Any:
+        raise self.error
+
+    def ls(self, _path: str, **_options: Any) -> Any:
+        raise self.error
+
+
+class UnreachablePath(UPath):
+    """A path there."""
+
+
+fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+registry.register_implementation("unreachable", UnreachablePath, clobber=True)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), PermissionError(), TimeoutError(), ValueError("its own")])
+def test_a_store_that_cannot_be_asked_does_not_say_that_nothing_is_there(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A plan would be made anew over one that is there, a newer attempt would not be seen, and values would stay."""
+    monkeypatch.setattr(Unreachable, "error", error)
+    folder = UPath("unreachable://bucket/run")
+    for ask in (is_there, names_in, remove):
+        with pytest.raises(StoreError, match="cannot be read"):
+            ask(folder)
+    with pytest.raises(StoreError, match="cannot be read"):
+        write_whole(folder / "plan.jsonl", [b"1"], only_new=True)
+
+
+def test_what_is_not_in_a_store_is_not_there() -> None:
+    folder = UPath(f"memory://nowhere-{os.getpid()}")
+    assert not is_there(folder / "plan.jsonl")
+    assert names_in(folder) == []
+    write_whole(folder / "plan.jsonl", [b"1"])
+    assert is_there(folder / "plan.jsonl")
+    assert names_in(folder) == ["plan.jsonl"]
+
+
+def test_what_is_not_on_a_disk_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for missing in ("none", "none/below", "file/below", "link"):
+        assert not is_there(tmp_path / missing)
+        assert names_in(tmp_path / missing) == []
+    assert is_there(tmp_path / "file")

@@ -137,7 +137,7 @@ def _read_back(text: str) -> Iterable[object] | Mapping[str, object] | None:
         return [text]
     try:
         found: Iterable[object] | Mapping[str, object] = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that `ast` documents
         raise _no_transitions() from None
     return found
 
