@@ -115,8 +115,9 @@ async def run(
     report = await apply_plan(
         plan, client, job.applying, on_progress=on_progress, utc=utc, checkpoints=checkpoints, carried=carried
     )
-    if job.applying.dry_run and isinstance(begun, Draft):
-        plan.forget_values()  # this job is the only one that could have applied it
+    # This job is the only one that could apply the plan. A retry that tries failed rows once more needs the values.
+    if job.applying.dry_run and report.stopped is None and not report.retryable_failures:
+        plan.forget_values()
     return report
 
 

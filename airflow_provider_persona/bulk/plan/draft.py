@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_persona.bulk.errors import BulkError, PlanError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.ledger import read_ledger
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan, PlanHeader, read_plan
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses, unknown_labels
@@ -157,7 +158,13 @@ def _draft(
     prepare_folder(folder / str(number))
     spool = Spool(only_row_per=header.subject.only_row_per)
     try:
-        spool.fill(enumerate(rows(), 1))
+        given = rows()
+        try:
+            spool.fill(enumerate(given, 1))
+        finally:
+            # The error that ends it keeps the generator alive, and with it the query's connection to the warehouse.
+            if isinstance(given, Generator):
+                given.close()
     except BaseException:
         spool.close()
         raise
@@ -264,4 +271,8 @@ def _is_to_be_resumed(plan: Plan, source: str, *, is_retry: bool) -> bool:
     if plan.header.source != source:
         log.info("%s came from another query or mapping; planning anew", plan.uri)
         return False
-    return is_retry or read_ledger(plan.folder, plan.header.hash).is_worth_another_attempt
+    state = read_ledger(plan.folder, plan.header.hash)
+    if state.complete and state.counts()[RowOutcome.PLANNED] and not plan.has_values:
+        log.info("%s was tried by a dry run to its end, and its values are deleted; planning anew", plan.uri)
+        return False
+    return is_retry or state.is_worth_another_attempt
