@@ -259,3 +259,11 @@ def test_rows_keep_the_order_of_the_source(tmp_path: Path) -> None:
     ids = [f"case_{number}" for number in range(12_000)]
     random.Random(5).shuffle(ids)
     assert [found.object_id for found in plan_of(map(row, ids), tmp_path).rows()] == ids
+
+
+def test_a_plan_that_was_emptied_after_it_was_checked_is_refused(tmp_path: Path) -> None:
+    plan = plan_of([row("case_1")], tmp_path)
+    (tmp_path / PLAN_FILE).write_bytes(b"")
+    with pytest.raises(PlanError, match="was changed after it was checked"):
+        list(plan.rows())
+    assert list(plan.numbers()) == []

@@ -270,7 +270,7 @@ class Plan:
 
     def _lines(self) -> Iterator[bytes]:
         lines = read_lines(self.folder / PLAN_FILE)
-        next(lines)
+        next(lines, None)  # the header; a file that was emptied since has none, and the seals tell
         return lines
 
     def _values(self) -> Iterator[Mapping[str, Any]]:
