@@ -191,7 +191,10 @@ class Comparer:
                 await self._walk(_Frontier(start, start))
             except STOPS_THE_RUN:
                 raise
-            except PersonaError as error:  # perhaps there is no such object to serve as a cursor, and others can
+            except PersonaError as error:
+                if start in self._under_way:
+                    raise  # other walks leave to this one what comes after its beginning
+                # Perhaps there is no such object to serve as a cursor, and others can.
                 log.debug("A walk through the list could not begin at one of the objects: %s", error)
 
     def _leaves_room(self) -> bool:

@@ -159,9 +159,21 @@ class Matcher:
             resources = [Resource(item) for item in items_of(request, page)]
             if any(self._reader.shown_by(resource) is None for resource in resources):
                 return f"the {self._subject.plural} listed do not show their {self._match.by}"
+            if self._hides_one(resources):
+                return f"one of the {self._subject.plural} listed has a row's {self._match.by}, and cannot be read"
             met += self._keys.append(self._meant_by(resources))
             request = next_page(request, page, seen)
         return ""
+
+    def _hides_one(self, resources: Sequence[Resource]) -> bool:
+        """Whether a row may mean an object of a page that no call can name.
+
+        Left out, it would make another object with the same key seem to be the only one. A filtered read says why the
+        row has none.
+        """
+        hidden = [resource for resource in resources if not self._reader.is_usable(resource)]
+        keys = {key for resource in hidden for key in self._reader.shown_by(resource) or ()}
+        return bool(self._keys.wanted_among(sorted(keys)))
 
     def _meant_by(self, resources: Sequence[Resource]) -> Iterator[tuple[str, Candidate]]:
         """Yield the objects of a page that rows name, each with the key that it has."""
