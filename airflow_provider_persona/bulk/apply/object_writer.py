@@ -80,7 +80,7 @@ class ObjectWriter:
             if not work.was_sent:
                 raise
             # Persona keeps the refusal under the write's key, so a later attempt must know to take the next one.
-            work.become(RowOutcome.FAILED, str(error), error)
+            work.become(_failed(work), str(error), error)
         except PersonaError as error:
             await self._settle_error(work, error)
         return work
@@ -279,7 +279,7 @@ class ObjectWriter:
         if not (isinstance(error, PersonaUnresolvedError) or has_unusable_answer):
             # A look that failed tells nothing of what an attempt that broke off may have done.
             is_open = work.context.in_doubt and not work.exchanges and error.retryable
-            work.become(RowOutcome.UNRESOLVED if is_open else RowOutcome.FAILED, str(error), error)
+            work.become(RowOutcome.UNRESOLVED if is_open else _failed(work), str(error), error)
             return
         try:
             await self._read(work)
@@ -291,14 +291,35 @@ class ObjectWriter:
             work.become(RowOutcome.UNRESOLVED, f"Persona may still be at work on it: {error}", error)
             return
         # The step under way may have been done although it failed, and whoever reads of the failure must know it.
-        if work.step is not None and work.exchanges[-1].sent and work.step not in missing:
-            work.done.append(work.step)
-        if any(step.absence_tells for step in missing):
-            work.become(RowOutcome.FAILED, f"a later read does not show the change: {error}", error)
-        elif any(step not in work.done for step in missing):
-            work.become(RowOutcome.UNRESOLVED, f"a later read cannot tell: {error}", error)
+        sent = _last_sent(work)
+        if sent is not None and sent not in missing:
+            work.done.append(sent)
+        outcome = _failed(work)
+        if sent in missing and sent is not None and not sent.absence_tells:
+            outcome = RowOutcome.UNRESOLVED
+        if outcome is RowOutcome.UNRESOLVED:
+            work.become(outcome, f"a later read cannot tell: {error}", error)
+        elif any(step.absence_tells or step not in work.done for step in missing):
+            work.become(outcome, f"a later read does not show the change: {error}", error)
         else:
             work.become(RowOutcome.UPDATED, SHOWN_LATER)
+
+
+def _failed(work: RowWork) -> RowOutcome:
+    """Return the outcome of a row for which a call failed; unresolved where another of its calls is still in doubt.
+
+    An attempt that broke off may have made a call that shows nowhere and must not be made twice. Called failed, the row
+    would be in doubt no more, and the next attempt would make that call under a new key.
+    """
+    told = (_last_sent(work), *work.done)
+    steps = work.update.change.steps() if work.context.in_doubt else ()
+    is_open = any(not step.may_be_made_anew and step not in told for step in steps)
+    return RowOutcome.UNRESOLVED if is_open else RowOutcome.FAILED
+
+
+def _last_sent(work: RowWork) -> Step | None:
+    """Return the step under way, or the last one, if its call was sent."""
+    return work.step if work.exchanges and work.exchanges[-1].sent else None
 
 
 def _resource(work: RowWork) -> object | None:
