@@ -105,3 +105,14 @@ def test_a_ledger_that_does_not_tell_all_lets_no_row_be_sent_without_a_look(tmp_
     plan = plan_of([{"case_id": "case_1", "status": "Open"}], tmp_path)
     earlier = EarlierAttempts(LedgerState(), is_incomplete=True, utc=lambda: SOON)
     assert [context for _, context in earlier.rows_left(plan)] == [RowContext(0, in_doubt=True, look_first=True)]
+
+
+def test_an_attempt_that_passes_over_many_settled_rows_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    state = LedgerState()
+    for row in range(1, 2500):
+        state.record(result(row, RowOutcome.UPDATED))
+    plan = plan_of([{"case_id": f"case_{n}", "status": "Open"} for n in range(2500)], tmp_path)
+    asked: list[int] = []
+    earlier = EarlierAttempts(state, utc=lambda: SOON, check_stop=lambda: asked.append(1))
+    assert [row.number for row, _ in earlier.rows_left(plan)] == [2500]
+    assert len(asked) == 2

@@ -22,12 +22,14 @@ class EarlierAttempts:
     :param is_incomplete: whether the ledger does not tell all, so that any row without an outcome may have been sent.
     :param is_replanned: whether the plan replaces one that was lost, so that it saw objects as they left them.
     :param utc: UTC time, the later one where clocks differ.
+    :param check_stop: called every thousand settled rows; what it raises, `rows_left` raises.
     """
 
     state: LedgerState
     utc: Callable[[], datetime]
     is_incomplete: bool = False
     is_replanned: bool = False
+    check_stop: Callable[[], None] = lambda: None
     keys_are_old: bool = field(init=False)
     """Whether Persona may have forgotten the idempotency keys of rows that were under way, at the beginning."""
 
@@ -40,6 +42,8 @@ class EarlierAttempts:
         in_doubt = self.state.in_doubt
         for row in plan.rows():
             if self.state.is_settled(row.number):
+                if row.number % 1000 == 0:
+                    self.check_stop()  # a million of them take many seconds, in which the event loop hears of no stop
                 continue
             if row.planned is not Planned.CHANGE and not self.is_replanned:
                 yield row, RowContext()  # no attempt sent anything for it

@@ -34,7 +34,7 @@ from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.storage.errors import FencedError
+from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import as_local, shown
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class _Run:
         self._telling = Telling(client, header, options, on_progress)
         self._ended: AttemptEnd | None = None
         self._state = LedgerState()
-        self._distrust = self._is_closed = self._is_replanned = False
+        self._is_closed = False
         self._retryable = 0
         self._halt = Halt(CircuitBreaker(options.max_retry_share, max(_BEARABLE, 2 * options.concurrency)))
         self._writer = PlanWriter(plan, client, options)
@@ -111,11 +111,10 @@ class _Run:
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
             return None  # it tells of another plan
-        self._is_replanned = True
-        if carried.content_hash != self._plan.header.content_hash:
-            self._distrust = True  # other rows now, but some of their cases may have been written to
-            return None
         known = carried.to_carry()
+        if carried.content_hash != self._plan.header.content_hash:
+            # Other rows now, but some of their cases may have been written to.
+            known |= {"settled": [], "counts": {}, "generations": {}, "concurrency": 0, "is_of_other_rows": True}
         self._state.carry_over(**known)
         return known
 
@@ -152,7 +151,6 @@ class _Run:
         if self._state.is_under_way:
             await asyncio.sleep(LAST_OUTCOMES)
             self._state = read_ledger(folder, plan_hash, before=self._first_segment)
-        self._distrust = self._distrust or self._state.damaged > 0
         if self._first_segment > 1 and self._state.end is None:
             done, rows = self._state.counts().total(), self._plan.header.rows
             log.info("The attempt before was killed, or lost its machine, at %d of %d rows", done, rows)
@@ -172,10 +170,12 @@ class _Run:
 
     async def _settle_all(self) -> Report:
         self._telling.begin(self._resumed)
-        await self._keeper.save()  # whoever loses the disk from now on knows that rows may have been under way
         try:
+            await self._keeper.save()  # whoever loses the disk from now on knows that rows may have been under way
             await self._ask_for_time()
             await self._work_off()
+            end = self._end()
+            verified = await self._verify(end)
         except asyncio.CancelledError:
             await self._close(AttemptEnd.STOPPED)
             done, rows = self._counts.total(), self._plan.header.rows
@@ -184,8 +184,6 @@ class _Run:
             with suppress(Exception):  # the ledger says it too
                 await asyncio.wait_for(self._keeper.save(), LAST_ANSWERS)
             raise
-        end = self._end()
-        verified = await self._verify(end)
         self._telling.note_limit(self._utc())
         await self._close(end)
         self._ended = end
@@ -249,7 +247,6 @@ class _Run:
             for worker in done:
                 if not worker.cancelled() and (error := worker.exception()) is not None:
                     raise error  # the store failed, or it is a fault of ours: one says enough
-            await asyncio.wait(workers, timeout=LAST_ANSWERS)  # after a fence, requests are still under way
         except asyncio.CancelledError:
             self._halt.stop("the task must stop. A retry or a clear goes on from here")
             self._client.stop_sending()
@@ -296,11 +293,10 @@ class _Run:
                     await self._ledger.begin(row.number, self._now(), outlives_power=self._writer.is_blind(row))
                 work = await self._writer.settle(row, context)
             except FencedError as error:
-                self._halt.stop(str(error))
-                self._client.stop_sending()
+                self._give_way(error)
                 return
             except STOPS_THE_RUN as error:
-                self._halt.stop(str(error), for_good=not error.retryable)
+                self._halt.weigh(error)
                 return
             self._halt.weigh(work.error)
             result = work.result(self._now())
@@ -308,6 +304,11 @@ class _Run:
             self._take_in(result)
             if is_sent:
                 await self._keeper.settled()
+
+    def _give_way(self, error: FencedError) -> None:
+        """Send nothing more: a newer attempt is at work."""
+        self._halt.stop(str(error))
+        self._client.stop_sending()
 
     def _take_in(self, result: RowResult) -> None:
         self._state.record(result)
@@ -320,8 +321,9 @@ class _Run:
             return iter(())  # the values that the rows were read with may be gone
         earlier = EarlierAttempts(
             self._state,
-            is_incomplete=self._distrust,
-            is_replanned=self._is_replanned,
+            is_incomplete=self._state.damaged > 0 or self._state.is_of_other_rows,
+            is_replanned=self._state.is_replanned,
+            check_stop=self._client.check_stop,
             utc=lambda: latest_time(self._utc(), self._persona_time()),
         )
         return earlier.rows_left(self._plan)
@@ -365,6 +367,7 @@ class _Run:
             end=self._end().value if self._is_over() else None,
             progress=self._telling.sentence(self._counts, self._utc(), self._ended, self._halt.why),
             limit_use=self._telling.limit_use.to_json(),
+            is_of_other_rows=self._state.is_of_other_rows,
         )
 
     def _is_over(self) -> bool:
@@ -374,6 +377,20 @@ class _Run:
     async def _tell_progress(self) -> None:
         while True:
             await asyncio.sleep(self._options.progress_every)
+            await self._look_for_newer()
             self._telling.tell(self._counts)
             self._telling.note_limit(self._utc())
             await self._keeper.save()
+
+    async def _look_for_newer(self) -> None:
+        """Give way to a newer attempt also while no row is begun.
+
+        A row looks for one when it is begun, and may then wait a minute for the next window. Where all rows are begun,
+        no worker would look again.
+        """
+        try:
+            await self._ledger.require_newest()
+        except FencedError as error:
+            self._give_way(error)
+        except StoreError:
+            return  # whoever goes on with rows meets it too, and says so

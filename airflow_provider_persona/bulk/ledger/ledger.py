@@ -64,6 +64,8 @@ class LedgerState:
     :param damaged: lines that cannot be read, beside those that a kill cut off.
     :param begun: when each row was begun that has no outcome since but that of a dry run.
     :param generations: first generation of keys that no kept failure of a row can answer to, where that is not 0.
+    :param is_replanned: whether the plan replaces one that was lost with its ledger.
+    :param is_of_other_rows: whether the lost plan was of other rows, so that nothing tells what was written to.
     """
 
     last_segment: int = 0
@@ -75,6 +77,8 @@ class LedgerState:
     damaged: int = 0
     begun: dict[int, str] = field(default_factory=dict)
     generations: dict[int, int] = field(default_factory=dict)
+    is_replanned: bool = False
+    is_of_other_rows: bool = False
     _attempt: str | None = None
     _concurrency: int = 0
     _is_dry_run: bool = False
@@ -210,6 +214,8 @@ class LedgerState:
         generations: Mapping[str, int],
         concurrency: int,
         at: str,
+        *,
+        is_of_other_rows: bool = False,
     ) -> None:
         """Take in what is known of the rows of a lost ledger.
 
@@ -218,7 +224,9 @@ class LedgerState:
         :param generations: generation of keys to begin with, by row number.
         :param concurrency: how many others may have been under way.
         :param at: UTC time at which this was known, ISO 8601.
+        :param is_of_other_rows: whether its plan was of other rows.
         """
+        self.is_replanned, self.is_of_other_rows = True, self.is_of_other_rows or is_of_other_rows
         self.in_doubt = max(self.in_doubt, concurrency)
         self.in_doubt_since = min(self.in_doubt_since or at, at)
         for first, last in settled:
@@ -289,7 +297,13 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
 
 
 def checked_carried(
-    settled: Any, counts: Mapping[Any, Any], generations: Mapping[Any, Any], concurrency: Any, at: Any
+    settled: Any,
+    counts: Mapping[Any, Any],
+    generations: Mapping[Any, Any],
+    concurrency: Any,
+    at: Any,
+    *,
+    is_of_other_rows: Any = False,
 ) -> dict[str, Any]:
     """Return what a line or a checkpoint carries over, after a check of all of it: a damaged one tells nothing."""
     for first, last in settled:
@@ -298,9 +312,10 @@ def checked_carried(
     for name, count in counts.items():
         RowOutcome(name), whole_number(count, _MOST_ROWS)
     for row, generation in generations.items():
-        int(row), whole_number(generation)
+        _row_number(int(row)), whole_number(generation)
     whole_number(concurrency, _MOST_ROWS), time_of(at)
-    return {"settled": settled, "counts": counts, "generations": generations, "concurrency": concurrency, "at": at}
+    known = {"settled": settled, "counts": counts, "generations": generations, "concurrency": concurrency, "at": at}
+    return known | ({"is_of_other_rows": True} if is_of_other_rows else {})
 
 
 def result_of(line: Mapping[str, Any]) -> RowResult | None:
