@@ -163,6 +163,9 @@ def _with(**change: Any) -> Callable[[bytes], bytes]:
         (_with(later="x"), "or of a format unknown here"),
         (_with(format=1), "has format 1, and 2 is known here"),
         (_with(rows=None), "was changed"),
+        (_with(rows=float("nan")), "was changed"),
+        (_with(run="\ud800"), "was changed"),
+        (lambda _: b"[" * 100_000, "is no plan"),
     ],
 )
 def test_what_is_no_plan_or_of_another_format_is_refused(
