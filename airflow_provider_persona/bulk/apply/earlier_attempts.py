@@ -34,6 +34,7 @@ class EarlierAttempts:
     """Whether Persona may have forgotten the idempotency keys of rows that were under way, at the beginning."""
 
     def __post_init__(self) -> None:
+        # Not `last_at` alone: an attempt that resumed has written lines since, and older keys than these are in doubt.
         last = self.state.in_doubt_since or self.state.last_at
         self.keys_are_old = last is not None and not is_fresh(_seconds_since(last, self.utc()), KEY_GOOD_FOR)
 
@@ -64,6 +65,7 @@ class EarlierAttempts:
         """
         outcome, begun_at = self.state.outcome(row), self.state.begun.get(row)
         generation = self.state.generations.get(row, 0)
+        # These first, whatever the age of a key: the one to come is new to Persona, so only a look tells what was done.
         if outcome is RowOutcome.UNRESOLVED or self.is_incomplete:
             return RowContext(generation, in_doubt=True, look_first=True, begun_at=begun_at)
         if begun_at is not None:

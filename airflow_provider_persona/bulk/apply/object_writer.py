@@ -29,6 +29,8 @@ _CONFLICT = 409
 SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
 
 _STALE_READS = 8
+"""Reads that may become too old before a guarded write goes out. In a window without room for a read and a write each
+would, and the row would never end."""
 
 _OLD_KEYS = 4
 """Keys of one call, of further generations each, that may all bring an answer of then before the row is left open."""
@@ -131,7 +133,8 @@ class ObjectWriter:
                 generation,
                 maybe_done=in_doubt,
             )
-            exchange.was_begun(work.context.key_age)
+            exchange.was_begun(work.context.key_age)  # Persona forgets its key that much sooner
+            # Before it is sent: whoever settles an error looks here for what may have been done.
             work.step = step
             work.exchanges.append(exchange)
             objection = await self._send(work, step, exchange, guarded=guarded)
@@ -208,12 +211,15 @@ class ObjectWriter:
         work.http_status = response.status
         work.current = current = self.subject.read_answer(response.json(), work.update.object_id, request.operation_id)
         work.status = current.status
+        # The answer shows a moment between the two. After a read that took longer than it is good for, half of that
+        # time is granted all the same: else no guarded write could ever follow a slow read.
         work.read_at = max(asked_at, self.client.clock() - READ_GOOD_FOR / 2)
-        if not work.exchanges:
+        if not work.exchanges:  # a later read may show what this run wrote, and a revert would go back to that
             work.from_status = work.status
         return current
 
     def _may_drift(self, row: PlanRow) -> bool:
+        # A plan that was made without a look has nothing to compare with.
         return self.heed_drift and (row.from_status, row.updated_at) != (None, None)
 
     def _objection(self, work: RowWork) -> str | None:
@@ -249,7 +255,7 @@ class ObjectWriter:
         """Take in the answer to a write, and make sure that it shows what was asked for."""
         work.http_status = response.status
         trace = response.request_id
-        if trace is not None:
+        if trace is not None:  # before the checks: a row that fails them is the one that is looked up in Persona's log
             work.request_ids.append(trace)
         answered = self.subject.read_answer(response.json(), work.update.object_id, step.operation_id)
         work.status = answered.status or work.status

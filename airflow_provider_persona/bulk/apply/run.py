@@ -98,6 +98,7 @@ class _Run:
         self._retryable = 0
         self._halt = Halt(CircuitBreaker(options.max_retry_share, max(_BEARABLE, 2 * options.concurrency)))
         self._writer = PlanWriter(plan, client, options)
+        # Two attempts that begin at once find the same number, and `open` gives the segment to one of them only.
         self._first_segment = ledger_of(plan.folder).last + 1
         concurrency, approval = options.concurrency, options.approval
         self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, concurrency, self._now(), approval)
@@ -185,6 +186,7 @@ class _Run:
                 await asyncio.wait_for(self._keeper.save(), LAST_ANSWERS)
             raise
         self._telling.note_limit(self._utc())
+        # In this order: a checkpoint must not say more than the ledger, and values are needed until the end is written.
         await self._close(end)
         self._ended = end
         await self._keeper.save()
@@ -243,6 +245,8 @@ class _Run:
         count = min(self._options.concurrency, max(1, self._plan.header.rows))
         workers = [asyncio.create_task(self._work(rows)) for _ in range(count)]
         try:
+            # Not `gather`, which passes a cancellation on at once: workers would lose the answers to what they sent.
+            # To `wait`, a worker that a fence cancels is no exception, so the others still get theirs.
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             for worker in done:
                 if not worker.cancelled() and (error := worker.exception()) is not None:
@@ -255,8 +259,9 @@ class _Run:
         finally:
             for worker in workers:
                 worker.cancel()
+            # Nobody may write to the ledger behind its closing line.
             await asyncio.gather(*workers, return_exceptions=True)
-            self._client.set_breaker(None)
+            self._client.set_breaker(None)  # an open one would cut off the retries of what is read again at the end
             ticker.cancel()
 
     def _end(self) -> AttemptEnd:
@@ -299,6 +304,7 @@ class _Run:
                 self._halt.weigh(error)
                 return
             self._halt.weigh(work.error)
+            # The ledger has the row before a counter does, and before this worker takes another: see `ledger.py`.
             result = work.result(self._now())
             await self._ledger.record(result)
             self._take_in(result)
@@ -348,6 +354,7 @@ class _Run:
     # ------------------------------------------------------------------ telling how far it is
 
     def _checkpoint(self) -> Checkpoint:
+        # Nothing is awaited here, so counts and stretches are of one moment.
         header = self._plan.header
         settled = {outcome: n for outcome, n in self._counts.items() if outcome not in TAKEN_UP_AGAIN}
         return Checkpoint(

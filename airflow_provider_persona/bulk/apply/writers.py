@@ -53,6 +53,7 @@ class CallWriter:
         return work
 
     async def _send(self, work: RowWork, request: Request) -> None:
+        # Persona has forgotten an old key, and would take the call for a new one.
         keyed = request.takes_idempotency_key and not work.context.look_first
         if work.context.in_doubt and not request.repeatable and not keyed:
             error = PersonaUnresolvedError(
@@ -122,6 +123,7 @@ class PlanWriter:
         :raises PlanError: when the plan was changed since it was checked.
         """
         if self._options.sample is not None and not self._options.dry_run:
+            # In a thread: to read a million rows takes seconds, in which a stop would not be heard.
             self._sample = await asyncio.to_thread(sampled_rows, self._plan, self._options.sample)
 
     def sends(self, row: PlanRow) -> bool:
@@ -176,4 +178,5 @@ def sampled_rows(plan: Plan, size: int) -> frozenset[int]:
 
 
 def _rank(plan_hash: str, number: int) -> int:
+    # Not `hash`: that of a text is another one in each process, and each attempt must choose the same rows.
     return int.from_bytes(hashlib.sha256(f"{plan_hash}:{number}".encode()).digest()[:8])

@@ -119,7 +119,7 @@ class Checkpoint:
                 given["generations"] = {str(row): number for row, number in enumerate(numbers) if number}
             found = cls(**given)
             found._check()
-        except (AttributeError, TypeError, KeyError, ValueError, zlib.error):
+        except (AttributeError, TypeError, KeyError, ValueError, zlib.error):  # base64's error is a ValueError
             log.warning(
                 "The progress in Airflow's task state is damaged and tells nothing; a ledger that is there holds"
             )
@@ -160,7 +160,7 @@ def _packed_numbers(numbers: Mapping[str, int]) -> str:
     rows = bytearray()
     for row, number in numbers.items():
         rows.extend(bytes(max(0, int(row) + 1 - len(rows))))
-        rows[int(row)] = min(number, 255)
+        rows[int(row)] = min(number, 255)  # a byte a row; nobody gets there, since each generation takes a refusal
     return _packed(rows)
 
 
@@ -219,6 +219,7 @@ class CheckpointKeeper:
         async with self._saving:  # whoever comes first saves for all who wait
             if self._saved < mine:
                 seconds = await self._save(self.store)
+                # Still within the lock: what is settled meanwhile waits, and is saved in one go.
                 await asyncio.sleep(max(_SHORTEST_PAUSE, _SHARE_OF_TIME * seconds))
 
     async def save(self) -> None:
@@ -234,6 +235,7 @@ class CheckpointKeeper:
         except StoreError:
             return 0.0  # whoever goes on with rows meets it too, and says so
         since = time.perf_counter()
+        # Without an await in between: a row that was noted must be in the snapshot.
         noted, checkpoint = self._noted, self.snapshot()
         seconds = time.perf_counter() - since
         try:

@@ -24,6 +24,7 @@ from airflow_provider_persona.storage.segments import SegmentedLog
 log = logging.getLogger(__name__)
 
 _NAME = "ledger"
+# In memory only, so the numbers may change. 0 stands for no outcome, see `_make_room`.
 _CODES = {outcome: code for code, outcome in enumerate(RowOutcome, 1)}
 _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
 _MOST_ROWS = 100_000_000
@@ -34,6 +35,7 @@ TAKEN_UP_AGAIN = NOT_DONE | {RowOutcome.PLANNED}
 """Outcomes that a later attempt tries to change."""
 
 _SETTLED_CODES = bytes([_SETTLED_BEFORE, *(_CODES[outcome] for outcome in RowOutcome if outcome not in TAKEN_UP_AGAIN)])
+# A set of characters in a pattern: no code may be that of `]`, `^`, `-` or a backslash.
 _SETTLED = re.compile(b"[%s]+" % _SETTLED_CODES)
 
 
@@ -194,7 +196,7 @@ class LedgerState:
             self._is_dry_run = True
             if before in NOT_DONE:
                 return False
-        else:
+        else:  # a dry run sends nothing, so it settles nothing of what an attempt before it began
             self.begun.pop(result.row, None)
         if result.may_be_own_doing and before is RowOutcome.UPDATED:
             return False
@@ -202,7 +204,7 @@ class LedgerState:
         self._outcomes[result.row] = _CODES[result.outcome]
         (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
         (self._perhaps_done.add if result.may_be_own_doing else self._perhaps_done.discard)(result.row)
-        if result.outcome in NOT_DONE:
+        if result.outcome in NOT_DONE:  # Persona keeps a failure under its key, and would repeat it to the next attempt
             self.generations[result.row] = result.generation + 1
         self.last_at = result.at
         return True
@@ -292,7 +294,7 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
         else:
             state.end_attempt(AttemptEnd(line["end"]))
     except (AttributeError, KeyError, TypeError, ValueError):
-        return False
+        return False  # damaged. All else that is raised here is a fault of ours, and must not pass for damage
     return True
 
 

@@ -33,6 +33,7 @@ _STATES = {**{code: state.value for state, code in _PLANNED.items()}, **{c: o.va
 _WITHOUT_OUTCOME = bytes(_PLANNED.values())
 _PLACE_BITS = 40  # a file of up to a terabyte
 _LINES_AT_ONCE = 500
+# What `_row_line` of `plan/write.py` writes. An id with an escaped character takes the slow way.
 _PLAN_LINE = re.compile(rb'\{"row":(\d+),"object_id":"([^"\\]+)"')
 _BEGUN = re.compile(rb'\{"plan":"[0-9a-f]{64}","begun":')
 _MOVING = (Planned.CHANGE, RowOutcome.UPDATED, RowOutcome.PLANNED)
@@ -186,6 +187,7 @@ class RowIndex:
         quick = _PLAN_LINE.match(line) if self.with_ledger else None
         if quick is not None:  # what was planned for a row does not matter once its plan is being applied
             self._put(int(quick[1]), _PLANNED[Planned.CHANGE], place)
+            # `hash` holds within one process, and so does the index. What a page shows comes from the line itself.
             self._keys[int(quick[1])] = hash(quick[2].decode())
             return
         row = row_of_plan(json.loads(line))
@@ -332,7 +334,7 @@ class RowIndex:
                 for number in sorted(members, key=lambda one: self._places[one]):
                     file.seek(self._places[number] & ((1 << _PLACE_BITS) - 1))
                     row = self._row(file.readline(), from_ledger=bool(segment))
-                    if row is not None and row.number == number:
+                    if row is not None and row.number == number:  # else the file was replaced since
                         rows[number] = row
         return [rows[number] for number in asked if number in rows]
 

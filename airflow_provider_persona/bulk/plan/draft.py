@@ -155,7 +155,7 @@ def _draft(
     *,
     asks_time: bool = True,
 ) -> Draft:
-    prepare_folder(folder / str(number))
+    prepare_folder(folder / str(number))  # before the warehouse is asked, which may take minutes and cost money
     spool = Spool(only_row_per=header.subject.only_row_per)
     try:
         given = rows()

@@ -40,6 +40,8 @@ _FEW = 10
 """Requests that are made without asking for their price, and without a look at the list."""
 
 _PAGES_TO_JUDGE = 5
+"""Pages before it is judged whether listing pays."""
+
 _GOOD_FOR = timedelta(hours=1)
 """How old a note of an interrupted matching may be."""
 
@@ -92,7 +94,7 @@ class Matcher:
         :raises PersonaError: when the objects cannot be read.
         """
         self._utc = utc
-        self.result.keys = self._keys.count()
+        self.result.keys = self._keys.count()  # before notes answer some of them
         if notes is not None:
             await self._take_up(notes)
         try:

@@ -82,7 +82,7 @@ class Thresholds:
         valid = header.rows - invalid
         if self.max_changes is not None and changes > self.max_changes:
             yield f"{changes} rows would be changed, max_changes is {self.max_changes}"
-        if self.max_change_ratio is not None and changes > self.max_change_ratio * valid:
+        if self.max_change_ratio is not None and changes > self.max_change_ratio * valid:  # `valid` may be 0
             share = changes / valid
             yield (
                 f"{changes} of {valid} valid rows ({share:.1%}) would be changed, max_change_ratio is "
