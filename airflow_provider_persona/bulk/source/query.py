@@ -131,8 +131,8 @@ def query_rows(
         make_read_only(connection, cursor)
         tolerate_unreadable(connection, cursor)
         with errors_named(name, dialect, _UNUSABLE):
-            # None goes along with no query: sqlite3 refuses it. An empty list would make psycopg2 read each `%` of the
-            # text as a placeholder.
+            # Without parameters nothing goes along: sqlite3 refuses None, and other drivers read each `%` of the text
+            # as a placeholder once they are given a list, even an empty one.
             cursor.execute(*([sql, parameters] if parameters else [sql]))
         if cursor.description is None and not _is_named(database):
             raise _no_query("it gives no rows")
