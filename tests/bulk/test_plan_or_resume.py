@@ -286,6 +286,25 @@ def test_a_retry_after_a_dry_run_is_a_dry_run_too(persona: VirtualPersona, tmp_p
     assert persona.journal() == []
 
 
+def test_a_dry_run_of_a_plan_that_was_begun_deletes_no_value(persona: VirtualPersona, tmp_path: Path) -> None:
+    """Somebody edited the task between two tries; what its first try had written must not be planned anew."""
+    rows = [row | {"note": "private"} for row in decisions(persona, 3)]
+    mapping = ObjectRows(CASE, {"fields": {"decision-note": "note"}})
+
+    async def tried(*, dry_run: bool) -> Report:
+        job = BulkJob(MappedRows(GivenSource(rows), mapping), CASE, applying=ApplyOptions(dry_run=dry_run))
+        begun = resume_or_draft(job.rows.read, tmp_path, job.header("run", None, CREATED), is_retry=True)
+        async with persona.client() as client:
+            return await run(job, begun, client)
+
+    persona.script_fault("http_500", operation="update-a-case", case_id=rows[0]["case_id"], times=6)
+    assert persona.run(tried(dry_run=False)).counts[RowOutcome.UPDATED] == 2
+    assert persona.run(tried(dry_run=True)).counts[RowOutcome.PLANNED] == 1
+    assert (tmp_path / "1" / VALUES_FILE).exists()
+    assert persona.run(tried(dry_run=False)).counts == {RowOutcome.UPDATED: 3}
+    assert set(changes(persona).values()) == {2}
+
+
 def test_the_connection_to_the_warehouse_is_closed_when_the_rows_are_not_read_to_their_end(tmp_path: Path) -> None:
     closed = []
 
