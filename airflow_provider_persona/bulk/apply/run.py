@@ -182,7 +182,7 @@ class _Run:
             done, rows = self._counts.total(), self._plan.header.rows
             log.warning("Stopped at %d of %d rows; a retry or a clear goes on from here", done, rows)
             self._ended = AttemptEnd.STOPPED
-            with suppress(Exception):  # the ledger says it too
+            with suppress(Exception):  # the ledger says it too, and Airflow's API may hang while the task must end
                 await asyncio.wait_for(self._keeper.save(), LAST_ANSWERS)
             raise
         self._telling.note_limit(self._utc())
@@ -284,7 +284,7 @@ class _Run:
             return None, None
         try:
             return await verify(self._plan, self._state.was_touched, self._client)
-        except PersonaError as error:
+        except PersonaError as error:  # all rows have their outcomes, so nothing failed but the look
             self._telling.tell(self._counts, f"the changed objects could not be read again: {error}")
             return None, None
 

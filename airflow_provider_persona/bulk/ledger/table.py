@@ -106,6 +106,7 @@ class LedgerTable:
         records = iter(results)
         with self._table.opened() as table:
             while batch := list(islice(records, BATCH)):
+                # A mapping: where a batch has two records of a row, the later one stays.
                 lines = {result.row: _line(result.to_line(plan_hash)) for result in batch}
                 with self._failing_as("cannot be written to; the ledger's files are whole, so it can be copied again"):
                     _replace(table, plan_hash, lines)

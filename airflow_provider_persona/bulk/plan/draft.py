@@ -179,6 +179,7 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     :raises PersonaError: when the objects had to be read and could not.
     """
     matches, notes = SegmentedLog(draft.folder, "matched"), SegmentedLog(draft.folder, "seen")
+    # First, since rows without an id cannot be compared, and only then contradict one another.
     matching = await _match(draft, client, options, matches) if draft.spool.keys.are_open else {}
     if options.looks_while_planning:
         await _compare(draft, client, options, notes)

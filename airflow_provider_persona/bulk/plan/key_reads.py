@@ -169,6 +169,7 @@ class KeyReader:
 
     async def _try_filter(self) -> bool:
         self.reads += 1
+        # Random, so that nobody can have given it to an object.
         request = self._request(f"nothing-has-{uuid.uuid4().hex}")
         try:
             return not items_of(request, (await self._client.send(request)).json())

@@ -143,7 +143,7 @@ class Matcher:
             self.result.gave_up = f"the list could not be read: {error}"
         if self.result.gave_up:
             log.info("Listing was given up after %d pages: %s", self.result.pages, self.result.gave_up)
-            self._keys.forget_found()
+            self._keys.forget_found()  # what was not read may hold another object with the same key
         else:
             self._keys.settle_rest()
 
@@ -154,6 +154,7 @@ class Matcher:
         seen: SeenPages = set()
         while request is not None:
             pages = self.result.pages
+            # At the rate of the pages so far, the list would show all keys only after more requests than reads take.
             if pages >= reads or (pages >= _PAGES_TO_JUDGE and pages * wanted / max(1, met) > reads):
                 return f"too few of the {self._subject.plural} listed are in the rows"
             self.result.pages += 1
