@@ -65,7 +65,8 @@ class LedgerState:
     :param carried: outcomes of rows that a lost ledger had settled.
     :param damaged: lines that cannot be read, beside those that a kill cut off.
     :param begun: when each row was begun that has no outcome since but that of a dry run.
-    :param generations: first generation of keys that no kept failure of a row can answer to, where that is not 0.
+    :param generations: generation of keys to go on with, by row, where that is not 0. Under an earlier key Persona may
+        repeat a failure.
     :param is_replanned: whether the plan replaces one that was lost with its ledger.
     :param is_of_other_rows: whether the lost plan was of other rows, so that nothing tells what was written to.
     """
