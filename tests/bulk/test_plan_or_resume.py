@@ -32,7 +32,7 @@ from airflow_provider_persona.bulk.plan.draft import (
     resume_or_draft,
 )
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader
-from airflow_provider_persona.bulk.plan.thresholds import Thresholds
+from airflow_provider_persona.bulk.plan.thresholds import Thresholds, transitions
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
 from airflow_provider_persona.bulk.subjects.kinds import CASE
@@ -330,6 +330,12 @@ def test_a_status_may_look_like_a_transition(pair: tuple[str, str]) -> None:
     with pytest.raises(ThresholdError, match="which forbid_transitions forbids"):
         thresholds.check(replace(header, transitions=found))
     thresholds.check(replace(header, transitions={"Closed -> Open": 1}))
+
+
+@pytest.mark.parametrize("text", ["{['a']: 'b'}", "[" * 100_000, "['a -> b'", "[5]", "{'a': 5}", "[('a',)]"])
+def test_a_text_that_names_no_transitions_is_refused(text: str) -> None:
+    with pytest.raises(BulkError, match="forbid_transitions are given like"):
+        transitions(text)
 
 
 def test_a_plan_for_another_environment_is_refused(tmp_path: Path) -> None:

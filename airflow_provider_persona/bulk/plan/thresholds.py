@@ -146,7 +146,7 @@ def _read_back(text: str) -> Iterable[object] | Mapping[str, object] | None:
         return [text]
     try:
         found: Iterable[object] | Mapping[str, object] = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # a list as a key; nested too deeply
         raise _no_transitions() from None
     return found
 
