@@ -390,11 +390,7 @@ class _Run:
             await self._keeper.save()
 
     async def _look_for_newer(self) -> None:
-        """Give way to a newer attempt also while no row is begun.
-
-        A row looks for one when it is begun, and may then wait a minute for the next window. Where all rows are begun,
-        no worker would look again.
-        """
+        """Give way to a newer attempt also once all rows are begun: they may wait a minute for the next window."""
         try:
             await self._ledger.require_newest()
         except FencedError as error:
