@@ -15,7 +15,8 @@ from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError, RunStoppedError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint, CheckpointStore
-from airflow_provider_persona.bulk.ledger.ledger import ledger_of
+from airflow_provider_persona.bulk.ledger.ledger import ledger_of, read_ledger
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete
@@ -115,9 +116,18 @@ async def run(
     report = await apply_plan(
         plan, client, job.applying, on_progress=on_progress, utc=utc, checkpoints=checkpoints, carried=carried
     )
-    if job.applying.dry_run and isinstance(begun, Draft):
+    # A retry that tries failed rows once more still needs the values.
+    is_over = report.stopped is None and not report.retryable_failures
+    if job.applying.dry_run and is_over and (isinstance(begun, Draft) or _was_only_tried(plan)):
         plan.forget_values()  # this job is the only one that could have applied it
     return report
+
+
+def _was_only_tried(plan: Plan) -> bool:
+    """Whether no attempt at a plan wrote anything, as far as is known. A new plan would write it once more."""
+    state = read_ledger(plan.folder, plan.header.hash)
+    counts = state.counts()
+    return not (state.leaves_doubt or counts[RowOutcome.UPDATED] or counts[RowOutcome.UNRESOLVED])
 
 
 def judge(report: Report, options: ApplyOptions) -> None:

@@ -19,12 +19,13 @@ from bulk_runs import (
     plan_of,
 )
 
+from airflow_provider_persona.api.retry import NO_RETRIES
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, RunStoppedError
 from airflow_provider_persona.bulk.job import judge
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE
-from persona_simulator import READ_ONLY_KEY, SimulatorControl, SimulatorServer
+from persona_simulator import READ_ONLY_KEY, SimulatorConfig, SimulatorControl, SimulatorServer
 from tests.virtual_time import VirtualPersona
 
 CANARY = "Noor-Grimaldi-9052"
@@ -242,6 +243,19 @@ def test_a_key_that_is_refused_at_a_guards_read_settles_no_row(persona: VirtualP
     assert report.stopped is not None
     assert report.settled == 0
     assert last_results(plan) == {}
+
+
+def test_a_limit_that_stops_a_run_at_a_guards_read_says_when_it_is_over(tmp_path: Path) -> None:
+    persona = VirtualPersona(SimulatorConfig(cases=3, limit=1))
+
+    async def used_up() -> None:
+        async with persona.client() as client:
+            await client.call("list-all-rate-limits")
+
+    persona.run(used_up())
+    report = attempt(persona, plan_of(decisions(persona), tmp_path), policy=NO_RETRIES, read_first=True)
+    assert report.stopped is not None
+    assert report.retry_after == pytest.approx(60, abs=1)
 
 
 def test_a_row_that_fails_for_itself_does_not_stop_the_run(persona: VirtualPersona, tmp_path: Path) -> None:

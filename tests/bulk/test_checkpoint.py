@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import random
+import time
 import zlib
 from dataclasses import replace
 
 import pytest
 
-from airflow_provider_persona.bulk.ledger.checkpoint import LARGEST_MAP, Checkpoint
+from airflow_provider_persona.bulk.ledger.checkpoint import LARGEST_MAP, Checkpoint, CheckpointKeeper
 
 BASE = Checkpoint("d/r/t/1", "content", "plan", "/plan.jsonl", "2026-01-05T08:00:00+00:00", 1_000_000)
 
@@ -80,7 +82,7 @@ def test_the_first_format_is_read() -> None:
         *(("run", odd) for odd in (None, 5, "", "d/r/t/x", "d/r/t/-1", "d/r/t/" + "9" * 5000)),
         *(("counts", odd) for odd in (None, [], {"nope": 1}, {"updated": "x"}, {"updated": -1}, {"updated": None})),
         *(("settled", odd) for odd in (None, 5, [None], [[3, 1]], [["1", "2"]], [[1, 10**12]], [[-5, 3]], "A" * 10**6)),
-        *(("generations", odd) for odd in (None, 5, [1], {"x": 1}, {"1": None}, "?")),
+        *(("generations", odd) for odd in (None, 5, [1], {"x": 1}, {"1": None}, {"-1": 1}, {"9" * 12: 1}, "?")),
         *(("concurrency", odd) for odd in (None, "5", -1, True, 10**12)),
         *(("rows", odd) for odd in (None, "5", -1, 1.5)),
         *((name, odd) for name in ("plan", "progress", "created_at", "end", "content_hash") for odd in (5, ["x"])),
@@ -102,3 +104,36 @@ def test_a_damaged_checkpoint_tells_nothing_and_this_is_said(
 def test_a_small_map_that_unpacks_to_much_is_bounded() -> None:
     bomb = base64.b64encode(zlib.compress(b"\1" * 300_000_000, 9)).decode()
     assert Checkpoint.from_json({**BASE.to_json(), "settled": bomb}) is None
+
+
+def test_a_save_that_was_cut_off_does_not_replace_the_one_after_it() -> None:
+    """A cancellation ends the wait for a save, and not the thread that makes it."""
+    saved: list[Checkpoint] = []
+
+    class Slow:
+        def load(self) -> None:
+            return None
+
+        def save(self, checkpoint: Checkpoint) -> None:
+            time.sleep(0.2 if checkpoint is first else 0)
+            saved.append(checkpoint)
+
+    async def is_newest() -> None:
+        return None
+
+    async def go() -> None:
+        cut_off = asyncio.create_task(keeper.save())
+        await asyncio.sleep(0.05)
+        cut_off.cancel()
+        await keeper.save()
+
+    first, second = replace(BASE, counts={"updated": 1}), replace(BASE, counts={"updated": 2})
+    snapshots = iter([first, second])
+    keeper = CheckpointKeeper(Slow(), lambda: next(snapshots), is_newest, covers_rows=False)
+    asyncio.run(go())
+    assert saved == [first, second]
+
+
+def test_that_the_first_plan_was_of_other_rows_survives_the_loss_of_the_second() -> None:
+    assert there_and_back(replace(BASE, is_of_other_rows=True)).to_carry()["is_of_other_rows"]
+    assert "is_of_other_rows" not in BASE.to_json()

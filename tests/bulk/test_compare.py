@@ -13,7 +13,13 @@ from urllib.parse import parse_qsl
 import pytest
 from bulk_runs import RETRIEVE, SET_STATUS, attempt, case_rows, changes, decisions, header_of, other_decision
 
-from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaAuthenticationError, PersonaError
+from airflow_provider_persona.api.errors import (
+    PersonaAnswerError,
+    PersonaAuthenticationError,
+    PersonaError,
+    PersonaServerError,
+)
+from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer, Comparison
@@ -24,6 +30,7 @@ from airflow_provider_persona.bulk.plan.labels import unknown_labels
 from airflow_provider_persona.bulk.plan.limits import choice
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.subjects.kinds import CASE
+from airflow_provider_persona.client.transport import Sending
 from airflow_provider_persona.storage.segments import SegmentedLog
 from persona_simulator import SANDBOX_KEY, FaultKind, SimulatorConfig
 from tests.bulk.odd_answers import OddAnswers
@@ -204,6 +211,48 @@ def test_a_list_that_cannot_be_read_is_no_reason_for_auto_to_fail(thousand: Virt
         assert "could not be read" in compared(thousand, spool, "auto").gave_up
     with spooled(wanted(thousand, 200, 0.9)) as spool, pytest.raises(PersonaError):
         compared(thousand, spool, "list")
+
+
+class WithoutAPage(VirtualPersona):
+    """Cases with one page of their list that cannot be read."""
+
+    after = ""
+
+    def transport(self, settings: Any) -> Any:
+        inner = super().transport(settings)
+        page = f"page%5Bafter%5D={self.after}"
+
+        class Broken:
+            async def transmit(self, sending: Sending) -> Any:
+                return Response(503, {}, b"{}") if page in sending.request.target else await inner.transmit(sending)
+
+            async def close(self) -> None:
+                await inner.close()
+
+        return Broken()
+
+
+def test_a_page_that_cannot_be_read_is_not_passed_over_whichever_it_is() -> None:
+    """A walk that began well leaves nobody behind to read what it did not come to."""
+    cases = SimulatorConfig(cases=500, limit=1_000_000)
+    whole = VirtualPersona(cases)
+    rows = wanted(whole, 400, 1.0)
+    with spooled(rows) as spool:
+        compared(whole, spool, "list")
+    pages = [dict(parse_qsl(request.query)).get("page[after]") for request in whole.requests(operation=LIST)]
+    ends = Counter[str]()
+    for page in filter(None, pages):
+        persona = WithoutAPage(cases)
+        persona.after = page
+        with spooled(rows) as spool:
+            try:
+                compared(persona, spool, "list")
+            except PersonaServerError:
+                ends["failed"] += 1
+                continue
+            assert [row.object_id for row in spool.rows() if row.seen is None] == [], page
+            ends["read from elsewhere"] += 1
+    assert len(ends) == 2
 
 
 def test_a_refused_key_fails_it_in_every_mode(thousand: VirtualPersona) -> None:

@@ -22,9 +22,12 @@ from bulk_runs import (
 )
 from crash_worker import MORNING, CheckpointFile, Job, planned
 
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.ledger import LedgerState
-from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.outcomes import OWN_DOING, RowOutcome
+from airflow_provider_persona.bulk.ledger.report import Report
 from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import Plan
@@ -231,9 +234,6 @@ class AllCheckpoints(CheckpointFile):
 def test_a_checkpoint_says_that_rows_may_be_under_way_before_the_first_is(
     persona: VirtualPersona, tmp_path: Path
 ) -> None:
-    from airflow_provider_persona.bulk.apply.options import ApplyOptions
-    from airflow_provider_persona.bulk.apply.run import apply_plan
-
     rows = decisions(persona, 3)
     plan = plan_of(rows, tmp_path)
     store = AllCheckpoints(tmp_path / "checkpoint.json")
@@ -295,3 +295,58 @@ def test_what_was_right_when_it_was_planned_says_so(persona: VirtualPersona, tmp
     plan = with_states(persona, [{"case_id": case_id, "status": status}], tmp_path)
     assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UNCHANGED: 1}
     assert last_results(plan)[1].reason == "already so when it was planned"
+
+
+def goes_on(persona: VirtualPersona, plan: Plan, carried: Checkpoint) -> Report:
+    """Make an attempt at a plan that replaces a lost one."""
+
+    async def go() -> Report:
+        async with persona.client() as client:
+            return await apply_plan(plan, client, ApplyOptions(), carried=carried)
+
+    return persona.run(go())
+
+
+def lost(plan: Plan, content_hash: str = "") -> Checkpoint:
+    """The checkpoint of an attempt whose folder was lost before any row was settled."""
+    header = plan.header
+    content_hash = content_hash or header.content_hash
+    return Checkpoint(header.run, content_hash, header.hash, plan.uri, CREATED, header.rows, concurrency=24, at=CREATED)
+
+
+def killed_before(plan: Plan, row: int) -> None:
+    """Cut the first segment off before the first line about a row."""
+    ledger = plan.folder / "ledger-00001.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    kept = next(
+        n for n, line in enumerate(lines) if f'"row":{row},'.encode() in line or f'"begun":{row},'.encode() in line
+    )
+    ledger.write_bytes(b"".join(lines[:kept]))
+
+
+def test_that_a_plan_replaces_a_lost_one_is_known_to_each_of_its_attempts(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    """It was made after the lost one's attempt had changed the cases, so it found them right."""
+    rows = [{"case_id": case_id, "status": status} for case_id, status in list(persona.statuses().items())[:3]]
+    plan = with_states(persona, rows, tmp_path)
+    goes_on(persona, plan, lost(plan))
+    killed_before(plan, row=2)
+    goes_on(persona, plan, lost(plan))
+    assert {result.reason for result in last_results(plan).values()} == {OWN_DOING}
+    assert all(isinstance(row, InvalidRow) for row in RowsToRevert(plan).read())
+
+
+def test_a_run_of_a_report_that_a_lost_plan_of_other_rows_may_have_made_is_never_made_anew(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    persona.add_objects("rep_one", "rep_two")
+    rows = [{"report_id": object_id, "rerun": True} for object_id in ("rep_one", "rep_two")]
+    for object_id in ("rep_one", "rep_two"):
+        persona.change_object(object_id, status="ready")
+    job = Job(persona.url, str(tmp_path), rows, "", kind="report", concurrency=1)
+    plan = persona.run(planned(job, persona.client()))
+    assert goes_on(persona, plan, lost(plan, "of other rows")).counts == {RowOutcome.UNRESOLVED: 2}
+    killed_before(plan, row=2)
+    assert goes_on(persona, plan, lost(plan)).counts == {RowOutcome.UNRESOLVED: 2}
+    assert all(effect.actor == "background" for effect in persona.journal())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from airflow_provider_persona.bulk.apply.earlier_attempts import EarlierAttempts
 from airflow_provider_persona.bulk.apply.row_work import RowContext
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, LedgerState
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
+from airflow_provider_persona.bulk.ledger.verify import verify
+from tests.virtual_time import VirtualPersona
 
 BEGUN = datetime(2026, 1, 5, 8, tzinfo=UTC)
 SOON, LATE = BEGUN + timedelta(seconds=60), BEGUN + timedelta(seconds=KEY_GOOD_FOR + 60)
@@ -105,3 +108,20 @@ def test_a_ledger_that_does_not_tell_all_lets_no_row_be_sent_without_a_look(tmp_
     plan = plan_of([{"case_id": "case_1", "status": "Open"}], tmp_path)
     earlier = EarlierAttempts(LedgerState(), is_incomplete=True, utc=lambda: SOON)
     assert [context for _, context in earlier.rows_left(plan)] == [RowContext(0, in_doubt=True, look_first=True)]
+
+
+def test_an_attempt_that_passes_over_many_rows_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    state = LedgerState()
+    for row in range(1, 2500):
+        state.record(result(row, RowOutcome.UPDATED))
+    plan = plan_of([{"case_id": f"case_{n}", "status": "Open"} for n in range(2500)], tmp_path)
+    asked: list[int] = []
+    earlier = EarlierAttempts(state, utc=lambda: SOON, check_stop=lambda: asked.append(1))
+    assert [row.number for row, _ in earlier.rows_left(plan)] == [2500]
+    assert len(asked) == 2
+    told: list[int] = []
+    client = VirtualPersona().client()
+    client.heed(asyncio.CancelledError)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(verify(plan, lambda row: bool(told.append(row)), client))
+    assert max(told) < 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_persona.api.errors import PersonaSettingsError
 from airflow_provider_persona.api.limits import WindowState
 from airflow_provider_persona.bulk.apply.halt import CircuitBreaker
 from airflow_provider_persona.bulk.errors import BulkError
@@ -134,3 +135,9 @@ def test_the_breaker_says_how_often_it_went_well_and_not() -> None:
 def test_a_share_of_retries_that_makes_no_sense_is_refused(share: float) -> None:
     with pytest.raises(BulkError, match="max_retry_share is the retries for every success, above 0"):
         CircuitBreaker(share)
+
+
+@pytest.mark.parametrize("text", ["{['Open']: 1}", "[" * 100_000, "['Open'"])
+def test_a_text_that_names_no_statuses_is_refused(text: str) -> None:
+    with pytest.raises(PersonaSettingsError, match="statuses are given as one text"):
+        Guards.of(text)

@@ -461,3 +461,19 @@ def test_an_object_that_no_call_can_name_or_of_another_kind_costs_its_row(
     assert [row.object_id for row in plan.rows()] == [None, *list(objects.values())[1:]]
     assert set(reasons(plan)) == {"the answer to a look for its account cannot be read"}
     assert outcomes(applied(persona, plan)).get("updated", 0) == len(objects) - 1
+
+
+@pytest.mark.parametrize("odd", [{"id": "txn_1/../txn_2"}, {"type": "case"}], ids=json.dumps)
+def test_an_unreadable_object_of_a_list_does_not_make_another_one_the_only_one(
+    tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    persona = OddAnswers(lambda item: {**item, **odd} if item.get("id") == strange else item)
+    strange = ""
+    kind = next(each for each in KINDS if each.name == "transaction")
+    objects = keyed_objects(persona, kind, "reference-id", 40)
+    (first, strange), (second, _), *_ = objects.items()
+    persona.change_object(strange, attributes={"reference-id": second})
+    rows = keyed_rows(kind, "reference-id", [value for value in objects if value != first])
+    plan = planned(persona, job_by(kind, rows), tmp_path)
+    assert [row.object_id for row in plan.rows()] == [None, *list(objects.values())[2:]]
+    assert set(reasons(plan)) == {"the answer to a look for its transaction cannot be read"}

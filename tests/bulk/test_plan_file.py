@@ -163,6 +163,9 @@ def _with(**change: Any) -> Callable[[bytes], bytes]:
         (_with(later="x"), "or of a format unknown here"),
         (_with(format=1), "has format 1, and 2 is known here"),
         (_with(rows=None), "was changed"),
+        (_with(rows=float("nan")), "was changed"),
+        (_with(run="\ud800"), "was changed"),
+        (lambda _: b"[" * 100_000, "is no plan"),
     ],
 )
 def test_what_is_no_plan_or_of_another_format_is_refused(
@@ -259,3 +262,11 @@ def test_rows_keep_the_order_of_the_source(tmp_path: Path) -> None:
     ids = [f"case_{number}" for number in range(12_000)]
     random.Random(5).shuffle(ids)
     assert [found.object_id for found in plan_of(map(row, ids), tmp_path).rows()] == ids
+
+
+def test_a_plan_that_was_emptied_after_it_was_checked_is_refused(tmp_path: Path) -> None:
+    plan = plan_of([row("case_1")], tmp_path)
+    (tmp_path / PLAN_FILE).write_bytes(b"")
+    with pytest.raises(PlanError, match="was changed after it was checked"):
+        list(plan.rows())
+    assert list(plan.numbers()) == []

@@ -10,7 +10,8 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from airflow_provider_persona.bulk.plan.draft import (
     resume_or_draft,
 )
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader
-from airflow_provider_persona.bulk.plan.thresholds import Thresholds
+from airflow_provider_persona.bulk.plan.thresholds import Thresholds, transitions
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
 from airflow_provider_persona.bulk.subjects.kinds import CASE
@@ -259,6 +260,82 @@ def test_a_dry_run_is_never_taken_up(persona: VirtualPersona, tmp_path: Path) ->
     warehouse = Warehouse(decisions(persona, 3))
     attempt(persona, planned(warehouse, tmp_path), dry_run=True)
     assert planned(warehouse, tmp_path).folder == tmp_path / "2"
+
+
+@pytest.mark.parametrize("retryable", [True, False], ids=["failed", "done"])
+def test_a_retry_after_a_dry_run_is_a_dry_run_too(persona: VirtualPersona, tmp_path: Path, retryable: bool) -> None:
+    """The first try failed for a row, and its values are still needed; or it died when it was done."""
+    rows = [row | {"note": "private"} for row in decisions(persona, 3)]
+    mapping = ObjectRows(CASE, {"fields": {"decision-note": "note"}})
+    job = BulkJob(MappedRows(GivenSource(rows), mapping), CASE, applying=ApplyOptions(dry_run=True, read_first=True))
+
+    async def tried(*, is_retry: bool) -> tuple[Path, Report]:
+        begun = resume_or_draft(job.rows.read, tmp_path, job.header("run", None, CREATED), is_retry=is_retry)
+        async with persona.client() as client:
+            return Path(str(begun.folder)), await run(job, begun, client)
+
+    if retryable:
+        persona.script_fault("http_500", operation="retrieve-case", case_id=rows[0]["case_id"], times=6)
+    first, report = persona.run(tried(is_retry=False))
+    assert report.counts[RowOutcome.PLANNED] == 3 - retryable
+    assert (first / VALUES_FILE).exists() is retryable
+    second, report = persona.run(tried(is_retry=True))
+    assert report.counts == {RowOutcome.PLANNED: 3}
+    assert (first == second) is retryable
+    assert not (second / VALUES_FILE).exists()
+    assert persona.journal() == []
+
+
+def test_a_dry_run_of_a_plan_that_was_begun_deletes_no_value(persona: VirtualPersona, tmp_path: Path) -> None:
+    """Somebody edited the task between two tries; what its first try had written must not be planned anew."""
+    rows = [row | {"note": "private"} for row in decisions(persona, 3)]
+    mapping = ObjectRows(CASE, {"fields": {"decision-note": "note"}})
+
+    async def tried(*, dry_run: bool) -> Report:
+        job = BulkJob(MappedRows(GivenSource(rows), mapping), CASE, applying=ApplyOptions(dry_run=dry_run))
+        begun = resume_or_draft(job.rows.read, tmp_path, job.header("run", None, CREATED), is_retry=True)
+        async with persona.client() as client:
+            return await run(job, begun, client)
+
+    persona.script_fault("http_500", operation="update-a-case", case_id=rows[0]["case_id"], times=6)
+    assert persona.run(tried(dry_run=False)).counts[RowOutcome.UPDATED] == 2
+    assert persona.run(tried(dry_run=True)).counts[RowOutcome.PLANNED] == 1
+    assert (tmp_path / "1" / VALUES_FILE).exists()
+    assert persona.run(tried(dry_run=False)).counts == {RowOutcome.UPDATED: 3}
+    assert set(changes(persona).values()) == {2}
+
+
+def test_the_connection_to_the_warehouse_is_closed_when_the_rows_are_not_read_to_their_end(tmp_path: Path) -> None:
+    closed = []
+
+    def rows() -> Iterator[Any]:
+        try:
+            while True:
+                yield "no row, so that the spool fails"
+        finally:
+            closed.append(True)
+
+    with pytest.raises(AttributeError) as error:  # kept, as Airflow keeps it
+        resume_or_draft(rows, tmp_path, PlanHeader("run", "s", None, CREATED))
+    assert closed
+    assert error.value
+
+
+@pytest.mark.parametrize("pair", [("A -> B", "Closed"), ("A -> B", "*"), ("*", "Closed"), ("Open", "A -> B")])
+def test_a_status_may_look_like_a_transition(pair: tuple[str, str]) -> None:
+    header = PlanHeader("run", "s", None, CREATED, rows=1, planned={"change": 1})
+    thresholds = Thresholds(forbid_transitions=frozenset({pair}))
+    thresholds.check(header)
+    found = {"A -> B -> Closed": 1} if pair[0] != "Open" else {"Open -> A -> B": 1}
+    with pytest.raises(ThresholdError, match="which forbid_transitions forbids"):
+        thresholds.check(replace(header, transitions=found))
+    thresholds.check(replace(header, transitions={"Closed -> Open": 1}))
+
+
+@pytest.mark.parametrize("text", ["{['a']: 'b'}", "[" * 100_000, "['a -> b'", "[5]", "{'a': 5}", "[('a',)]"])
+def test_a_text_that_names_no_transitions_is_refused(text: str) -> None:
+    with pytest.raises(BulkError, match="forbid_transitions are given like"):
+        transitions(text)
 
 
 def test_a_plan_for_another_environment_is_refused(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bulk_runs import attempt
 
 from airflow_provider_persona.api.report_change import ReportChange
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
@@ -13,9 +15,10 @@ from airflow_provider_persona.bulk.source.columns import ObjectReader
 from airflow_provider_persona.bulk.source.rows import InvalidRow
 from airflow_provider_persona.bulk.subjects.kinds import REPORT
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
-from persona_simulator import FaultKind
+from persona_simulator import READ_ONLY_KEY, SANDBOX_KEY, FaultKind
 from tests.bulk.kinds import KINDS
-from tests.bulk.test_kinds import carried_out, effects, job_of, outcomes, results_in
+from tests.bulk.test_kinds import applied, carried_out, effects, job_of, outcomes, planned, results_in
+from tests.bulk.test_two_attempts import begun
 from tests.virtual_time import VirtualPersona
 
 KIND = next(kind for kind in KINDS if kind.name == "report")
@@ -116,3 +119,51 @@ def test_what_counts_as_true(given: Any) -> None:
 def test_what_counts_as_false_or_as_neither(given: Any, reason: str) -> None:
     found = ObjectReader(REPORT, {"report_id": "id", "rerun": "again"}).read({"id": "rep_1", "again": given})
     assert found == InvalidRow("rep_1", reason)
+
+
+def test_a_review_that_nobody_knows_of_is_unresolved_though_a_tag_was_not_tried(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    rows = [{"report_id": report_of(persona), "review_matches": '{"note": "x"}', "add_tags": "seen"}]
+    persona.script_fault(FaultKind.HTTP_500_AFTER, operation="review-matches", times=6)
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"unresolved": 1}
+    assert calls(persona, "review-matches") > 0
+
+
+def test_a_tag_that_shows_after_a_lost_answer_leaves_the_run_to_the_next_attempt(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    rows = [{"report_id": report_of(persona), "rerun": True, "add_tags": "seen"}]
+    job = job_of(KIND, rows)
+    persona.script_fault(FaultKind.RESET_AFTER, operation="reports-add-tag", times=6)
+    assert outcomes(carried_out(persona, job, tmp_path)) == {"failed": 1}
+    assert "already changed: tags" in str(results_in(tmp_path)["rep_one"].reason)
+    assert outcomes(carried_out(persona, job, tmp_path, is_retry=True)) == {"updated": 1}
+    assert calls(persona, RUN) == 1
+
+
+@pytest.mark.parametrize("fault", [FaultKind.HTTP_500, FaultKind.PROXY_503, None], ids=["500", "503", "refused"])
+def test_a_run_in_doubt_stays_so_when_a_call_before_it_fails(
+    persona: VirtualPersona, tmp_path: Path, fault: FaultKind | None
+) -> None:
+    """Called failed, the row would be in no doubt any more, and the report would run twice."""
+    rows = [{"report_id": report_of(persona), "rerun": True, "add_tags": "seen"}]
+    plan = planned(persona, job_of(KIND, rows), tmp_path)
+    begun(tmp_path / "1", plan.header.hash, persona.utc().isoformat(), 1)
+    if fault is not None:
+        persona.script_fault(fault, operation="reports-add-tag", times=6)
+    assert outcomes(attempt(persona, plan, key=SANDBOX_KEY if fault else READ_ONLY_KEY)) == {"unresolved": 1}
+    assert outcomes(attempt(persona, plan)) == {"unresolved": 1}
+    assert calls(persona, RUN) == 0
+
+
+def test_the_note_of_a_run_outlives_the_machine(
+    persona: VirtualPersona, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No look could tell after a loss of power whether it was made."""
+    synced: list[int] = []
+    sync = os.fsync
+    plan = planned(persona, job_of(KIND, [{"report_id": report_of(persona), "rerun": True}]), tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(calls(persona, RUN)), sync(file)))
+    applied(persona, plan)
+    assert synced == [0, 1]  # before the call, and when the ledger is closed

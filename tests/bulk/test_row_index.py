@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from collections import Counter
@@ -17,9 +18,11 @@ from landed_folder import LANDED
 from object_shelf import shelf_path
 
 from airflow_provider_persona.bulk.errors import PlanError
-from airflow_provider_persona.bulk.ledger.ledger import read_ledger
+from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
+from airflow_provider_persona.bulk.ledger.outcomes import OWN_DOING, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.row_index import Pace, RowFilter, RowIndex
 from airflow_provider_persona.bulk.ledger.shown_rows import rows_of_plan
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader, hash_of, read_plan
 from airflow_provider_persona.bulk.plan.seals import Sealer
 from airflow_provider_persona.storage.paths import StorePath, prepare_folder
@@ -212,3 +215,36 @@ def test_a_long_file_is_read_in_stretches_that_end_in_time(tmp_path: Path) -> No
 def _ticking() -> Callable[[], float]:
     now = iter(range(10**9))
     return lambda: float(next(now))
+
+
+def test_what_a_fenced_attempt_notes_late_is_read_and_takes_back_nothing(tmp_path: Path) -> None:
+    """The older attempt sends nothing more, and notes the answers to what it had sent; the ledger is read in order."""
+    (tmp_path / "plan.jsonl").write_bytes((LANDED / "complete" / "plan.jsonl").read_bytes())
+    plan = landed("", tmp_path)
+
+    def result(row: int, outcome: RowOutcome, reason: str = "") -> RowResult:
+        return RowResult(row, f"case_{row}", outcome, reason=reason, at=CREATED)
+
+    async def go() -> RowIndex:
+        older = LedgerWriter(tmp_path, plan.header.hash, 1, 24, CREATED)
+        await older.open()
+        index = index_of(plan)
+        newer = LedgerWriter(tmp_path, plan.header.hash, 2, 24, "2026-01-05T08:01:00+00:00")
+        await newer.open()
+        await newer.record(result(1, RowOutcome.UNCHANGED, OWN_DOING))
+        await newer.record(result(2, RowOutcome.UPDATED))
+        assert index.read_on(EVERYTHING)
+        await older.record(result(1, RowOutcome.UPDATED))
+        await older.record(result(2, RowOutcome.FAILED, "no answer"))
+        await older.record(result(3, RowOutcome.UPDATED))
+        await older.close(AttemptEnd.STOPPED, CREATED, {}, [])
+        assert index.read_on(EVERYTHING)
+        older.release()
+        newer.release()
+        return index
+
+    index = asyncio.run(go())
+    for one in (index, index_of(plan)):
+        assert one.counts() == {"open": plan.header.rows - 3, "updated": 3}
+        assert (one.end, one.damaged) == (None, 0)
+        assert {result.row for result in one.results()} == {1, 2, 3}

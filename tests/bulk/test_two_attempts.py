@@ -31,7 +31,7 @@ from airflow_provider_persona.bulk.plan.guards import Guards
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.tasks.event_loop import TaskLoop
-from persona_simulator import SANDBOX_KEY, SimulatorServer
+from persona_simulator import SANDBOX_KEY, SimulatorConfig, SimulatorServer
 from tests.virtual_time import VirtualPersona
 
 CREATED = "2026-01-05T08:00:00+00:00"
@@ -82,6 +82,28 @@ def test_a_newer_attempt_stops_the_older_and_every_row_ends_as_updated(
     assert Counter(result.outcome for result in last_results(plan).values()) == {RowOutcome.UPDATED: len(rows)}
     written = len(persona.requests(operation=SET_STATUS))
     assert written - len(rows) <= 24
+
+
+def test_an_attempt_that_waits_for_the_window_with_its_last_rows_gives_way_to_a_newer_one(tmp_path: Path) -> None:
+    """All of its rows are begun, so no worker looks for a newer attempt any more."""
+    persona = VirtualPersona(SimulatorConfig(cases=100, limit=30))
+    rows = decisions(persona, 50)
+    plan = plan_of(rows, tmp_path)
+
+    async def work() -> Report:
+        async with persona.client() as client:
+            return await apply_plan(plan, client, ApplyOptions(), utc=persona.utc)
+
+    async def both() -> tuple[Report, Report]:
+        older = asyncio.create_task(work())
+        await asyncio.sleep(20)
+        newer = await work()
+        return await older, newer
+
+    older, newer = persona.run(both())
+    assert older.stopped is not None
+    assert newer.counts == {RowOutcome.UPDATED: 50}
+    assert len(persona.requests(operation=SET_STATUS)) == 50
 
 
 def test_an_attempt_that_was_paused_while_it_planned_replaces_no_plan(persona: VirtualPersona, tmp_path: Path) -> None:
@@ -188,6 +210,8 @@ DAMAGE = [
     _carried(counts={"updated": "many"}),
     _carried(counts=None),
     _carried(generations={"1": -1}),
+    _carried(generations={"-5": 1}),
+    _carried(generations={"999999999999": 1}),
     _carried(at="soon"),
     b'{"plan": "HASH"}\0'.decode().encode("utf-16"),
 ]
@@ -281,3 +305,23 @@ def test_a_clean_stop_leaves_nothing_to_repeat(served_persona: SimulatorServer, 
     assert end["end"] == "stopped"
     assert attempt(persona, plan).counts == {RowOutcome.UPDATED: len(rows)}
     assert len(persona.requests(operation=SET_STATUS)) == len(rows)
+
+
+def test_a_stop_while_the_changed_objects_are_read_again_closes_the_ledger_too(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    persona.configure(latency_ms=50)
+    plan = plan_of(decisions(persona, 30), tmp_path)
+
+    async def stopped() -> None:
+        async with persona.client() as client:
+            task = asyncio.create_task(apply_plan(plan, client, ApplyOptions(verify=True), utc=persona.utc))
+            while not persona.requests(operation="list-all-cases"):  # noqa: ASYNC110 - in virtual time
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    persona.run(stopped())
+    assert lines_of(tmp_path / "ledger-00001.jsonl")[-1]["end"] == "stopped"
+    assert attempt(persona, plan, verify=True).verified == 30

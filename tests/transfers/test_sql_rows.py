@@ -158,6 +158,9 @@ def test_doubled_columns_are_handed_over_before_rows_become_mappings(database: s
         ("WITH a AS (DELETE FROM x RETURNING b) SELECT REPLACE(b, 'c', 'd') FROM a FOR UPDATE", None),
         ("/* a */ Insert INTO x VALUES (1)", "INSERT"),
         ("WITH RECURSIVE a AS (SELECT 1) DELETE FROM x", "DELETE"),
+        ("WITH RECURSIVE a AS (SELECT 1), b AS (SELECT 2) UPDATE x SET y = 1", "UPDATE"),
+        ("WITH merge AS (SELECT 1) SELECT * FROM merge", None),
+        ("WITH RECURSIVE a (b, c) AS (SELECT 1, 2), update (x) AS (SELECT 2) SELECT 1", None),
         ("TRUNCATE x", "TRUNCATE"),
     ],
 )

@@ -22,16 +22,19 @@ class EarlierAttempts:
     :param is_incomplete: whether the ledger does not tell all, so that any row without an outcome may have been sent.
     :param is_replanned: whether the plan replaces one that was lost, so that it saw objects as they left them.
     :param utc: UTC time, the later one where clocks differ.
+    :param check_stop: called every thousand settled rows; what it raises, `rows_left` raises.
     """
 
     state: LedgerState
     utc: Callable[[], datetime]
     is_incomplete: bool = False
     is_replanned: bool = False
+    check_stop: Callable[[], None] = lambda: None
     keys_are_old: bool = field(init=False)
     """Whether Persona may have forgotten the idempotency keys of rows that were under way, at the beginning."""
 
     def __post_init__(self) -> None:
+        # Not `last_at` alone: an attempt that resumed has written lines since, and older keys than these are in doubt.
         last = self.state.in_doubt_since or self.state.last_at
         self.keys_are_old = last is not None and not is_fresh(_seconds_since(last, self.utc()), KEY_GOOD_FOR)
 
@@ -40,6 +43,8 @@ class EarlierAttempts:
         in_doubt = self.state.in_doubt
         for row in plan.rows():
             if self.state.is_settled(row.number):
+                if row.number % 1000 == 0:
+                    self.check_stop()  # a million of them take many seconds, in which the event loop hears of no stop
                 continue
             if row.planned is not Planned.CHANGE and not self.is_replanned:
                 yield row, RowContext()  # no attempt sent anything for it
@@ -60,6 +65,7 @@ class EarlierAttempts:
         """
         outcome, begun_at = self.state.outcome(row), self.state.begun.get(row)
         generation = self.state.generations.get(row, 0)
+        # These first, whatever the age of a key: the one to come is new to Persona, so only a look tells what was done.
         if outcome is RowOutcome.UNRESOLVED or self.is_incomplete:
             return RowContext(generation, in_doubt=True, look_first=True, begun_at=begun_at)
         if begun_at is not None:

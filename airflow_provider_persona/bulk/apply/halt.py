@@ -67,7 +67,7 @@ class Halt:
 
     def stop(self, why: str, *, for_good: bool = False, retry_after: float | None = None) -> None:
         """Stop the run, unless something else has stopped it."""
-        if self.why is None:
+        if self.why is None:  # what comes after the first reason mostly comes from the stop itself
             self.why, self.is_for_good, self.retry_after = why, for_good, retry_after
 
     def in_report(self) -> dict[str, Any]:

@@ -31,6 +31,8 @@ SHOWN_LATER = "the answer was lost or a failure; a later read shows the change"
 PERHAPS_OWN = "; an earlier try of this row wrote to it, so the change may be its own: look at it, and plan anew"
 
 _STALE_READS = 8
+"""Reads that may become too old before a guarded write goes out. In a window without room for a read and a write each
+would, and the row would never end."""
 
 _OLD_KEYS = 4
 """Keys of one call, of further generations each, that may all bring an answer of then before the row is left open."""
@@ -82,7 +84,7 @@ class ObjectWriter:
             if not work.was_sent:
                 raise
             # Persona keeps the refusal under the write's key, so a later attempt must know to take the next one.
-            work.become(RowOutcome.FAILED, str(error), error)
+            work.become(_failed(work), str(error), error)
         except PersonaError as error:
             await self._settle_error(work, error)
         return work
@@ -133,7 +135,8 @@ class ObjectWriter:
                 generation,
                 maybe_done=in_doubt,
             )
-            exchange.was_begun(work.context.key_age)
+            exchange.was_begun(work.context.key_age)  # Persona forgets its key that much sooner
+            # Before it is sent: whoever settles an error looks here for what may have been done.
             work.step = step
             work.exchanges.append(exchange)
             objection = await self._send(work, step, exchange, guarded=guarded)
@@ -210,12 +213,15 @@ class ObjectWriter:
         work.http_status = response.status
         work.current = current = self.subject.read_answer(response.json(), work.update.object_id, request.operation_id)
         work.status = current.status
+        # The answer shows a moment between the two. After a read that took longer than it is good for, half of that
+        # time is granted all the same: else no guarded write could ever follow a slow read.
         work.read_at = max(asked_at, self.client.clock() - READ_GOOD_FOR / 2)
-        if not work.exchanges:
+        if not work.exchanges:  # a later read may show what this run wrote, and a revert would go back to that
             work.from_status = work.status
         return current
 
     def _may_drift(self, row: PlanRow) -> bool:
+        # A plan that was made without a look has nothing to compare with.
         return self.heed_drift and (row.from_status, row.updated_at) != (None, None)
 
     def _objection(self, work: RowWork) -> str | None:
@@ -253,7 +259,7 @@ class ObjectWriter:
         """Take in the answer to a write, and make sure that it shows what was asked for."""
         work.http_status = response.status
         trace = response.request_id
-        if trace is not None:
+        if trace is not None:  # before the checks: a row that fails them is the one that is looked up in Persona's log
             work.request_ids.append(trace)
         answered = self.subject.read_answer(response.json(), work.update.object_id, step.operation_id)
         work.status = answered.status or work.status
@@ -283,7 +289,7 @@ class ObjectWriter:
         if not (isinstance(error, PersonaUnresolvedError) or has_unusable_answer):
             # A look that failed tells nothing of what an attempt that broke off may have done.
             is_open = work.context.in_doubt and not work.exchanges and error.retryable
-            work.become(RowOutcome.UNRESOLVED if is_open else RowOutcome.FAILED, str(error), error)
+            work.become(RowOutcome.UNRESOLVED if is_open else _failed(work), str(error), error)
             return
         try:
             await self._read(work)
@@ -295,14 +301,35 @@ class ObjectWriter:
             work.become(RowOutcome.UNRESOLVED, f"Persona may still be at work on it: {error}", error)
             return
         # The step under way may have been done although it failed, and whoever reads of the failure must know it.
-        if work.step is not None and work.exchanges[-1].sent and work.step not in missing:
-            work.done.append(work.step)
-        if any(step.absence_tells for step in missing):
-            work.become(RowOutcome.FAILED, f"a later read does not show the change: {error}", error)
-        elif any(step not in work.done for step in missing):
-            work.become(RowOutcome.UNRESOLVED, f"a later read cannot tell: {error}", error)
+        sent = _last_sent(work)
+        if sent is not None and sent not in missing:
+            work.done.append(sent)
+        outcome = _failed(work)
+        if sent in missing and sent is not None and not sent.absence_tells:
+            outcome = RowOutcome.UNRESOLVED
+        if outcome is RowOutcome.UNRESOLVED:
+            work.become(outcome, f"a later read cannot tell: {error}", error)
+        elif any(step.absence_tells or step not in work.done for step in missing):
+            work.become(outcome, f"a later read does not show the change: {error}", error)
         else:
             work.become(RowOutcome.UPDATED, SHOWN_LATER)
+
+
+def _failed(work: RowWork) -> RowOutcome:
+    """Return the outcome of a row for which a call failed; unresolved where another of its calls is still in doubt.
+
+    An attempt that broke off may have made a call that shows nowhere and must not be made twice. Called failed, the row
+    would be in doubt no more, and the next attempt would make that call under a new key.
+    """
+    told = (_last_sent(work), *work.done)
+    steps = work.update.change.steps() if work.context.in_doubt else ()
+    is_open = any(not step.may_be_made_anew and step not in told for step in steps)
+    return RowOutcome.UNRESOLVED if is_open else RowOutcome.FAILED
+
+
+def _last_sent(work: RowWork) -> Step | None:
+    """Return the step under way, or the last one, if its call was sent."""
+    return work.step if work.exchanges and work.exchanges[-1].sent else None
 
 
 def _resource(work: RowWork) -> object | None:

@@ -34,7 +34,7 @@ from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
-from airflow_provider_persona.storage.errors import FencedError
+from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import as_local, shown
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,11 @@ class _Run:
         self._telling = Telling(client, header, options, on_progress)
         self._ended: AttemptEnd | None = None
         self._state = LedgerState()
-        self._distrust = self._is_closed = self._is_replanned = False
+        self._is_closed = False
         self._retryable = 0
         self._halt = Halt(CircuitBreaker(options.max_retry_share, max(_BEARABLE, 2 * options.concurrency)))
         self._writer = PlanWriter(plan, client, options)
+        # Two attempts that begin at once find the same number, and `open` gives the segment to one of them only.
         self._first_segment = ledger_of(plan.folder).last + 1
         concurrency, approval = options.concurrency, options.approval
         self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, concurrency, self._now(), approval)
@@ -111,11 +112,10 @@ class _Run:
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
             return None  # it tells of another plan
-        self._is_replanned = True
-        if carried.content_hash != self._plan.header.content_hash:
-            self._distrust = True  # other rows now, but some of their cases may have been written to
-            return None
         known = carried.to_carry()
+        if carried.content_hash != self._plan.header.content_hash:
+            # Other rows now, but some of their cases may have been written to.
+            known |= {"settled": [], "counts": {}, "generations": {}, "concurrency": 0, "is_of_other_rows": True}
         self._state.carry_over(**known)
         return known
 
@@ -152,7 +152,6 @@ class _Run:
         if self._state.is_under_way:
             await asyncio.sleep(LAST_OUTCOMES)
             self._state = read_ledger(folder, plan_hash, before=self._first_segment)
-        self._distrust = self._distrust or self._state.damaged > 0
         if self._first_segment > 1 and self._state.end is None:
             done, rows = self._state.counts().total(), self._plan.header.rows
             log.info("The attempt before was killed, or lost its machine, at %d of %d rows", done, rows)
@@ -172,21 +171,22 @@ class _Run:
 
     async def _settle_all(self) -> Report:
         self._telling.begin(self._resumed)
-        await self._keeper.save()  # whoever loses the disk from now on knows that rows may have been under way
         try:
+            await self._keeper.save()  # whoever loses the disk from now on knows that rows may have been under way
             await self._ask_for_time()
             await self._work_off()
+            end = self._end()
+            verified = await self._verify(end)
         except asyncio.CancelledError:
             await self._close(AttemptEnd.STOPPED)
             done, rows = self._counts.total(), self._plan.header.rows
             log.warning("Stopped at %d of %d rows; a retry or a clear goes on from here", done, rows)
             self._ended = AttemptEnd.STOPPED
-            with suppress(Exception):  # the ledger says it too
+            with suppress(Exception):  # the ledger says it too, and Airflow's API may hang while the task must end
                 await asyncio.wait_for(self._keeper.save(), LAST_ANSWERS)
             raise
-        end = self._end()
-        verified = await self._verify(end)
         self._telling.note_limit(self._utc())
+        # In this order: a checkpoint must not say more than the ledger, and values are needed until the end is written.
         await self._close(end)
         self._ended = end
         await self._keeper.save()
@@ -245,11 +245,12 @@ class _Run:
         count = min(self._options.concurrency, max(1, self._plan.header.rows))
         workers = [asyncio.create_task(self._work(rows)) for _ in range(count)]
         try:
+            # Not `gather`, which passes a cancellation on at once: workers would lose the answers to what they sent.
+            # To `wait`, a worker that a fence cancels is no exception, so the others still get theirs.
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             for worker in done:
                 if not worker.cancelled() and (error := worker.exception()) is not None:
                     raise error  # the store failed, or it is a fault of ours: one says enough
-            await asyncio.wait(workers, timeout=LAST_ANSWERS)  # after a fence, requests are still under way
         except asyncio.CancelledError:
             self._halt.stop("the task must stop. A retry or a clear goes on from here")
             self._client.stop_sending()
@@ -258,8 +259,9 @@ class _Run:
         finally:
             for worker in workers:
                 worker.cancel()
+            # Nobody may write to the ledger behind its closing line.
             await asyncio.gather(*workers, return_exceptions=True)
-            self._client.set_breaker(None)
+            self._client.set_breaker(None)  # an open one would cut off the retries of what is read again at the end
             ticker.cancel()
 
     def _end(self) -> AttemptEnd:
@@ -282,7 +284,7 @@ class _Run:
             return None, None
         try:
             return await verify(self._plan, self._state.was_touched, self._client)
-        except PersonaError as error:
+        except PersonaError as error:  # all rows have their outcomes, so nothing failed but the look
             self._telling.tell(self._counts, f"the changed objects could not be read again: {error}")
             return None, None
 
@@ -296,18 +298,23 @@ class _Run:
                     await self._ledger.begin(row.number, self._now(), outlives_power=self._writer.is_blind(row))
                 work = await self._writer.settle(row, context)
             except FencedError as error:
-                self._halt.stop(str(error))
-                self._client.stop_sending()
+                self._give_way(error)
                 return
             except STOPS_THE_RUN as error:
-                self._halt.stop(str(error), for_good=not error.retryable)
+                self._halt.weigh(error)
                 return
             self._halt.weigh(work.error)
+            # The ledger has the row before a counter does, and before this worker takes another: see `ledger.py`.
             result = work.result(self._now())
             await self._ledger.record(result)
             self._take_in(result)
             if is_sent:
                 await self._keeper.settled()
+
+    def _give_way(self, error: FencedError) -> None:
+        """Send nothing more: a newer attempt is at work."""
+        self._halt.stop(str(error))
+        self._client.stop_sending()
 
     def _take_in(self, result: RowResult) -> None:
         self._state.record(result)
@@ -320,8 +327,9 @@ class _Run:
             return iter(())  # the values that the rows were read with may be gone
         earlier = EarlierAttempts(
             self._state,
-            is_incomplete=self._distrust,
-            is_replanned=self._is_replanned,
+            is_incomplete=self._state.damaged > 0 or self._state.is_of_other_rows,
+            is_replanned=self._state.is_replanned,
+            check_stop=self._client.check_stop,
             utc=lambda: latest_time(self._utc(), self._persona_time()),
         )
         return earlier.rows_left(self._plan)
@@ -346,6 +354,7 @@ class _Run:
     # ------------------------------------------------------------------ telling how far it is
 
     def _checkpoint(self) -> Checkpoint:
+        # Nothing is awaited here, so counts and stretches are of one moment.
         header = self._plan.header
         settled = {outcome: n for outcome, n in self._counts.items() if outcome not in TAKEN_UP_AGAIN}
         return Checkpoint(
@@ -365,6 +374,7 @@ class _Run:
             end=self._end().value if self._is_over() else None,
             progress=self._telling.sentence(self._counts, self._utc(), self._ended, self._halt.why),
             limit_use=self._telling.limit_use.to_json(),
+            is_of_other_rows=self._state.is_of_other_rows,
         )
 
     def _is_over(self) -> bool:
@@ -374,6 +384,16 @@ class _Run:
     async def _tell_progress(self) -> None:
         while True:
             await asyncio.sleep(self._options.progress_every)
+            await self._look_for_newer()
             self._telling.tell(self._counts)
             self._telling.note_limit(self._utc())
             await self._keeper.save()
+
+    async def _look_for_newer(self) -> None:
+        """Give way to a newer attempt also once all rows are begun: they may wait a minute for the next window."""
+        try:
+            await self._ledger.require_newest()
+        except FencedError as error:
+            self._give_way(error)
+        except StoreError:
+            return  # whoever goes on with rows meets it too, and says so

@@ -95,7 +95,7 @@ class Telling:
         """Return how far the attempt is now."""
         now, usage = self._client.clock(), self._client.usage
         done = counts.total()
-        until = usage.waiting_until
+        until = usage.waiting_until  # for a moment it may lie behind: the call that waited has not got on yet
         return Progress(
             done=done,
             rows=self._rows,

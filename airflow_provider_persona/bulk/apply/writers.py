@@ -16,7 +16,7 @@ from airflow_provider_persona.bulk.apply.row_work import RowContext, RowWork
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import Plan, Planned, PlanRow
-from airflow_provider_persona.bulk.subjects.subject import CallRow, ObjectSubject
+from airflow_provider_persona.bulk.subjects.subject import CallRow, ObjectSubject, ObjectUpdate
 from airflow_provider_persona.client import AsyncPersonaClient
 
 _LEFT = "not in the sample"
@@ -53,6 +53,7 @@ class CallWriter:
         return work
 
     async def _send(self, work: RowWork, request: Request) -> None:
+        # Persona has forgotten an old key, and would take the call for a new one.
         keyed = request.takes_idempotency_key and not work.context.look_first
         if work.context.in_doubt and not request.repeatable and not keyed:
             error = PersonaUnresolvedError(
@@ -72,7 +73,7 @@ class CallWriter:
         except PersonaError as error:
             if isinstance(error, STOPS_THE_RUN) and not exchange.sent:
                 raise
-            unresolved = isinstance(error, PersonaUnresolvedError) and not isinstance(error, STOPS_THE_RUN)
+            unresolved = isinstance(error, PersonaUnresolvedError)
             work.become(RowOutcome.UNRESOLVED if unresolved else RowOutcome.FAILED, str(error), error)
             return
         assert isinstance(response, Response)
@@ -94,7 +95,6 @@ class PlanWriter:
         self._plan = plan
         self._options = options
         header, subject = plan.header, plan.header.subject
-        self._changes_objects = isinstance(subject, ObjectSubject)
         self._writer: ObjectWriter | CallWriter = (
             ObjectWriter(
                 client,
@@ -123,6 +123,7 @@ class PlanWriter:
         :raises PlanError: when the plan was changed since it was checked.
         """
         if self._options.sample is not None and not self._options.dry_run:
+            # In a thread: to read a million rows takes seconds, in which a stop would not be heard.
             self._sample = await asyncio.to_thread(sampled_rows, self._plan, self._options.sample)
 
     def sends(self, row: PlanRow) -> bool:
@@ -130,10 +131,10 @@ class PlanWriter:
         return row.planned is Planned.CHANGE and not self._options.dry_run and not self._leaves(row)
 
     def is_blind(self, row: PlanRow) -> bool:
-        """Whether no look could tell if a row was done, and doing it twice would do harm."""
-        if self._changes_objects or not isinstance(row.wanted, CallRow):
-            return False
-        return not row.wanted.request().repeatable
+        """Whether no look could tell if all of a row was done, and doing it twice would do harm."""
+        if isinstance(row.wanted, ObjectUpdate):
+            return not all(step.may_be_made_anew for step in row.wanted.change.steps())
+        return isinstance(row.wanted, CallRow) and not row.wanted.request().repeatable
 
     async def settle(self, row: PlanRow, context: RowContext) -> RowWork:
         """Do what the row asks for, and return the row with its outcome.
@@ -177,4 +178,5 @@ def sampled_rows(plan: Plan, size: int) -> frozenset[int]:
 
 
 def _rank(plan_hash: str, number: int) -> int:
+    # Not `hash`: that of a text is another one in each process, and each attempt must choose the same rows.
     return int.from_bytes(hashlib.sha256(f"{plan_hash}:{number}".encode()).digest()[:8])

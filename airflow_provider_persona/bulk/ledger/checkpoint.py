@@ -53,6 +53,8 @@ class Checkpoint:
     :param progress: a sentence for people.
     :param asks_time: as in the plan's header. Checkpoints of before have none, and their runs' requests asked for none.
     :param limit_use: how much of the request limit was used when, as `LimitUse.to_json` returns it; of this attempt.
+    :param is_of_other_rows: whether the run's first plan was lost and was of other rows, so that any row may have been
+        written to.
     """
 
     run: str
@@ -70,6 +72,7 @@ class Checkpoint:
     progress: str = ""
     asks_time: bool = False
     limit_use: Mapping[str, Any] = field(default_factory=dict)
+    is_of_other_rows: bool = False
     format: int = FORMAT
 
     @property
@@ -95,6 +98,8 @@ class Checkpoint:
         settled, generations = _packed_stretches(self.settled), _packed_numbers(self.generations)
         record = asdict(replace(self, settled=[], generations={}, limit_use={}, format=FORMAT))
         record["limit_use"] = self.limit_use  # `asdict` would copy each of its numbers
+        if not self.is_of_other_rows:
+            del record["is_of_other_rows"]  # a release that does not know it would take the rest for damaged
         if len(settled) > LARGEST_MAP:
             return record | {"counts": {}, "concurrency": self.rows}
         kept = generations if len(generations) <= LARGEST_MAP else ""  # without its generation a row meets its failure
@@ -114,7 +119,7 @@ class Checkpoint:
                 given["generations"] = {str(row): number for row, number in enumerate(numbers) if number}
             found = cls(**given)
             found._check()
-        except (AttributeError, TypeError, KeyError, ValueError, zlib.error):
+        except (AttributeError, TypeError, KeyError, ValueError, zlib.error):  # base64's error is a ValueError
             log.warning(
                 "The progress in Airflow's task state is damaged and tells nothing; a ledger that is there holds"
             )
@@ -137,7 +142,10 @@ class Checkpoint:
     def to_carry(self) -> dict[str, Any]:
         """Return what it tells of the rows, for a new ledger in place of a lost one: see `LedgerState.carry_over`."""
         at = self.at or self.created_at
-        return checked_carried(self.settled, self.counts, self.generations, self.concurrency, at)
+        of_other_rows = self.is_of_other_rows
+        return checked_carried(
+            self.settled, self.counts, self.generations, self.concurrency, at, is_of_other_rows=of_other_rows
+        )
 
 
 def _packed_stretches(stretches: Sequence[Sequence[int]]) -> str:
@@ -152,7 +160,7 @@ def _packed_numbers(numbers: Mapping[str, int]) -> str:
     rows = bytearray()
     for row, number in numbers.items():
         rows.extend(bytes(max(0, int(row) + 1 - len(rows))))
-        rows[int(row)] = min(number, 255)
+        rows[int(row)] = min(number, 255)  # a byte a row; nobody gets there, since each generation takes a refusal
     return _packed(rows)
 
 
@@ -200,6 +208,7 @@ class CheckpointKeeper:
     _saved: int = 0
     _has_failed: bool = False
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _last: asyncio.Task[None] | None = None
 
     async def settled(self) -> None:
         """Take in that a row was settled."""
@@ -210,6 +219,7 @@ class CheckpointKeeper:
         async with self._saving:  # whoever comes first saves for all who wait
             if self._saved < mine:
                 seconds = await self._save(self.store)
+                # Still within the lock: what is settled meanwhile waits, and is saved in one go.
                 await asyncio.sleep(max(_SHORTEST_PAUSE, _SHARE_OF_TIME * seconds))
 
     async def save(self) -> None:
@@ -225,10 +235,16 @@ class CheckpointKeeper:
         except StoreError:
             return 0.0  # whoever goes on with rows meets it too, and says so
         since = time.perf_counter()
+        # Without an await in between: a row that was noted must be in the snapshot.
         noted, checkpoint = self._noted, self.snapshot()
         seconds = time.perf_counter() - since
         try:
-            await asyncio.to_thread(store.save, checkpoint)
+            # A cancellation does not end the thread of a save. The next one waits for it, so that what is kept last is
+            # what is newest, and so that Airflow's API has one caller at a time.
+            if self._last is not None:
+                await asyncio.wait([self._last])
+            self._last = asyncio.create_task(asyncio.to_thread(store.save, checkpoint))
+            await asyncio.shield(self._last)
         except Exception as error:  # noqa: BLE001 - the ledger holds; Airflow's API being away must not end a run
             if not self._has_failed:
                 log.warning(

@@ -24,6 +24,7 @@ from airflow_provider_persona.storage.segments import SegmentedLog
 log = logging.getLogger(__name__)
 
 _NAME = "ledger"
+# In memory only, so the numbers may change. 0 stands for no outcome, see `_make_room`.
 _CODES = {outcome: code for code, outcome in enumerate(RowOutcome, 1)}
 _OUTCOMES = {code: outcome for outcome, code in _CODES.items()}
 _MOST_ROWS = 100_000_000
@@ -34,6 +35,7 @@ TAKEN_UP_AGAIN = NOT_DONE | {RowOutcome.PLANNED}
 """Outcomes that a later attempt tries to change."""
 
 _SETTLED_CODES = bytes([_SETTLED_BEFORE, *(_CODES[outcome] for outcome in RowOutcome if outcome not in TAKEN_UP_AGAIN)])
+# A set of characters in a pattern: no code may be that of `]`, `^`, `-` or a backslash.
 _SETTLED = re.compile(b"[%s]+" % _SETTLED_CODES)
 
 
@@ -63,7 +65,10 @@ class LedgerState:
     :param carried: outcomes of rows that a lost ledger had settled.
     :param damaged: lines that cannot be read, beside those that a kill cut off.
     :param begun: when each row was begun that has no outcome since but that of a dry run.
-    :param generations: first generation of keys that no kept failure of a row can answer to, where that is not 0.
+    :param generations: generation of keys to go on with, by row, where that is not 0. Under an earlier key Persona may
+        repeat a failure.
+    :param is_replanned: whether the plan replaces one that was lost with its ledger.
+    :param is_of_other_rows: whether the lost plan was of other rows, so that nothing tells what was written to.
     """
 
     last_segment: int = 0
@@ -75,6 +80,8 @@ class LedgerState:
     damaged: int = 0
     begun: dict[int, str] = field(default_factory=dict)
     generations: dict[int, int] = field(default_factory=dict)
+    is_replanned: bool = False
+    is_of_other_rows: bool = False
     _attempt: str | None = None
     _concurrency: int = 0
     _is_dry_run: bool = False
@@ -190,7 +197,7 @@ class LedgerState:
             self._is_dry_run = True
             if before in NOT_DONE:
                 return False
-        else:
+        else:  # a dry run sends nothing, so it settles nothing of what an attempt before it began
             self.begun.pop(result.row, None)
         if result.may_be_own_doing and before is RowOutcome.UPDATED:
             return False
@@ -198,7 +205,7 @@ class LedgerState:
         self._outcomes[result.row] = _CODES[result.outcome]
         (self._retryable.add if result.retryable else self._retryable.discard)(result.row)
         (self._perhaps_done.add if result.may_be_own_doing else self._perhaps_done.discard)(result.row)
-        if result.outcome in NOT_DONE:
+        if result.outcome in NOT_DONE:  # Persona keeps a failure under its key, and would repeat it to the next attempt
             self.generations[result.row] = result.generation + 1
         self.last_at = result.at
         return True
@@ -210,6 +217,8 @@ class LedgerState:
         generations: Mapping[str, int],
         concurrency: int,
         at: str,
+        *,
+        is_of_other_rows: bool = False,
     ) -> None:
         """Take in what is known of the rows of a lost ledger.
 
@@ -218,7 +227,9 @@ class LedgerState:
         :param generations: generation of keys to begin with, by row number.
         :param concurrency: how many others may have been under way.
         :param at: UTC time at which this was known, ISO 8601.
+        :param is_of_other_rows: whether its plan was of other rows.
         """
+        self.is_replanned, self.is_of_other_rows = True, self.is_of_other_rows or is_of_other_rows
         self.in_doubt = max(self.in_doubt, concurrency)
         self.in_doubt_since = min(self.in_doubt_since or at, at)
         for first, last in settled:
@@ -284,12 +295,18 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
         else:
             state.end_attempt(AttemptEnd(line["end"]))
     except (AttributeError, KeyError, TypeError, ValueError):
-        return False
+        return False  # damaged. All else that is raised here is a fault of ours, and must not pass for damage
     return True
 
 
 def checked_carried(
-    settled: Any, counts: Mapping[Any, Any], generations: Mapping[Any, Any], concurrency: Any, at: Any
+    settled: Any,
+    counts: Mapping[Any, Any],
+    generations: Mapping[Any, Any],
+    concurrency: Any,
+    at: Any,
+    *,
+    is_of_other_rows: Any = False,
 ) -> dict[str, Any]:
     """Return what a line or a checkpoint carries over, after a check of all of it: a damaged one tells nothing."""
     for first, last in settled:
@@ -298,9 +315,10 @@ def checked_carried(
     for name, count in counts.items():
         RowOutcome(name), whole_number(count, _MOST_ROWS)
     for row, generation in generations.items():
-        int(row), whole_number(generation)
+        _row_number(int(row)), whole_number(generation)
     whole_number(concurrency, _MOST_ROWS), time_of(at)
-    return {"settled": settled, "counts": counts, "generations": generations, "concurrency": concurrency, "at": at}
+    known = {"settled": settled, "counts": counts, "generations": generations, "concurrency": concurrency, "at": at}
+    return known | ({"is_of_other_rows": True} if is_of_other_rows else {})
 
 
 def result_of(line: Mapping[str, Any]) -> RowResult | None:

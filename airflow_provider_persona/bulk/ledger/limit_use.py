@@ -50,6 +50,7 @@ class LimitUse:
         """
         if window is None or window[0] <= 0:
             return
+        # After a clock was set back, new samples go into the last one until it has caught up: times never fall.
         new = LimitSample(int(at.timestamp()), sent, *window)
         if self._samples and new.at < self._samples[-1].at + self._pause:
             fuller = min(self._samples[-1], new, key=lambda one: one.left)

@@ -116,6 +116,7 @@ def whole_number(value: Any, most: int = 10**9) -> int:
 
     :raises ValueError: when it is none from 0 to `most`; the line is damaged then.
     """
+    # JSON's `true` is an int to Python, and 1e9 of JSON is none.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise ValueError("no number")
     return value
@@ -126,7 +127,7 @@ def time_of(value: Any) -> str:
 
     :raises ValueError: when it is none; the line is damaged then.
     """
-    if datetime.fromisoformat(_text(value)).tzinfo is None:
+    if datetime.fromisoformat(_text(value)).tzinfo is None:  # Python compares no such time with one that has an offset
         raise ValueError("no offset")
     return str(value)
 

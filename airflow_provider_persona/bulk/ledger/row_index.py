@@ -33,6 +33,7 @@ _STATES = {**{code: state.value for state, code in _PLANNED.items()}, **{c: o.va
 _WITHOUT_OUTCOME = bytes(_PLANNED.values())
 _PLACE_BITS = 40  # a file of up to a terabyte
 _LINES_AT_ONCE = 500
+# What `_row_line` of `plan/write.py` writes. An id with an escaped character takes the slow way.
 _PLAN_LINE = re.compile(rb'\{"row":(\d+),"object_id":"([^"\\]+)"')
 _BEGUN = re.compile(rb'\{"plan":"[0-9a-f]{64}","begun":')
 _MOVING = (Planned.CHANGE, RowOutcome.UPDATED, RowOutcome.PLANNED)
@@ -119,6 +120,8 @@ class RowIndex:
     _transitions: Labels = field(default_factory=Labels)
     _read: dict[int, int] = field(default_factory=dict)  # by number of a segment, 0 for the plan: bytes that were read
     _plan_rows: int = 0
+    _fenced: int = 0
+    """Last segment of the attempt before: it may be alive, and note the answers to what it had sent."""
 
     @property
     def end(self) -> str | None:
@@ -151,8 +154,8 @@ class RowIndex:
         log = ledger_of(self.plan.folder)
         last_read = max(self._read, default=0)
         for number in log.numbers():
-            if number < last_read:
-                continue  # a segment is not written to any more once there is a newer one
+            if number < last_read and number != self._fenced:
+                continue  # nothing comes to a segment any more once there is a newer one
             if not self._read_file(number, log.path_of(number), self._take_ledger_line, until, clock):
                 return False
         return True
@@ -184,6 +187,7 @@ class RowIndex:
         quick = _PLAN_LINE.match(line) if self.with_ledger else None
         if quick is not None:  # what was planned for a row does not matter once its plan is being applied
             self._put(int(quick[1]), _PLANNED[Planned.CHANGE], place)
+            # `hash` holds within one process, and so does the index. What a page shows comes from the line itself.
             self._keys[int(quick[1])] = hash(quick[2].decode())
             return
         row = row_of_plan(json.loads(line))
@@ -202,21 +206,30 @@ class RowIndex:
             self.damaged += 1
             return
         if "row" not in parsed:
-            self._take_other_line(parsed)
+            self._take_other_line(parsed, place >> _PLACE_BITS)
             return
         result = result_of(parsed)
         if result is None:
             self.damaged += 1
-        elif self._state.record(result):
+        elif not self._comes_too_late(result, place) and self._state.record(result):
             self._put(result.row, _OUTCOMES[result.outcome], place)
             self._label(row_of_ledger(result))
             self.pace.add(result.at, result.outcome.value)
 
-    def _take_other_line(self, line: Mapping[str, Any]) -> None:
+    def _comes_too_late(self, result: RowResult, place: int) -> bool:
+        """Whether the newer attempt has the last word on a row, though its line was read first."""
+        if result.row >= len(self._places) or self._places[result.row] < place:
+            return False
+        is_own_doing = self._state.outcome(result.row) is RowOutcome.UNCHANGED and self._state.was_touched(result.row)
+        return not (is_own_doing and result.outcome is RowOutcome.UPDATED)
+
+    def _take_other_line(self, line: Mapping[str, Any], segment: int) -> None:
+        if segment == self._fenced:
+            return  # how the attempt before ended says nothing of the one that is at work
         if not take_in(self._state, line):
             self.damaged += 1
         elif "segment" in line and line["at"] != self.attempt_began:
-            self.attempt_began, self.settled_before = line["at"], self.settled
+            self.attempt_began, self.settled_before, self._fenced = line["at"], self.settled, segment - 1
 
     def _put(self, number: int, code: int, place: int) -> None:
         short = number + 1 - len(self._codes)
@@ -321,7 +334,7 @@ class RowIndex:
                 for number in sorted(members, key=lambda one: self._places[one]):
                     file.seek(self._places[number] & ((1 << _PLACE_BITS) - 1))
                     row = self._row(file.readline(), from_ledger=bool(segment))
-                    if row is not None and row.number == number:
+                    if row is not None and row.number == number:  # else the file was replaced since
                         rows[number] = row
         return [rows[number] for number in asked if number in rows]
 

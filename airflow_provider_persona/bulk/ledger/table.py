@@ -46,6 +46,7 @@ _COLUMNS = (
     _Column("recorded_at", "VARCHAR(40)", "at", 40),
 )
 _LARGEST = 2**31 - 1
+"""The largest number that INTEGER holds in every database."""
 _ANY_TEXT = "Ж√\U0001f512"  # letters of two, three and four bytes in UTF-8
 
 
@@ -105,6 +106,7 @@ class LedgerTable:
         records = iter(results)
         with self._table.opened() as table:
             while batch := list(islice(records, BATCH)):
+                # A mapping: where a batch has two records of a row, the later one stays.
                 lines = {result.row: _line(result.to_line(plan_hash)) for result in batch}
                 with self._failing_as("cannot be written to; the ledger's files are whole, so it can be copied again"):
                     _replace(table, plan_hash, lines)
@@ -162,6 +164,7 @@ def _delete(table: OpenSqlTable, plan_hash: str, rows: Iterable[int]) -> None:
 
 
 def _of_rows(table: OpenSqlTable, rows: Iterable[int]) -> str:
+    # Not as parameters: SQL Server takes 2,100 of them, SQLite before 3.32 only 999. `int` lets nothing else in.
     numbers = ", ".join(str(int(row)) for row in rows)
     return f"FROM {table.name} WHERE plan_hash = {table.placeholder} AND plan_row IN ({numbers})"
 

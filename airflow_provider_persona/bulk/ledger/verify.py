@@ -30,8 +30,9 @@ async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPe
     """
     subject = plan.header.subject
     assert isinstance(subject, ObjectSubject)
+    # Through a spool of its own: rows can then be compared as for a plan, and need no memory.
     with Spool(only_row_per=subject.only_row_per) as spool:
-        spool.fill(_touched(plan, was_touched))
+        spool.fill(_touched(plan, was_touched, client.check_stop))
         touched = spool.valid_rows()
         mode = CompareMode.GET if touched <= _FEW else CompareMode.AUTO
         # Reading pages pays as long as each shows more than one of the objects; the rest is read one by one.
@@ -48,8 +49,12 @@ async def verify(plan: Plan, was_touched: Callable[[int], bool], client: AsyncPe
     return touched, len(differing)
 
 
-def _touched(plan: Plan, was_touched: Callable[[int], bool]) -> Iterator[tuple[int, ObjectUpdate]]:
+def _touched(
+    plan: Plan, was_touched: Callable[[int], bool], check_stop: Callable[[], None]
+) -> Iterator[tuple[int, ObjectUpdate]]:
     for row in plan.rows():
+        if row.number % 1000 == 0:
+            check_stop()  # a million rows keep the event loop for many seconds, in which it hears of no stop
         if isinstance(row.wanted, ObjectUpdate) and was_touched(row.number):
             yield row.number, row.wanted
 

@@ -60,6 +60,7 @@ class LedgerWriter:
         :param outlives_power: whether the note must outlive the machine too, since no look could replace it.
         :raises FencedError: when a newer attempt is at work.
         """
+        # The look first: a note of a fenced attempt would put a row in doubt for which nothing is sent.
         await self._segments.require_newest()
         await self._segments.put({"plan": self._plan_hash, "begun": row, "at": at})
         if outlives_power:

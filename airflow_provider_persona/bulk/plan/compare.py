@@ -36,12 +36,16 @@ SHARE_OF_BLIND = 0.1
 """`auto` spends at most this share of the requests that writing without looking would take, before it gives up."""
 
 _PAGES_TO_JUDGE = 5
+"""Pages before it is judged whether listing pays: the newest objects are often not those of the rows."""
 _WALKS = 8
+"""Walks through the list at once. A page depends on the one before it, so only several walks use the window."""
 _READS = 16
+"""Single reads under way at once."""
 _MOST_UNREADABLE = 10
 """Objects that may be unreadable: each costs its own row only, and more of them say that something else is wrong."""
 
 _GOOD_FOR = timedelta(minutes=10)
+"""How old a note of an interrupted comparison may be. A guard looks again before it writes, a plan does not."""
 
 _SHARES = (*(part / step for step in (2, 4, 8, 16) for part in range(1, step, 2)), 0.0)
 """Places spread evenly over [0, 1): halves, quarters, eighths and so on, then the beginning."""
@@ -166,7 +170,7 @@ class Comparer:
                 for index in range(_WALKS):
                     group.create_task(self._walks(starts[index:] if index == _WALKS - 1 else starts[index : index + 1]))
         except ExceptionGroup as errors:
-            error = errors.exceptions[0]
+            error = errors.exceptions[0]  # it has cancelled the others
             is_bearable = isinstance(error, PersonaError) and not isinstance(error, STOPS_THE_RUN)
             if self.mode is CompareMode.LIST or not is_bearable:
                 raise error from None
@@ -191,7 +195,10 @@ class Comparer:
                 await self._walk(_Frontier(start, start))
             except STOPS_THE_RUN:
                 raise
-            except PersonaError as error:  # perhaps there is no such object to serve as a cursor, and others can
+            except PersonaError as error:
+                if start in self._under_way:
+                    raise  # other walks leave to this one what comes after its beginning
+                # Perhaps there is no such object to serve as a cursor, and others can.
                 log.debug("A walk through the list could not begin at one of the objects: %s", error)
 
     def _leaves_room(self) -> bool:
@@ -267,6 +274,7 @@ class Comparer:
     # ------------------------------------------------------------------ one by one
 
     async def _one_by_one(self) -> None:
+        # One iterator for all readers: each takes the next id that nobody has.
         ids = (row.object_id for row in self.spool.unseen() if row.object_id is not None)
         try:
             async with asyncio.TaskGroup() as group:

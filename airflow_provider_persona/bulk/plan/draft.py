@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_persona.bulk.errors import BulkError, PlanError
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
 from airflow_provider_persona.bulk.ledger.ledger import read_ledger
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.compare import CompareMode, Comparer
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan, PlanHeader, read_plan
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses, unknown_labels
@@ -154,10 +155,16 @@ def _draft(
     *,
     asks_time: bool = True,
 ) -> Draft:
-    prepare_folder(folder / str(number))
+    prepare_folder(folder / str(number))  # before the warehouse is asked, which may take minutes and cost money
     spool = Spool(only_row_per=header.subject.only_row_per)
     try:
-        spool.fill(enumerate(rows(), 1))
+        given = rows()
+        try:
+            spool.fill(enumerate(given, 1))
+        finally:
+            # The error that ends it keeps the generator alive, and with it the query's connection to the warehouse.
+            if isinstance(given, Generator):
+                given.close()
     except BaseException:
         spool.close()
         raise
@@ -172,6 +179,7 @@ async def complete(draft: Draft, client: AsyncPersonaClient, options: PlanOption
     :raises PersonaError: when the objects had to be read and could not.
     """
     matches, notes = SegmentedLog(draft.folder, "matched"), SegmentedLog(draft.folder, "seen")
+    # First, since rows without an id cannot be compared, and only then contradict one another.
     matching = await _match(draft, client, options, matches) if draft.spool.keys.are_open else {}
     if options.looks_while_planning:
         await _compare(draft, client, options, notes)
@@ -264,4 +272,8 @@ def _is_to_be_resumed(plan: Plan, source: str, *, is_retry: bool) -> bool:
     if plan.header.source != source:
         log.info("%s came from another query or mapping; planning anew", plan.uri)
         return False
-    return is_retry or read_ledger(plan.folder, plan.header.hash).is_worth_another_attempt
+    state = read_ledger(plan.folder, plan.header.hash)
+    if state.complete and state.counts()[RowOutcome.PLANNED] and not plan.has_values:
+        log.info("%s was tried by a dry run to its end, and its values are deleted; planning anew", plan.uri)
+        return False
+    return is_retry or state.is_worth_another_attempt

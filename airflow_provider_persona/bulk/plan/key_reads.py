@@ -22,6 +22,7 @@ from airflow_provider_persona.bulk.subjects.subject import ObjectSubject
 from airflow_provider_persona.client import AsyncPersonaClient
 
 _MOST_VALUES: Final = 100
+"""Values of one filter: the published specification allows as many ids of inquiries, and names no number for others."""
 _LONGEST_VALUES: Final = 1500
 """Characters of the values of one filter in an address."""
 
@@ -60,7 +61,7 @@ class KeyReader:
         batch: list[str] = []
         length = 0
         for key in keys:
-            size = len(quote(key)) + 3
+            size = len(quote(key)) + 3  # with a comma, which is `%2C` in an address
             if not self._key.takes_several or "," in key:
                 yield [key]
                 continue
@@ -162,11 +163,13 @@ class KeyReader:
 
     async def _heeds_filter(self) -> bool:
         """Whether a value that nothing has is answered with nothing; asked once."""
+        # A task, so that all who ask at once wait for one answer.
         self._heeds = self._heeds or asyncio.ensure_future(self._try_filter())
         return await self._heeds
 
     async def _try_filter(self) -> bool:
         self.reads += 1
+        # Random, so that nobody can have given it to an object.
         request = self._request(f"nothing-has-{uuid.uuid4().hex}")
         try:
             return not items_of(request, (await self._client.send(request)).json())

@@ -63,6 +63,7 @@ async def unknown_labels(
 
 async def _is_in_use(label: str, subject: ObjectSubject, client: AsyncPersonaClient) -> bool:
     found = await _list(subject, client, {"page[size]": 1, "filter[status]": label, subject.sparse: ["status"]})
+    # Compared once more: a filter that is not heeded, or not heeded to the letter, answers with other objects.
     return any(resource.attribute("status") == label for resource in found)
 
 

@@ -40,6 +40,8 @@ _FEW = 10
 """Requests that are made without asking for their price, and without a look at the list."""
 
 _PAGES_TO_JUDGE = 5
+"""Pages before it is judged whether listing pays."""
+
 _GOOD_FOR = timedelta(hours=1)
 """How old a note of an interrupted matching may be."""
 
@@ -92,7 +94,7 @@ class Matcher:
         :raises PersonaError: when the objects cannot be read.
         """
         self._utc = utc
-        self.result.keys = self._keys.count()
+        self.result.keys = self._keys.count()  # before notes answer some of them
         if notes is not None:
             await self._take_up(notes)
         try:
@@ -141,7 +143,7 @@ class Matcher:
             self.result.gave_up = f"the list could not be read: {error}"
         if self.result.gave_up:
             log.info("Listing was given up after %d pages: %s", self.result.pages, self.result.gave_up)
-            self._keys.forget_found()
+            self._keys.forget_found()  # what was not read may hold another object with the same key
         else:
             self._keys.settle_rest()
 
@@ -152,6 +154,7 @@ class Matcher:
         seen: SeenPages = set()
         while request is not None:
             pages = self.result.pages
+            # At the rate of the pages so far, the list would show all keys only after more requests than reads take.
             if pages >= reads or (pages >= _PAGES_TO_JUDGE and pages * wanted / max(1, met) > reads):
                 return f"too few of the {self._subject.plural} listed are in the rows"
             self.result.pages += 1
@@ -159,9 +162,21 @@ class Matcher:
             resources = [Resource(item) for item in items_of(request, page)]
             if any(self._reader.shown_by(resource) is None for resource in resources):
                 return f"the {self._subject.plural} listed do not show their {self._match.by}"
+            if self._hides_one(resources):
+                return f"one of the {self._subject.plural} listed has a row's {self._match.by}, and cannot be read"
             met += self._keys.append(self._meant_by(resources))
             request = next_page(request, page, seen)
         return ""
+
+    def _hides_one(self, resources: Sequence[Resource]) -> bool:
+        """Whether a row may mean an object of a page that no call can name.
+
+        Left out, it would make another object with the same key seem to be the only one. A filtered read says why the
+        row has none.
+        """
+        hidden = [resource for resource in resources if not self._reader.is_usable(resource)]
+        keys = {key for resource in hidden for key in self._reader.shown_by(resource) or ()}
+        return bool(self._keys.wanted_among(sorted(keys)))
 
     def _meant_by(self, resources: Sequence[Resource]) -> Iterator[tuple[str, Candidate]]:
         """Yield the objects of a page that rows name, each with the key that it has."""

@@ -80,6 +80,7 @@ class _KeptWays:
     def __init__(self, plan: Plan) -> None:
         self.obstacles: Counter[str] = Counter()
         self._db = scratch_database()
+        # SQLite and not a mapping: what was before may be large, and memory must not grow with the rows.
         self._db.executescript("PRAGMA journal_mode=OFF; CREATE TABLE ways (n INTEGER PRIMARY KEY, way TEXT);")
         records = ((row, json.dumps(asdict(way))) for row, way in plan.ways_back())
         self._db.executemany("INSERT INTO ways VALUES (?, ?)", records)

@@ -19,6 +19,7 @@ from airflow_provider_persona.bulk.subjects.subject import EXPECTED_STATUS, Obje
 from airflow_provider_persona.storage.whole_files import filling_scratch, scratch_database
 
 _BATCH = 5000
+# Nothing survives the process, so nothing needs a journal or a wait for the disk.
 _TABLES = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;
 CREATE TABLE rows (n INTEGER PRIMARY KEY, object_id TEXT, digest BLOB, wish TEXT, vals TEXT, problem TEXT);
@@ -133,6 +134,7 @@ class Spool:
         :param objects_of: takes a row's key and what was found for it; returns the ids of its objects, one at least, or
             why it has none.
         """
+        # A row's number is part of its idempotency keys, so the numbers of the other rows stay as they are.
         further = self.last_number()
         for number, key, of_key in self.keys.rows():
             found = objects_of(key, of_key)
@@ -172,6 +174,7 @@ class Spool:
         """Yield the valid rows about any of some objects."""
         marks = ", ".join("?" * len(object_ids))
         wanted = f"{_ROWS} WHERE problem IS NULL AND rows.object_id IN ({marks})"
+        # All at once: whoever asks writes to `seen` while it goes through them.
         return map(_spooled, self._db.execute(wanted, object_ids).fetchall())
 
     def unseen(self) -> Iterator[SpooledRow]:
@@ -234,6 +237,7 @@ class Spool:
         wish, values = row.written()
         self.parts.update(wish, values)
         shown, private = canonical_json(wish), canonical_json(values)
+        # JSON holds no NUL, so no two pairs give the same bytes.
         digest = hashlib.sha256(shown + b"\0" + private).digest()[:16]
         return (number, row.object_id or None, digest, shown.decode(), private.decode() if values else None, None)
 
@@ -260,6 +264,7 @@ class Spool:
                 """,
                 (self._only_row_per,),
             )
+        # Only now: rows that contradict others are all invalid, also those that repeat one another.
         cursor = self._db.execute(
             "DELETE FROM rows WHERE problem IS NULL AND n NOT IN "
             "(SELECT MIN(n) FROM rows WHERE problem IS NULL GROUP BY object_id, digest)"

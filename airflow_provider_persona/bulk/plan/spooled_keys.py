@@ -95,6 +95,8 @@ class SpooledKeys:
 
     def open_keys(self) -> Iterator[str]:
         """Yield the keys that had nothing noted yet when their turn came, in the order of their first rows."""
+        # In parts, and not with one cursor: `found` is written to meanwhile, and whether a cursor sees it is undefined
+        # (SQLite's documentation, "Isolation In SQLite").
         after = 0
         while True:
             batch = self._db.execute(
@@ -164,7 +166,7 @@ class SpooledKeys:
         return digest.hexdigest()
 
     def _select(self, columns: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        for start in range(0, len(keys), 500):
+        for start in range(0, len(keys), 500):  # SQLite before 3.32 takes 999 parameters at most
             part = keys[start : start + 500]
             marks = ", ".join("?" * len(part))
             query = f"SELECT {columns} FROM found WHERE key IN ({marks})"  # noqa: S608 - names of ours, and marks

@@ -82,7 +82,7 @@ class Thresholds:
         valid = header.rows - invalid
         if self.max_changes is not None and changes > self.max_changes:
             yield f"{changes} rows would be changed, max_changes is {self.max_changes}"
-        if self.max_change_ratio is not None and changes > self.max_change_ratio * valid:
+        if self.max_change_ratio is not None and changes > self.max_change_ratio * valid:  # `valid` may be 0
             share = changes / valid
             yield (
                 f"{changes} of {valid} valid rows ({share:.1%}) would be changed, max_change_ratio is "
@@ -98,13 +98,22 @@ class Thresholds:
 
     def _forbidden(self, header: PlanHeader) -> Iterable[str]:
         for transition, count in header.transitions.items():
-            before, _, after = transition.partition(" -> ")
-            for forbidden in self.forbid_transitions:
-                if forbidden[0] in (ANY, before) and forbidden[1] in (ANY, after):
+            for before, after in self.forbid_transitions:
+                if _is_one_of(transition, before, after):
                     yield f"{count} rows would go {transition}, which forbid_transitions forbids"
         unknown = sum(n for name, n in header.transitions.items() if name.startswith(f"{UNKNOWN_STATUS} ->"))
         if self.forbid_transitions and unknown:
             yield f"the status of {unknown} objects could not be read, so forbid_transitions cannot be checked for them"
+
+
+def _is_one_of(transition: str, before: str, after: str) -> bool:
+    """Whether a transition of a plan's header goes from one status to another; `*` stands for any.
+
+    A label is whatever the customer calls it, ` -> ` included, so the transition cannot be taken apart.
+    """
+    if before == ANY:
+        return after == ANY or transition.endswith(f" -> {after}")
+    return transition.startswith(f"{before} -> ") if after == ANY else transition == f"{before} -> {after}"
 
 
 def _share(count: int, of: int) -> float:

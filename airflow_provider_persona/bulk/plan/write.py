@@ -81,6 +81,7 @@ def write_spooled(
             write_whole(folder / VALUES_FILE, _lines_of(value_file))
         if filled.before_hash is not None:
             write_whole(folder / BEFORE_FILE, _lines_of(before_file))
+        # Last, since a plan that is there is resumed, and needs the others.
         plan_lines = chain([canonical_json(filled.to_json())], _lines_of(body_file))
         write_whole(folder / PLAN_FILE, plan_lines, only_new=True)
         return Plan(folder, filled, body.seals(), values.seals())
@@ -169,5 +170,6 @@ def _row_line(row: SpooledRow, planned: Planned, reason: str) -> bytes:
         record["values"] = True
     text = compact_json(record)
     if row.problem is None:
+        # It is JSON already; to parse and write it again would only take time.
         text = f'{text[:-1]},"wish":{row.wish}}}'
     return text.encode()

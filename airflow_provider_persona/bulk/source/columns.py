@@ -117,7 +117,7 @@ class ObjectReader:
         column = self.columns[self.subject.id_column]
         try:
             object_id = text_in(row, column)
-        except RowError:
+        except RowError:  # it is no text that an id could be, and `_problem_of` says what is wrong
             object_id = row[column]
         problem = self._problem_of(object_id)
         if problem is not None:

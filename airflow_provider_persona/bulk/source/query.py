@@ -84,6 +84,7 @@ def errors_named(query: str, dialect: Dialect = OTHER, fault: str = "") -> Itera
             if is_refused_write(error, dialect):
                 raise _no_query(f"it writes, says the database ({first})") from None
             said = _ABOUT_A_VALUE if _is_about_a_value(error, kinds) else first
+            # `from None` here and below: the driver's error may hold parameters and rows, and a cause is logged.
             raise QueryError(f"{query} failed: {kind.__name__}: {said}", retryable=not kinds & _MISTAKES) from None
         if not fault or kind.__module__.partition(".")[0] in _PASSED_ON:
             raise
@@ -130,6 +131,8 @@ def query_rows(
         make_read_only(connection, cursor)
         tolerate_unreadable(connection, cursor)
         with errors_named(name, dialect, _UNUSABLE):
+            # Without parameters nothing goes along: sqlite3 refuses None, and other drivers read each `%` of the text
+            # as a placeholder once they are given a list, even an empty one.
             cursor.execute(*([sql, parameters] if parameters else [sql]))
         if cursor.description is None and not _is_named(database):
             raise _no_query("it gives no rows")

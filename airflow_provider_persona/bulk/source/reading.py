@@ -40,7 +40,7 @@ def make_read_only(connection: Any, cursor: Any) -> None:
         with nullcontext(cursor) if dialect.begins_by_statement else closing(connection.cursor()) as told:
             told.execute(dialect.read_only)
     except Exception:  # noqa: BLE001 - each driver has its own
-        with suppress(Exception):
+        with suppress(Exception):  # PostgreSQL refuses all else in a transaction in which a statement has failed
             connection.rollback()
 
 
@@ -109,7 +109,7 @@ def _tell_psycopg2(connection: Any, cursor: Any) -> None:
     usual = {**extensions.string_types, **connection.string_types}
     for kind, (number, array, _) in _UNREADABLE.items():
         one = extensions.new_type((number,), kind, tolerant(kind, usual[number]))
-        extensions.register_type(one, cursor)
+        extensions.register_type(one, cursor)  # without the cursor it would hold for the whole process
         extensions.register_type(extensions.new_array_type((array,), f"{kind}[]", one), cursor)
 
 

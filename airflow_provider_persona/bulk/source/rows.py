@@ -132,6 +132,6 @@ def read_rows(
     for row in rows:
         reader = known
         if reader is None:
-            names = tuple(row)
+            names = tuple(row)  # such rows come in few kinds, and a reader is made once for each
             reader = by_columns.get(names) or by_columns.setdefault(names, mapping.reader(names))
         yield reader.read(row)

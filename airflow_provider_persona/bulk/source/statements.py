@@ -61,12 +61,15 @@ def writing_word(sql: str) -> str | None:
     What stands in parentheses is not looked at: PostgreSQL itself refuses an `INSERT` in a query that it gives a cursor
     to, and says so.
     """
-    depth, is_first, after_with = 0, True, False
+    depth, is_first, after_with, before = 0, True, False, ""
     for token in _tokens(sql):
         depth += {"(": 1, ")": -1}.get(token.group(), 0)
         word = (token["word"] or "").lower()
+        is_name, before = before in ("with", "recursive", ","), token.group().lower()
         if not word or (depth and not is_first):
             continue
+        if after_with and is_name:
+            continue  # of a part of the query: `WITH merge AS (...)`
         if after_with and word in _WRITES | {"select"}:
             return None if word == "select" else word.upper()
         if is_first and word in _CHANGES:

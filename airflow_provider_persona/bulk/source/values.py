@@ -170,7 +170,7 @@ def _no_array(name: str) -> RowError:
 def _plain(value: Any, depth: int) -> Any:
     if depth > _DEEPEST:
         raise RowError(f"a field is nested deeper than {_DEEPEST} times")
-    if value is None or value is True or value is False:
+    if value is None or value is True or value is False:  # before the table, since a bool is an int
         return value
     if isinstance(value, Enum):  # first, since many are texts or numbers too
         return _plain(value.value, depth + 1)
@@ -192,7 +192,7 @@ def _unknown(value: Any) -> RowError:
 def _text(value: str, _: int) -> str:
     if not _is_text(value):
         raise RowError("a field is no valid Unicode")
-    return str.__str__(value)
+    return str.__str__(value)  # a subclass may show itself in another way
 
 
 def _whole(value: int, _: int) -> int:
@@ -210,14 +210,14 @@ def _float(value: float, _: int) -> float | None:
 
 
 def _decimal(value: Decimal, _: int) -> int | float | None:
-    if value.is_qnan():
+    if value.is_qnan():  # a signalling one is a fault of the source, and no missing value
         return None
     if not value.is_finite() or value.adjusted() > _LARGEST_EXPONENT:
         raise RowError(_NOT_FINITE)
     if value == value.to_integral_value():
         return int(value)
     number = float(value)
-    if Decimal(repr(number)) != value:
+    if Decimal(repr(number)) != value:  # `Decimal(number)` would be the binary value, which hardly ever is equal
         raise RowError("a field is a Decimal with more digits than a number in JSON carries; cast it to text")
     return number
 

@@ -147,7 +147,7 @@ class OperationRows:
 
     def _body_of(self, row: Row) -> Mapping[str, Any] | None:
         given = [
-            (key, json_value(constant))
+            (key, json_value(constant))  # a copy: `_put` writes into it, and each row takes the same constant
             for key, constant in self.constants.items()
             if key not in operation(self.operation_id).path_parameters
         ]
