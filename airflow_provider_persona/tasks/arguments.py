@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
 from airflow_provider_persona.api.operations import BadCallError
 
@@ -25,6 +25,9 @@ Number: TypeAlias = "int | float | timedelta | str | XComArg"
 Flag: TypeAlias = "bool | str | XComArg"
 Names: TypeAlias = "Sequence[str] | XComArg"
 JsonObject: TypeAlias = "Mapping[str, Any] | str | XComArg"
+
+TEMPLATE_MARKS: Final = ("{{", "{%", "{#")
+"""One of these is in each text that is a template."""
 
 _NOTHING = ("", "none")
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.tasks.arguments import TEMPLATE_MARKS
 from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     import jinja2
-
-_MARKS = ("{{", "{%", "{#")
 
 
 def render_nested(operator: Any, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
@@ -39,7 +38,7 @@ def render_nested(operator: Any, content: Any, context: Any, jinja_env: Any = No
         if type(part) in (list, tuple, set):
             return type(part)(rendered(each) for each in part)
         if isinstance(part, str):
-            return _text(part, context, env) if any(mark in part for mark in _MARKS) else part
+            return _text(part, context, env) if any(mark in part for mark in TEMPLATE_MARKS) else part
         return BaseOperator.render_template(operator, part, context, env, seen_oids)
 
     return rendered(content)
