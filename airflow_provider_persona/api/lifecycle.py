@@ -98,7 +98,7 @@ def labels(given: Iterable[str] | str | None) -> frozenset[str]:
         if text.startswith(("[", "(", "{")):
             try:
                 given = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # `{[1]: 2}` is a TypeError
                 raise _no_labels() from None
         elif any(mark in text for mark in ",;\n"):
             raise _no_labels()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
 
 if TYPE_CHECKING:
     from airflow_provider_persona.triggers.cases import PersonaCasesTrigger, PersonaCaseTrigger
+
+_WAITS_FOR_NOTHING: Final = "waits for nothing; give target_statuses or resolved=True"
 
 
 class PersonaCaseSensor(PersonaWaitSensor):
@@ -35,16 +37,22 @@ class PersonaCaseSensor(PersonaWaitSensor):
         """
         super().check_arguments()
         given = self.given()
-        if given["target_statuses"] is None and not given["resolved"]:
-            raise ValueError(f"{self.task_id} waits for nothing; give target_statuses or resolved=True")
+        if given["target_statuses"] in (None, [], ()) and not given["resolved"]:
+            raise ValueError(f"{self.task_id} {_WAITS_FOR_NOTHING}")
 
     def trigger(self, **waiting: Any) -> PersonaCaseTrigger:
-        """Return the trigger that watches the case."""
+        """Return the trigger that watches the case.
+
+        :raises PersonaSettingsError: when `target_statuses` renders to no status, and `resolved` is not given.
+        """
+        from airflow_provider_persona.api.errors import PersonaSettingsError
         from airflow_provider_persona.api.lifecycle import labels
         from airflow_provider_persona.triggers.cases import PersonaCaseTrigger
 
         given = self.given()
         targets, failures = sorted(labels(given["target_statuses"])), sorted(labels(given["failure_statuses"]))
+        if not targets and not given["resolved"]:
+            raise PersonaSettingsError(_WAITS_FOR_NOTHING)
         return PersonaCaseTrigger(given["case_id"], targets, failures, resolved=given["resolved"], **waiting)
 
 

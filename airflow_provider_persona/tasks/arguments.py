@@ -42,7 +42,8 @@ def read_back(text: str) -> Any:
     for reader in (ast.literal_eval, json.loads):
         try:
             return reader(text.strip())
-        except (ValueError, SyntaxError, RecursionError):
+        # `literal_eval` raises a TypeError for `{[1]: 2}`, and for a text that nests too deep a MemoryError.
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
     return None
 
@@ -144,7 +145,7 @@ def as_mapping(value: Any, name: str) -> Mapping[str, Any] | None:
 
 
 def as_names(value: Any, name: str) -> list[str] | None:
-    """Return a list of names, in the order given; None when it is not given.
+    """Return a list of names, in the order given, those of a set sorted; None when it is not given.
 
     :raises BadCallError: when it is something else.
     """
@@ -154,6 +155,21 @@ def as_names(value: Any, name: str) -> list[str] | None:
     is_list = isinstance(found, list | tuple | set | frozenset)
     if not is_list or not all(isinstance(each, str) and each for each in found):
         raise BadCallError(f"{name} is a list of names, or a template of a JSON list")
+    # A set has another order in another process, and the order is part of the key that a retry must repeat.
+    return sorted(found) if isinstance(found, set | frozenset) else list(found)
+
+
+def as_mappings(value: Any, name: str) -> Sequence[Mapping[str, Any]] | None:
+    """Return a list of mappings; None when it is not given.
+
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or (isinstance(value, str) and not is_given(value)):
+        return None
+    found = read_back(value) if isinstance(value, str) else value
+    is_list = isinstance(found, Sequence) and not isinstance(found, str)
+    if not is_list or not all(isinstance(each, Mapping) for each in found):
+        raise BadCallError(f"{name} is a list of mappings, or a template of a JSON list")
     return list(found)
 
 

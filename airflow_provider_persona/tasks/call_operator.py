@@ -35,7 +35,7 @@ from airflow_provider_persona.tasks.call_arguments import (
     path_of,
 )
 from airflow_provider_persona.tasks.call_checks import Call, check_call, known
-from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to, values_of
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
 from airflow_provider_persona.tasks.new_secrets import Deliver
@@ -117,7 +117,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
         :raises BadCallError: when one is not of its kind.
         """
-        return {name: self.arguments[name].read(value) for name, value in given_to(self).items()}
+        return values_of(self)
 
     def known_values(self) -> dict[str, Any]:
         """Return what the arguments mean as far as it is known when the Dag is parsed.

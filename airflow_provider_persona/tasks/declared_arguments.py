@@ -214,6 +214,14 @@ def given_to(operator: Any) -> dict[str, Any]:
     return {name: revealed(getattr(operator, each.kept_as)) for name, each in operator.arguments.items()}
 
 
+def values_of(operator: Any) -> dict[str, Any]:
+    """Return what an operator's arguments mean, by name, as rendered.
+
+    :raises BadCallError: when one is not of its kind.
+    """
+    return {name: operator.arguments[name].read(value) for name, value in given_to(operator).items()}
+
+
 def kept(operator: Any, value: Any) -> Any:
     """Return the value that an operator keeps of an argument: what can be read only once, and a set, becomes a list.
 

@@ -8,10 +8,20 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_persona.api.errors import PersonaSettingsError
+from airflow_provider_persona.api.lifecycle import labels
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.operators import accounts, api_keys, case_actions, inquiries, lists
 from airflow_provider_persona.operators.operation import PersonaOperator
-from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_names, as_number, as_strict_number, as_text
+from airflow_provider_persona.tasks.arguments import (
+    as_bool,
+    as_mapping,
+    as_mappings,
+    as_names,
+    as_number,
+    as_strict_number,
+    as_text,
+)
 from airflow_provider_persona.version_compat import DAG
 from tests.operators.test_named_operators import NAMED
 
@@ -128,6 +138,11 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
         (as_names, ["Mirabellenbaum", None]),
         (as_names, [""]),
         (as_names, 7),
+        (as_names, "{['Mirabellenbaum']: 1}"),
+        (as_names, "-" * 10_000 + "1"),
+        (as_mappings, ["Mirabellenbaum"]),
+        (as_mappings, {"Mirabellenbaum": 1}),
+        (as_mappings, "{{}, 'Mirabellenbaum'}"),
         (as_number, "Mirabellenbaum"),
         (as_bool, "Mirabellenbaum"),
     ],
@@ -136,6 +151,12 @@ def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
     with pytest.raises(BadCallError, match="the_argument") as told:
         read(given, "the_argument")
     assert "Mirabellenbaum" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["{[1]: 2}", "[" + "-" * 10_000 + "1]"])
+def test_a_text_that_python_cannot_read_is_no_list_of_statuses(text):
+    with pytest.raises(PersonaSettingsError, match="statuses are given"):
+        labels(text)
 
 
 @pytest.mark.parametrize("text", ["true", "True", "FALSE"])
