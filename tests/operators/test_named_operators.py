@@ -585,8 +585,8 @@ def test_a_set_is_sent_in_the_same_order_by_each_process(code):
 
 
 def test_a_run_that_ends_within_the_time_is_not_given_up_before(persona_connection):
-    persona_connection.configure(work_reads=0, work_seconds=0.5)
-    arguments = {"wait_for_completion": True, "wait_timeout": 3, "poke_interval": 60}
+    persona_connection.configure(work_reads=1000, work_seconds=0.3)
+    arguments = {"wait_for_completion": True, "wait_timeout": 1, "poke_interval": 60}
     operator = workflows.PersonaTriggerWorkflowOperator(
         task_id="x", workflow_id="wfl_onboarding", fields={}, **arguments
     )
