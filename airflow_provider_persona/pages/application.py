@@ -59,7 +59,9 @@ _OF_A_TASK: Final = "{dag_id}/{task_id}/{map_index}/{run_id:path}"
 
 def task_address(dag_id: str, task_id: str, map_index: str, run_id: str) -> TaskIdentity:
     """Return the task that a path names. Airflow leaves its placeholder for the index where a task is not mapped."""
-    return TaskIdentity(dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
+    # Nine digits: a database takes no number that is much longer, and Python reads none of more than 4,300.
+    is_number = map_index.isdecimal() and len(map_index) <= 9
+    return TaskIdentity(dag_id, run_id, task_id, int(map_index) if is_number else -1)
 
 
 AddressDep = Annotated[TaskIdentity, Depends(task_address)]
@@ -179,9 +181,11 @@ def _add_downloads(app: FastAPI, files: RunFiles) -> None:
 
     @app.get("/csv/ledger/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def ledger(records: RecordsDep, user: GetUserDep) -> Response:
-        with files.index_of(records, _readable_by(user), _LONGEST) as (index, _):
+        with files.index_of(records, _readable_by(user), _LONGEST) as (index, is_complete):
             if not index.with_ledger:
                 raise CannotReadError("Nothing of this plan was applied yet, so there is no ledger")
+            if not is_complete:  # a file without its last rows would look whole
+                raise CannotReadError("The ledger is so long that it is not read yet; download it again in a moment")
             lines = ledger_csv(index.results())
         return _download(lines, records, "ledger")
 
