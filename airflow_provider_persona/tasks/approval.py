@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.plan.digest import PlanDigest
     from airflow_provider_persona.bulk.plan.file import PlanHeader
 
-_MARKUP = re.compile(r"([\\`*\[\]<>|~#!&])")
+# An underscore within a word is no markup (CommonMark, "left-flanking"), so ids stay readable in notifiers' plain text.
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#!&]|(?<![^\W_])_|_(?![^\W_]))")
 _LINK = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?=@[-\w]+\.)")
 """Where Airflow's page takes a bare address for a link. No escape prevents that, only a character in between."""
 _UNSEEN, _STRANGE = "\u200b", "\ufffd"

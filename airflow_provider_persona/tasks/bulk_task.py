@@ -232,9 +232,15 @@ class TaskRun:
                 raise copied  # noqa: TRY301 - the report goes to XCom first, below
             judge(report, options)
         except Exception:
-            self.context["ti"].xcom_push(key="report", value=report.to_xcom())
+            self._push_report(report)
             raise
         return report.to_xcom()
+
+    def _push_report(self, report: Report) -> None:
+        try:
+            self.context["ti"].xcom_push(key="report", value=report.to_xcom())
+        except Exception as error:  # noqa: BLE001 - it must not take the place of the error that ends the task
+            self.task.log.warning("The report is not in XCom (%s); the log names plan and ledger", type(error).__name__)
 
 
 def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[str, Any]:

@@ -140,6 +140,8 @@ def test_tables_are_named_as_the_databases_own_hook_names_them(monkeypatch, conn
         ("gs://bucket/cases/", "gs://bucket", "cases"),
         ("/data/cases", "file", "/data/cases"),
         ("file:///data/cases", "file", "/data/cases"),
+        ("/data/run #1?", "file", "/data/run #1?"),
+        ("s3://bucket/run#1", "s3://bucket", "run#1"),
     ],
 )
 def test_a_folder_is_named_as_openlineage_names_it(address, namespace, name):
