@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.tasks.arguments import as_mapping
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
 
@@ -89,11 +91,17 @@ class PersonaCasesSensor(PersonaWaitSensor):
             raise ValueError(f"{self.task_id}: give an at_most of 0 or more, or an at_least of 1 or more")
 
     def trigger(self, **waiting: Any) -> PersonaCasesTrigger:
-        """Return the trigger that counts the cases."""
+        """Return the trigger that counts the cases.
+
+        :raises BadCallError: when `filters` renders to no mapping.
+        """
         from airflow_provider_persona.triggers.cases import PersonaCasesTrigger
 
         given = self.given()
+        filters = as_mapping(given["filters"], "filters")
+        if filters is None:  # a template that found nothing must not become the filter that finds all
+            raise BadCallError("filters is a mapping, and an empty one for all cases; it is not given")
         at_most, at_least = given["at_most"], given["at_least"]
         if at_most is None and at_least is None:
             at_most = 0
-        return PersonaCasesTrigger(given["filters"], at_most=at_most, at_least=at_least, **waiting)
+        return PersonaCasesTrigger(filters, at_most=at_most, at_least=at_least, **waiting)

@@ -10,6 +10,7 @@ import ast
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
@@ -92,10 +93,12 @@ def as_number(value: Any, name: str, *, shown: bool = False) -> Any:
         return value
     if not is_given(value):
         return None
-    try:
-        return float(value) if "." in value else int(value)
-    except ValueError:
-        raise BadCallError(f"{name} is a number{f', not {value!r}' if shown else ''}") from None
+    for reader in (int, float):
+        with suppress(ValueError):
+            found = reader(value)
+            if isinstance(found, int) or math.isfinite(found):  # no limit holds against `nan`, which `float` reads
+                return found
+    raise BadCallError(f"{name} is a number{f', not {value!r}' if shown else ''}")
 
 
 def as_strict_number(value: Any, name: str) -> int | float | Decimal | None:

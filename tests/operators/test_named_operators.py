@@ -637,6 +637,15 @@ def test_a_workflow_that_takes_too_long_fails_for_good_and_says_how_to_go_on(per
 # ---------------------------------------------------------------------- secrets
 
 
+@pytest.mark.parametrize("found", ["", "None"])
+def test_no_key_is_made_for_a_variable_without_a_name(persona_connection, found):
+    operator = api_keys.PersonaCreateApiKeyOperator(task_id="x", name="k", secret_variable="{{ params.variable }}")
+    operator.secret_variable = found  # what the template renders to
+    with pytest.raises(AirflowFailException, match="nothing was sent"):
+        operator.execute(_context())
+    assert persona_connection.requests() == []
+
+
 def _ti(**changes: Any) -> SimpleNamespace:
     known = {"dag_id": "d", "run_id": "r", "task_id": "x", "map_index": -1, "try_number": 1, "max_tries": 0}
     return SimpleNamespace(**{**known, **changes})

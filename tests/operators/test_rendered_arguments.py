@@ -144,6 +144,9 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
         (as_mappings, {"Mirabellenbaum": 1}),
         (as_mappings, "{{}, 'Mirabellenbaum'}"),
         (as_number, "Mirabellenbaum"),
+        (as_number, "nan"),
+        (as_number, "inf"),
+        (as_number, "1e999"),
         (as_bool, "Mirabellenbaum"),
     ],
 )
@@ -151,6 +154,11 @@ def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
     with pytest.raises(BadCallError, match="the_argument") as told:
         read(given, "the_argument")
     assert "Mirabellenbaum" not in str(told.value)
+
+
+@pytest.mark.parametrize("number", [1e-05, 1e16, 0.5, 7, -3])
+def test_a_number_is_read_back_from_what_a_template_makes_of_it(number):
+    assert as_number(str(number), "x") == number
 
 
 @pytest.mark.parametrize("text", ["{[1]: 2}", "[" + "-" * 10_000 + "1]"])

@@ -130,6 +130,20 @@ def test_a_wait_for_nothing_that_a_template_makes_fails_before_a_request(wait, p
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
+def test_filters_may_be_the_text_that_a_template_renders_to(wait, persona, mode):
+    filters = "{{ {'status': 'No such status'} | tojson }}"
+    instance = wait(PersonaCasesSensor, filters=filters, **mode)
+    assert (str(instance.state), instance.xcom_pull(task_ids="wait")) == ("success", 0)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_filters_that_a_template_did_not_find_are_not_taken_for_all_cases(wait, persona, mode):
+    instance = wait(PersonaCasesSensor, filters="{{ none }}", at_least=1, **mode)
+    assert str(instance.state) == "failed"
+    assert persona.requests() == []
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
 def test_what_filters_render_to_is_kept_nowhere(run_dag, persona_connection, mode, caplog, capfd):
     from airflow.configuration import conf
 

@@ -144,6 +144,13 @@ def test_parquet_without_pyarrow_says_what_to_install_before_it_reads(export, pe
     assert persona.requests() == []
 
 
+def test_path_query_and_body_may_be_the_text_that_a_template_renders_to(export, persona, tmp_path):
+    query, body = "{{ {'filter[status]': 'Open'} | tojson }}", f"{{{{ {OPEN} | tojson }}}}"
+    wanted = list(persona.statuses().values()).count("Open")
+    assert _summary(export(query=query))["rows"] == wanted
+    assert _summary(export(operation_id="search-cases", body=body))["rows"] == wanted
+
+
 def test_a_search_is_written_with_its_body_on_every_page(export, persona, tmp_path):
     summary = _summary(export(operation_id="search-cases", body=OPEN, query={"page[size]": 40}))
     opened = {case_id for case_id, status in persona.statuses().items() if status == "Open"}
