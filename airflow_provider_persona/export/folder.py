@@ -158,6 +158,7 @@ class ExportFolder:
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         del finished["after"]
+        # The manifest before the state goes: a kill in between leaves an export that is complete, and says so.
         self._write(_MANIFEST, finished)
         remove(self._folder / _STATE)
 

@@ -74,8 +74,9 @@ def read_file(address: str, limit: int) -> bytes:
     from airflow_provider_persona.tasks.state_path import store_path
 
     try:
+        # Persona wants the whole file in one body, so it is in memory anyway. A pipe in its place would never end.
         with open_regular(store_path(address)) as file:
-            content = file.read(limit + 1)
+            content = file.read(limit + 1)  # one byte more than it may have tells that it has too many
     except FileNotFoundError:
         raise BadCallError(f"there is no file {address}") from None
     except (StoreError, AirflowNotFoundException):  # about the store itself, or its connection

@@ -61,6 +61,7 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
         with stop_of(self).heeded():
             answer = super().execute(context)
             if self.wait_for_completion and self._run_id is not None:
+                # A wait of its own: `super().execute` has ended with its client, and its errors.
                 with stop_of(self).heeded(), fail_without_retry():
                     self._wait_for(self._run_id)
             return answer

@@ -99,13 +99,14 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        found = _STATIC.get(name)
+        found = _STATIC.get(name)  # of a dictionary that is filled at import, so that no name can be a path
         if found is None:
             raise HTTPException(404, "There is no such file")
         return Response(found, media_type=_TYPES[name[name.rindex(".") :]])
 
     @app.exception_handler(AnyHTTPException)
     def refuse(request: Request, error: AnyHTTPException) -> Response:
+        # A person gets a page, in the frame of Airflow's tab; a script gets JSON.
         if request.url.path.startswith((f"{_root(request)}/task/", f"{_root(request)}/runs")):
             return _page(request, "refused", error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code)
@@ -191,6 +192,7 @@ def _add_downloads(app: FastAPI, files: RunFiles) -> None:
 
 
 def _page(request: Request, name: str, status: int = 200) -> HTMLResponse:
+    # A proxy may set it by a header, and it goes into attributes of the page.
     root = _root(request).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return HTMLResponse(_HTML[name].replace("{{root}}", root), status)
 
@@ -216,6 +218,7 @@ def _may(user: Any, dag_id: str, entity: DagAccessEntity, *, method: Literal["GE
 
 
 def _download(lines: Iterator[bytes], records: TaskRecords, what: str) -> StreamingResponse:
+    # It goes into a header, where a quote or a line break would begin something else.
     name = "".join(one if one.isascii() and (one.isalnum() or one in "-_.") else "_" for one in records.address.task_id)
     headers = {"Content-Disposition": f'attachment; filename="persona-{name[:80]}-{what}.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)

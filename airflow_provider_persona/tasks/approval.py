@@ -29,6 +29,7 @@ _LONGEST = 300
 
 def escaped(text: object) -> str:
     """Return a text that Markdown shows as it is, on one line, with no links and nothing that turns its direction."""
+    # One line, since a line break would end a table's row. Marks that turn the direction are not printable.
     line = "".join(one if one.isprintable() else _STRANGE for one in " ".join(str(text).split()))
     return _LINK.sub(_UNSEEN, _MARKUP.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"))
 

@@ -62,6 +62,7 @@ def known(given: Any) -> Any:
         return NotYetKnown() if any(isinstance(known(each), NotYetKnown) for each in given) else given
     if isinstance(given, str):
         return NotYetKnown() if any(mark in given for mark in TEMPLATE_MARKS) else given
+    # Every other type, like `XComArg`, gives its value when the task runs.
     return given if given is None or isinstance(given, int | float | Decimal | date | bytes) else NotYetKnown()
 
 

@@ -128,9 +128,11 @@ class PersonaReadOperator(BaseOperator, metaclass=TakesArguments):
         with PersonaHook(given["persona_conn_id"], reserve=given["reserve"]) as hook:
             client = stop_of(self).hold(hook.client)
             report = target.fill(job, client, marks.read() if marks else None)
+            # Within the block: the hook lets go of its client at the end.
             requests, environment = client.usage.requests, client.environment.seen
         self.deed = TaskDeed(kind_of_operation(given["operation_id"]), environment, rows=report.rows)
         tell_assets(self, context, self.deed)
+        # Last: a mark that is there before its objects are would lose them, if the task ends in between.
         if marks and report.newest:
             marks.write(report.newest)
         if report.rows and report.unseen:

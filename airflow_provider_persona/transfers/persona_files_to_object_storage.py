@@ -95,7 +95,7 @@ class PersonaFilesToObjectStorageOperator(TypedOperator, metaclass=DeclaresArgum
         with at_work(self):
             check_once(self)
             given = values_of(self) | {"timeout": as_seconds(self.timeout, "timeout")}
-            folder = store_path(given.pop("output_path"))
+            folder = store_path(given.pop("output_path"))  # the rest of the arguments are those of `FilesJob`
             with PersonaHook(given.pop("persona_conn_id")) as hook:
                 files = FilesJob(folder=folder, **given).fetch(stop_of(self).hold(hook.client))
                 kind = kind_of_operation(self.operation_id)
