@@ -179,7 +179,7 @@ def _has_failed(context: Context) -> bool:
     if context.get("exception") is not None or str(getattr(state, "value", state)) in ("failed", "up_for_retry"):
         return True
     # After a worker died, Airflow 3 calls the callback in the Dag processor, with a task instance that has neither a
-    # state nor a start (`_execute_task_callbacks`). It calls none there but those of failures.
+    # state nor a start (`_execute_task_callbacks`, 3.3.2). It calls none there but those of failures.
     return state is None and getattr(ti, "start_date", None) is None
 
 

@@ -273,7 +273,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
         if not call.output_path:
             raise BadCallError(f"{call.operation_id} answers with a file; give output_path")
-        # `path_segment` has refused slashes and dots, so the name stays in the folder that it is put into.
+        # `path_segment` has refused slashes and `..`, so the name stays in the folder that it is put into.
         name = unquote(request.path.removesuffix("/print").rpartition("/")[2])
         got = fetch_file(hook, request, call.output_path, max_bytes=call.max_bytes, name=name)
         self.log.info("%s %s: %s, %d bytes", call.operation_id, about, got["uri"], got["size"])
