@@ -76,6 +76,8 @@ class PersonaDecoratedOperator(DecoratedOperator, PersonaOperator):  # type: ign
             args = revealed(self.op_args)
             context_merge(context, revealed(self.op_kwargs))
             self._made = self.python_callable(*args, **determine_kwargs(self.python_callable, args, context))
+            # Not `super()`: Airflow's `DecoratedOperator` comes first there. It would call the function again, and what
+            # that returns would be the task's result, in XCom.
             return PersonaOperator.execute(self, context)
 
     def calls(self) -> Sequence[Call]:

@@ -116,7 +116,7 @@ async def newest_events(client: AsyncPersonaClient, names: Iterable[str], back_t
             if events and (back_to is None or stretch.reaches(back_to)):
                 return stretch
         return Stretch(wanted, tuple(events), is_whole=True)
-    finally:
+    finally:  # left half-read, it would keep a connection until the garbage collector comes
         await pages.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
 
 
@@ -139,7 +139,7 @@ def _readable(page: Iterable[Mapping[str, Any]]) -> list[PersonaEvent]:
     return read
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # each look brings the same events again
 def _warn_once(event_id: str) -> None:
     log.warning("Event %s came without id, name or time and is left out", event_id)
 

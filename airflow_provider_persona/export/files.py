@@ -78,7 +78,7 @@ class FilesJob:
         from airflow_provider_persona.storage.paths import prepare_folder, shown
 
         links = FileLinks(client.settings, self.file_hosts)
-        prepare_folder(self.folder)
+        prepare_folder(self.folder)  # first: a folder that cannot be written to must cost no request
         object_id, found = self._links(client, links)
         files = [file for link in found if (file := self._download(link, object_id, links)) is not None]
         log.info("%s has %d files, now in %s", object_id, len(files), shown(self.folder))
@@ -137,7 +137,7 @@ class FilesJob:
                 log.warning("Passed over a text that looks like a link to a file: %s", error)
                 return None
             name = link.name + (mimetypes.guess_extension(got.content_type) or "")
-            target = run_folder(self.folder, [name])
+            target = run_folder(self.folder, [name])  # a name that is safe: the id comes from an answer
             put_whole(file, target)
         return {"uri": shown(target), "bytes": got.size, "content_type": got.content_type, "attribute": link.place}
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from airflow_provider_persona.export.listing import Mark
-from airflow_provider_persona.storage.paths import cannot_read, names_in, prepare_folder, read_regular, shown
+from airflow_provider_persona.storage.paths import cannot_read, names_in, prepare_folder, read_regular, remove, shown
 from airflow_provider_persona.storage.whole_files import put_whole, write_whole
 
 if TYPE_CHECKING:
@@ -121,11 +121,14 @@ class ExportFolder:
         return found is not None, found.since if found else None
 
     def clear(self) -> None:
-        """Remove an earlier export: the manifest first, so that nobody takes the rest for complete."""
+        """Remove an earlier export: the manifest first, so that nobody takes the rest for complete.
+
+        :raises StoreError: when a file cannot be removed.
+        """
         names = names_in(self._folder)
         for name in [_MANIFEST, _STATE, *(name for name in names if _PART.fullmatch(name))]:
             if name in names:
-                (self._folder / name).unlink(missing_ok=True)
+                remove(self._folder / name)
 
     def put(self, scratch: IO[bytes], rows: int, state: ExportState) -> ExportState:
         """Put a scratch file in place as the next part, and return the state with it, which is not recorded yet."""
@@ -146,7 +149,7 @@ class ExportFolder:
         recorded = {part.name for part in state.parts}
         for name in names_in(self._folder):
             if _PART.fullmatch(name) and name not in recorded:
-                (self._folder / name).unlink(missing_ok=True)
+                remove(self._folder / name)
         finished = {
             **_to_json(state),
             "file_format": str(self._kind),
@@ -155,8 +158,9 @@ class ExportFolder:
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         del finished["after"]
+        # The manifest before the state goes: a kill in between leaves an export that is complete, and says so.
         self._write(_MANIFEST, finished)
-        (self._folder / _STATE).unlink(missing_ok=True)
+        remove(self._folder / _STATE)
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         write_whole(self._folder / name, [json.dumps(value).encode()])
@@ -166,6 +170,8 @@ class ExportFolder:
             return json.loads(read_regular(self._folder / name))
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # a damaged record: begin again
             return None
+        except Exception as error:  # fsspec's stores raise what their libraries raise
+            raise cannot_read(self._folder / name, error) from error
 
 
 def _to_json(state: ExportState) -> dict[str, Any]:

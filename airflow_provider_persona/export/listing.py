@@ -142,8 +142,9 @@ class Listing:
                 if not error.retryable or restarts == _RESTARTS:
                     raise
                 restarts += 1
-                seen.clear()
+                seen.clear()  # else the first page, which was seen, would look like a circle
                 following = self.request(since)
+            # A search has the bound in its query; a list cannot be filtered by time, so its pages are cut here.
             fresh = items if self.is_search or since is None else self._created_after(since, items)
             is_last = following is None or len(fresh) < len(items)
             yield Page(fresh, None if is_last else _cursor(following), is_last)
@@ -162,6 +163,7 @@ class Listing:
         request = operation_.bind(self.path, query, self._body(since))
         if after is None:
             return request
+        # Without a cursor of the user's own, which may stand in `query`: Persona must not get two.
         kept = tuple(pair for pair in request.query if pair[0] != AFTER)
         return replace(request, query=(*kept, (AFTER, after)))
 
@@ -224,6 +226,7 @@ class Listing:
 
     def _start(self, since: Mark | None) -> str:
         bound = self._bound(since) if since else None
+        # Whole seconds, cut off and never rounded up, so that the mark's own second is in. From 1970 on means all.
         return (bound or datetime(1970, 1, 1, tzinfo=UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _bound(self, since: Mark) -> datetime | None:
@@ -240,6 +243,8 @@ class Listing:
             resource = Resource(item)
             at = resource.time("created-at")
             is_mark = resource.id == since.object_id
+            # Without a time only the mark's own object can end the read. With a lookback of 0 it ends there too, since
+            # another object of the same moment may be new.
             if bound is None or at is None or self.lookback == 0:
                 is_old = is_mark or (bound is not None and at is not None and at < bound)
             else:

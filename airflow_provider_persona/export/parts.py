@@ -81,6 +81,7 @@ class Parquet:
     def add(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Write some objects."""
         self._rows.extend([_text(value) for value in self._columns.values(item)] for item in items)
+        # Not page by page: a file of many small row groups is large and slow to read.
         if len(self._rows) >= _ROWS_IN_GROUP:
             self._write_group()
 

@@ -83,6 +83,7 @@ class FolderTarget:
             log.info("Continuing after %d rows of an earlier attempt", interrupted.rows)
             return interrupted
         is_complete, since = folder.since_of(export, job.run)
+        # Each attempt of a run goes back to the mark of its first one, also where the kept mark has moved since.
         if interrupted is not None:
             since = interrupted.since
         elif not is_complete:
@@ -93,12 +94,14 @@ class FolderTarget:
         self, job: ReadJob, client: PersonaClient, folder: ExportFolder, columns: Columns, state: ExportState
     ) -> ExportState:
         is_first = state.after is None
-        pages = job.listing.pages(client, since=state.since, after=state.after)
+        pages = job.listing.pages(client, since=state.since, after=state.after)  # one iterator for all parts
         page: Page | None = None
         while page is None or not page.is_last:
             rows = 0
             with _open_part(self.file_format, columns) as (scratch, writer):
                 for page in islice(pages, self.pages_per_part):
+                    # Of the first page only. A search that begins again shows newer objects first; with the older mark
+                    # the next read brings those once more, and misses none.
                     if is_first and page.items and job.listing.bounded:
                         state = replace(state, newest=job.listing.mark_of(page.items[0]))
                     is_first = False
@@ -108,6 +111,7 @@ class FolderTarget:
                 assert page is not None
                 with filling_scratch():
                     writer.finish()
+                # The part first, then the record of it: a part that nobody has recorded is written again.
                 if rows:
                     state = folder.put(scratch, rows, state)
                 state = replace(state, after=page.after)

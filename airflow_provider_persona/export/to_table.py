@@ -47,7 +47,7 @@ class TableTarget:
             for number, page in enumerate(job.listing.pages(client, since=since), start=1):
                 for object_id, item in _with_id(page.items, job.listing.operation_id):
                     newest = newest or job.listing.mark_of(item)
-                    counts["rows"] += 1
+                    counts["rows"] += 1  # also of one that comes twice, as the documentation says
                     changed_at, values = Resource(item).time("updated-at"), columns.values(item)
                     # A search may bring an object on two pages, and it may have changed in between.
                     known = batch[object_id][0] if object_id in batch else None

@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.tasks.arguments import TEMPLATE_MARKS, as_text, is_given
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.run_history import (
     PastRun,
@@ -117,20 +118,39 @@ class PersonaRunNotifier(BaseNotifier):
         if isinstance(found, BaseNotifier):
             # The notice goes in as a value, so nothing that stands in it is rendered. A notifier puts what it renders
             # in the place of its templates, so each notice takes a copy. Else the next one would render this text.
-            context_merge(context, {CONTEXT_KEY: notice})
-            copy(found)(context)
+            sender = copy(found)
+            context_merge(
+                context, {CONTEXT_KEY: notice, **{name: getattr(sender, name) for name in sender.template_fields}}
+            )
+            sender.render_template_fields(context)
         else:
-            found(notice).notify(context)
+            sender = found(notice)
+        # Not `sender(context)`: on Airflow 2.11 `BaseNotifier.__call__` logs what `notify` raises and returns, and a
+        # notice that nobody got would count as sent.
+        sender.notify(context)
         self.log.info("Sent: %s", notice.title)
 
     def _history(self, context: Context) -> RunHistory:
         from airflow_provider_persona.storage.run_folders import run_folder
-        from airflow_provider_persona.tasks.arguments import is_given
         from airflow_provider_persona.tasks.state_path import state_root
 
-        of_task = getattr(context.get("task"), "state_path", None)
+        of_task = self._rendered(getattr(context.get("task"), "state_path", None), context)
         root = state_root(self.state_path or (of_task if is_given(of_task) else None))
         return RunHistory(run_folder(root, ["notices", *TaskIdentity.of(context["ti"]).task_parts]) / "runs.json")
+
+    def _rendered(self, of_task: Any, context: Context) -> str | None:
+        """Return the state path of the task; None for one that cannot be known here."""
+        # After a task was killed, the Dag processor calls the callback, with a task that nobody has rendered.
+        if isinstance(of_task, str) and not any(mark in of_task for mark in TEMPLATE_MARKS):
+            return of_task
+        if of_task is None:
+            return None
+        task: Any = context["task"]
+        try:
+            return as_text(task.render_template(of_task, context), "state_path")
+        except Exception as error:  # noqa: BLE001 - a template may raise anything, and the notice must go out
+            self.log.warning("The task's state_path is not known here (%s)", type(error).__name__)
+            return None
 
     def _earlier(self, history: RunHistory) -> list[PastRun]:
         try:
@@ -153,9 +173,14 @@ class PersonaRunNotifier(BaseNotifier):
 
 
 def _has_failed(context: Context) -> bool:
-    """Whether a callback is one after a failure; one of a task that was killed has a state and no exception."""
-    state = getattr(context["ti"], "state", None)
-    return context.get("exception") is not None or str(getattr(state, "value", state)) in ("failed", "up_for_retry")
+    """Whether a callback is one after a failure; one of a task that was killed has no exception."""
+    ti: Any = context["ti"]
+    state = getattr(ti, "state", None)
+    if context.get("exception") is not None or str(getattr(state, "value", state)) in ("failed", "up_for_retry"):
+        return True
+    # After a worker died, Airflow 3 calls the callback in the Dag processor, with a task instance that has neither a
+    # state nor a start (`_execute_task_callbacks`, 3.3.2). It calls none there but those of failures.
+    return state is None and getattr(ti, "start_date", None) is None
 
 
 def _report_of(context: Context) -> Report | None:
@@ -167,10 +192,8 @@ def _report_of(context: Context) -> Report | None:
 
 
 def _notice(context: Context, ti: Any, state: RunState, before: RunState | None, unusual: list[str]) -> PersonaNotice:
-    about = str(TaskIdentity(ti.dag_id, ti.run_id, ti.task_id)).split("/")
-    name = f"{about[0]}.{ti.task_id}"
     shown = "recovered" if state is RunState.OK else state.value
-    title = f"Persona: {name} {'is unusual' if shown == 'unusual' else shown}"
+    title = f"Persona: {ti.dag_id}.{ti.task_id} {'is unusual' if shown == 'unusual' else shown}"
     lines = [title, *(f"Unusual: {each}" for each in unusual)]
     if before is RunState.FAILED and state is RunState.UNUSUAL:
         lines.append("The run before had failed.")
@@ -178,8 +201,8 @@ def _notice(context: Context, ti: Any, state: RunState, before: RunState | None,
     if report is not None:
         lines += [str(report), *(f"- {reason}" for reason in report.reasons)]
         lines += [f"Plan: {report.plan}", f"Ledger: {report.ledger}"]
-    elif (error := context.get("exception")) is not None:
-        lines.append(_told(error))
+    elif state is RunState.FAILED:
+        lines.append(_told(context.get("exception")))
     lines.append(f"Run {ti.run_id}, try {ti.try_number}")
     if url := getattr(ti, "log_url", None):
         lines.append(f"Log: {url}")
@@ -190,6 +213,8 @@ def _told(error: Any) -> str:
     """Return what an error says if it is ours; the text of another one may hold values."""
     from airflow_provider_persona.api.errors import ProviderError
 
+    if not isinstance(error, BaseException):  # none on Airflow 3; on 2.11 a text of the scheduler's
+        return "Airflow ended the task, or its worker died; the log has more"
     origin = error.__cause__ or error.__context__ if isinstance(error, AirflowFailException) else error
     return str(error) if isinstance(origin, ProviderError) else f"{type(error).__name__}; the log has more"
 

@@ -14,7 +14,7 @@ from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, 
 from airflow_provider_persona.tasks.call_arguments import attribute, body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, to_variable
+from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, as_variable, to_variable
 
 
 def new_key(secrets: Mapping[str, Any]) -> str:
@@ -39,7 +39,7 @@ class PersonaCreateApiKeyOperator(PersonaCallOperator):
     attributes: JsonObject | None = body(
         "data.attributes", 'further settings by Persona\'s names, like `{"api-version": "2025-12-08"}`.', default=None
     )
-    secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
+    secret_variable: Text | None = argument(VARIABLE_DOC, default=None, reader=as_variable)
     rules = (exactly_one("secret_variable", "deliver"), not_in_result("data.attributes.value"))
     hand_over = to_variable(new_key)
 

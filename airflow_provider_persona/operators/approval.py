@@ -90,6 +90,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         if not isinstance(samples, int) or isinstance(samples, bool) or not 0 <= samples <= 50:
             raise ValueError(f"samples is a number of rows from 0 to 50, not {samples!r}")
         waiting = {} if response_timeout is None else answer_within(response_timeout)
+        # Airflow's operator wants a text; None, set below, tells `_ask` that nobody has given one.
         super().__init__(subject=subject or "", body=body, defaults=defaults, params=fields, **waiting, **kwargs)
         self.plan = plan
         self.subject = subject
@@ -112,7 +113,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         self.log.info("Asking about plan %s", plan.header.hash)
         try:
             return super().execute(context)
-        except BaseException as waiting:
+        except BaseException as waiting:  # `TaskDeferred`, from 3.3 on `TaskAwaitingInput`: neither is an `Exception`
             # The answer may come days later. What was asked goes along with it, because the planning task may have been
             # cleared by then, and its XCom may name a plan that nobody has seen.
             if getattr(waiting, "method_name", None) == _RESUMED_BY:

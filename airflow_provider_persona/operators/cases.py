@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import PersonaObjectLink
 from airflow_provider_persona.tasks.airflow_arguments import TypedOperator
-from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text
+from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, Text, as_mappings
 from airflow_provider_persona.tasks.call_arguments import DeclaresArguments
-from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, values_of
 from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed
@@ -63,7 +62,7 @@ class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
     )
     clear_sla: bool = argument("remove its SLA.", default=False, is_template=False)
     attachments: Sequence[Mapping[str, str]] | Text | None = argument(
-        "files to add: mappings with `filename` and `data` (base64).", default=None, private=True
+        "files to add: mappings with `filename` and `data` (base64).", default=None, private=True, reader=as_mappings
     )
     assignee: Text | None = argument(
         "e-mail address of the dashboard user to assign it to.", default=None, private=True
@@ -95,7 +94,7 @@ class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
         from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 
         with at_work(self):
-            given = given_to(self)
+            given = values_of(self)
             work = self._change_case(given, self._change(given), context)
             if work.error is not None:
                 raise work.error
@@ -115,8 +114,6 @@ class PersonaUpdateCaseOperator(TypedOperator, metaclass=DeclaresArguments):
         from airflow_provider_persona.api.errors import PersonaSettingsError
 
         wanted = {part: given[name] for name, part in _PARTS.items() if given[name] is not None}
-        if isinstance(expires_in := wanted.get("sla_expires_in"), timedelta):
-            wanted["sla_expires_in"] = expires_in.total_seconds()
         if given["clear_case_queue"]:
             wanted["case_queue_id"] = None
         if given["clear_sla"]:

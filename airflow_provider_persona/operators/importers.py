@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.tasks.argument_rules import exactly_one
-from airflow_provider_persona.tasks.arguments import Text
+from airflow_provider_persona.tasks.arguments import Text, as_mappings
 from airflow_provider_persona.tasks.call_arguments import attribute
 from airflow_provider_persona.tasks.call_checks import Call, NotYetKnown
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
+from airflow_provider_persona.version_compat import AirflowNotFoundException
 
 MAX_FILE_BYTES: Final = 10_000_000
 """What Persona takes unless the account's settings say otherwise."""
@@ -65,37 +66,50 @@ def upload(file: str | None, rows: Any, columns: Sequence[str], max_bytes: int) 
 def read_file(address: str, limit: int) -> bytes:
     """Read a local file or one in an object store, but no more than `limit` bytes and one.
 
-    :raises BadCallError: when it cannot be read, or is empty.
+    :raises BadCallError: when it is not there, or is empty.
+    :raises StoreError: when it cannot be read.
     """
+    from airflow_provider_persona.storage.errors import StoreError
+    from airflow_provider_persona.storage.paths import kind_of, open_regular
     from airflow_provider_persona.tasks.state_path import store_path
 
     try:
-        with store_path(address).open("rb") as file:
-            content: bytes = file.read(limit + 1)
+        # Persona wants the whole file in one body, so it is in memory anyway. A pipe in its place would never end.
+        with open_regular(store_path(address)) as file:
+            content = file.read(limit + 1)  # one byte more than it may have tells that it has too many
     except FileNotFoundError:
         raise BadCallError(f"there is no file {address}") from None
+    except (StoreError, AirflowNotFoundException):  # about the store itself, or its connection
+        raise
+    except Exception as error:  # fsspec's stores raise what their libraries raise
+        raise StoreError(
+            f"the file {address} cannot be read ({kind_of(error)}); check its rights, the disk, and the connection of "
+            "an object store, then retry",
+            retryable=True,
+        ) from error
     if not content:
         raise BadCallError(f"the file {address} is empty")
     return content
 
 
-def _as_csv(rows: Any, columns: Sequence[str]) -> bytes:
-    given = list(rows) if isinstance(rows, Sequence) and not isinstance(rows, str) else []
-    if not given or not all(isinstance(row, Mapping) for row in given):
+def _as_csv(rows: Sequence[Mapping[str, Any]] | None, columns: Sequence[str]) -> bytes:
+    if not rows:
         raise BadCallError("rows is a list of mappings, with at least one in it")
-    named = list(dict.fromkeys(name for row in given for name in row))
+    named = list(dict.fromkeys(name for row in rows for name in row))
     unknown = [name for name in named if name not in columns]
     if unknown:
         raise BadCallError(f"Persona imports no column {', '.join(map(str, unknown))}; it knows {', '.join(columns)}")
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, named, restval="")
     writer.writeheader()
-    writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in given)
+    writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode()
 
 
 def _as_cell(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple | set) else value
+    if isinstance(value, set | frozenset):  # in an order that a retry repeats: other bytes would be another import
+        value = sorted(map(str, value))
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def as_imported_kind(value: Any, name: str) -> str:
@@ -133,6 +147,7 @@ class PersonaImportAccountsOperator(PersonaCallOperator):
         "`birthdate`, `social_security_number` and `tags`.",
         default=None,
         private=True,
+        reader=as_mappings,
     )
     max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
     rules = (exactly_one("file", "rows"),)
@@ -162,7 +177,7 @@ class PersonaImportListItemsOperator(PersonaCallOperator):
     list_id: Text = attribute("the list (`lst_…`).")
     file: Text | None = argument(_FILE_DOC, default=None)
     rows: Sequence[Mapping[str, Any]] | Text | None = argument(
-        "what it would hold, as mappings.", default=None, private=True
+        "what it would hold, as mappings.", default=None, private=True, reader=as_mappings
     )
     max_bytes: int = argument(_LIMIT_DOC, default=MAX_FILE_BYTES, is_template=False)
     rules = (exactly_one("file", "rows"),)

@@ -182,7 +182,7 @@ class PersonaApplyPlanOperator(BulkOperator):
         """
         with at_work(self):
             given = self.given()
-            approval = approval_of(given["plan"])
+            approval = approval_of(given["plan"])  # not of the plan's file, which was there before anybody was asked
             options = replace(apply_options(given, heed_drift=given["heed_drift"]), approval=approval)
             plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
             return run_applying_task(self, plan, options, context)
@@ -214,6 +214,7 @@ class PersonaRevertPlanOperator(BulkOperator):
         """
         with at_work(self):
             given = self.given()
+            # Of any age: what it did stays on its ledger, and the objects are read again before they are changed back.
             plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
             return run_planning_task(self, reverting_job(plan, given), context, plan.header.environment)
 

@@ -15,7 +15,7 @@ from airflow_provider_persona.tasks.arguments import JsonObject, Names, Number, 
 from airflow_provider_persona.tasks.call_arguments import attribute, body, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.declared_arguments import argument
-from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, to_variable
+from airflow_provider_persona.tasks.new_secrets import VARIABLE_DOC, as_variable, to_variable
 
 _RULES = (exactly_one("secret_variable", "deliver"), not_in_result("data.attributes.secret", "data.attributes.secrets"))
 
@@ -52,7 +52,7 @@ class PersonaCreateWebhookOperator(PersonaCallOperator):
         default=None,
         private=True,  # custom headers for the receiver may be credentials
     )
-    secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
+    secret_variable: Text | None = argument(VARIABLE_DOC, default=None, reader=as_variable)
     rules = _RULES
     hand_over = to_variable(lasting_secret)
 
@@ -71,6 +71,6 @@ class PersonaRotateWebhookSecretOperator(PersonaCallOperator):
     expires_in: Number | None = body(
         "meta.expires-in-seconds", "seconds for which the old secret stays good.", default=None
     )
-    secret_variable: Text | None = argument(VARIABLE_DOC, default=None)
+    secret_variable: Text | None = argument(VARIABLE_DOC, default=None, reader=as_variable)
     rules = _RULES
     hand_over = to_variable(lasting_secret)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.api.document import Resource
+from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.tasks.arguments import JsonObject, Text, as_seconds
 from airflow_provider_persona.tasks.call_arguments import attribute, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
@@ -48,7 +51,7 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
         default=3600.0,
         is_template=False,
     )
-    _run_id = None
+    _run_id: str | None = None
 
     def execute(self, context: Context) -> Any:
         """Start the run, and wait for its end if `wait_for_completion` says so.
@@ -58,13 +61,24 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
         with stop_of(self).heeded():
             answer = super().execute(context)
             if self.wait_for_completion and self._run_id is not None:
+                # A wait of its own: `super().execute` has ended with its client, and its errors.
                 with stop_of(self).heeded(), fail_without_retry():
                     self._wait_for(self._run_id)
             return answer
 
     def result_of(self, entry: Operation, response: Response) -> Any:
-        """Remember the run, and return what `result` names of it."""
-        self._run_id = response.json()["data"]["id"]
+        """Remember the run, and return what `result` names of it.
+
+        :raises PersonaAnswerError: when the answer names no run, and the task is to wait for it.
+        """
+        data = response.json().get("data")
+        self._run_id = Resource(data).id if isinstance(data, Mapping) else None
+        if self.wait_for_completion and self._run_id is None:
+            raise PersonaAnswerError(
+                f"the answer to {entry.operation_id} names no workflow run, so there is nothing to wait for",
+                request_id=response.request_id,
+                operation_id=entry.operation_id,
+            )
         return super().result_of(entry, response)
 
     def check_arguments(self) -> None:
@@ -102,9 +116,10 @@ class PersonaTriggerWorkflowOperator(PersonaCallOperator):
                         return
                     if verdict is Verdict.FAILED:
                         raise AirflowFailException(f"workflow run {run_id} {goal.reason(state.status)}")
-                if time.monotonic() + poke_interval > deadline:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     raise AirflowFailException(
                         f"workflow run {run_id} was not over within {wait_timeout:g} s, and goes on; wait for it "
                         f"with PersonaWorkflowRunSensor(workflow_run_id={run_id!r}). Clearing this task starts another"
                     )
-                time.sleep(poke_interval)
+                time.sleep(min(poke_interval, left))  # the last look comes at the end of the time, and not before

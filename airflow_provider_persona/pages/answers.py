@@ -5,6 +5,7 @@ Texts go out as they are. The pages show them as text and never as markup.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -186,7 +187,8 @@ def _reasons_of(failures: Any) -> list[dict[str, Any]]:
     found = []
     for one in failures if isinstance(failures, Sequence) and not isinstance(failures, str) else []:
         if isinstance(one, Mapping) and isinstance(one.get("reason"), str) and _number(one.get("count")) is not None:
-            examples = [str(each) for each in one.get("example_ids") or []][:3]
+            ids = one.get("example_ids")
+            examples = [str(each) for each in ids[:3]] if isinstance(ids, list) else []
             found.append(_reason(one["reason"], one["count"]) | {"examples": examples})
     return found
 
@@ -207,4 +209,6 @@ def _counts(found: Any) -> dict[str, int]:
 
 
 def _number(found: Any) -> float | None:
+    if isinstance(found, float) and not math.isfinite(found):  # Python reads them from JSON, and `int` refuses them
+        return None
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None

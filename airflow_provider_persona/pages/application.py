@@ -59,7 +59,9 @@ _OF_A_TASK: Final = "{dag_id}/{task_id}/{map_index}/{run_id:path}"
 
 def task_address(dag_id: str, task_id: str, map_index: str, run_id: str) -> TaskIdentity:
     """Return the task that a path names. Airflow leaves its placeholder for the index where a task is not mapped."""
-    return TaskIdentity(dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
+    # Nine digits: a database takes no number that is much longer, and Python reads none of more than 4,300.
+    is_number = map_index.isdecimal() and len(map_index) <= 9
+    return TaskIdentity(dag_id, run_id, task_id, int(map_index) if is_number else -1)
 
 
 AddressDep = Annotated[TaskIdentity, Depends(task_address)]
@@ -97,13 +99,14 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        found = _STATIC.get(name)
+        found = _STATIC.get(name)  # of a dictionary that is filled at import, so that no name can be a path
         if found is None:
             raise HTTPException(404, "There is no such file")
         return Response(found, media_type=_TYPES[name[name.rindex(".") :]])
 
     @app.exception_handler(AnyHTTPException)
     def refuse(request: Request, error: AnyHTTPException) -> Response:
+        # A person gets a page, in the frame of Airflow's tab; a script gets JSON.
         if request.url.path.startswith((f"{_root(request)}/task/", f"{_root(request)}/runs")):
             return _page(request, "refused", error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code)
@@ -179,14 +182,17 @@ def _add_downloads(app: FastAPI, files: RunFiles) -> None:
 
     @app.get("/csv/ledger/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def ledger(records: RecordsDep, user: GetUserDep) -> Response:
-        with files.index_of(records, _readable_by(user), _LONGEST) as (index, _):
+        with files.index_of(records, _readable_by(user), _LONGEST) as (index, is_complete):
             if not index.with_ledger:
                 raise CannotReadError("Nothing of this plan was applied yet, so there is no ledger")
+            if not is_complete:  # a file without its last rows would look whole
+                raise CannotReadError("The ledger is so long that it is not read yet; download it again in a moment")
             lines = ledger_csv(index.results())
         return _download(lines, records, "ledger")
 
 
 def _page(request: Request, name: str, status: int = 200) -> HTMLResponse:
+    # A proxy may set it by a header, and it goes into attributes of the page.
     root = _root(request).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return HTMLResponse(_HTML[name].replace("{{root}}", root), status)
 
@@ -212,6 +218,7 @@ def _may(user: Any, dag_id: str, entity: DagAccessEntity, *, method: Literal["GE
 
 
 def _download(lines: Iterator[bytes], records: TaskRecords, what: str) -> StreamingResponse:
+    # It goes into a header, where a quote or a line break would begin something else.
     name = "".join(one if one.isascii() and (one.isalnum() or one in "-_.") else "_" for one in records.address.task_id)
     headers = {"Content-Disposition": f'attachment; filename="persona-{name[:80]}-{what}.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)

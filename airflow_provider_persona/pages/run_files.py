@@ -73,9 +73,11 @@ class RunFiles:
         header = kept.index.plan.header
         if wanted is not None and header.hash != wanted:
             raise CannotReadError(f"The plan at {shown(folder)} has another hash than this task's, so it is not shown")
+        # The records of a task may name another Dag's plan, of which the path of the request says nothing.
         owner = header.run.partition("/")[0]
         if owner != records.address.dag_id and not may_read(owner):
             raise CannotReadError("The plan belongs to another Dag, which you may not read")
+        # An index is read and asked by one request at a time: `RowIndex` has no locks of its own.
         if not kept.lock.acquire(timeout=_WAITS):
             raise CannotReadError("Others are reading the same files; try again in a moment")
         try:
@@ -86,6 +88,7 @@ class RunFiles:
             kept.lock.release()
 
     def _index(self, folder: StorePath, *, with_ledger: bool) -> _Kept:
+        # A plan that was shown before anybody applied it has an index without a ledger; from then on it needs another.
         key = (shown(folder), with_ledger)
         stamp = _stamp(folder / PLAN_FILE)
         with self._lock:

@@ -175,6 +175,7 @@ def list_records(
     ).all()
     addresses = [TaskIdentity(*row[5:]) for row in found]
     kept = dict(_xcoms(session, addresses))
+    # Only for those that have left nothing yet: it is a query for each.
     progress = [_progress(session, one) if one not in kept else None for one in addresses]
     listed = [
         _records(address, row, kept.get(address, {}), state, None)
@@ -221,6 +222,7 @@ def revert_dag(session: Session) -> dict[str, Any] | None:
     from airflow.models.dag import DagModel
     from sqlalchemy import select
 
+    # `has_import_errors` may be NULL, which is neither true nor false for a database.
     wanted = (DagModel.dag_id == REVERT_DAG, DagModel.is_stale.is_(False), DagModel.has_import_errors.is_not(True))
     paused = session.scalar(select(DagModel.is_paused).where(*wanted))
     return None if paused is None else {"dag_id": REVERT_DAG, "task_id": _REVERT_TASK, "is_paused": paused}
@@ -272,7 +274,7 @@ def _xcoms(session: Session, addresses: list[TaskIdentity]) -> Iterator[tuple[Ta
     )
     for *parts, key, value in rows:
         address = TaskIdentity(*parts)
-        if address in wanted:
+        if address in wanted:  # the query takes each part by itself, so it also finds other pairs of Dag and run
             found.setdefault(address, {})[key] = _value(value)
     yield from found.items()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.tasks.arguments import as_mapping
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.wait_sensor import PersonaWaitSensor
 
 if TYPE_CHECKING:
     from airflow_provider_persona.triggers.cases import PersonaCasesTrigger, PersonaCaseTrigger
+
+_WAITS_FOR_NOTHING: Final = "waits for nothing; give target_statuses or resolved=True"
 
 
 class PersonaCaseSensor(PersonaWaitSensor):
@@ -35,16 +39,22 @@ class PersonaCaseSensor(PersonaWaitSensor):
         """
         super().check_arguments()
         given = self.given()
-        if given["target_statuses"] is None and not given["resolved"]:
-            raise ValueError(f"{self.task_id} waits for nothing; give target_statuses or resolved=True")
+        if given["target_statuses"] in (None, [], ()) and not given["resolved"]:
+            raise ValueError(f"{self.task_id} {_WAITS_FOR_NOTHING}")
 
     def trigger(self, **waiting: Any) -> PersonaCaseTrigger:
-        """Return the trigger that watches the case."""
+        """Return the trigger that watches the case.
+
+        :raises PersonaSettingsError: when `target_statuses` renders to no status, and `resolved` is not given.
+        """
+        from airflow_provider_persona.api.errors import PersonaSettingsError
         from airflow_provider_persona.api.lifecycle import labels
         from airflow_provider_persona.triggers.cases import PersonaCaseTrigger
 
         given = self.given()
         targets, failures = sorted(labels(given["target_statuses"])), sorted(labels(given["failure_statuses"]))
+        if not targets and not given["resolved"]:
+            raise PersonaSettingsError(_WAITS_FOR_NOTHING)
         return PersonaCaseTrigger(given["case_id"], targets, failures, resolved=given["resolved"], **waiting)
 
 
@@ -81,11 +91,17 @@ class PersonaCasesSensor(PersonaWaitSensor):
             raise ValueError(f"{self.task_id}: give an at_most of 0 or more, or an at_least of 1 or more")
 
     def trigger(self, **waiting: Any) -> PersonaCasesTrigger:
-        """Return the trigger that counts the cases."""
+        """Return the trigger that counts the cases.
+
+        :raises BadCallError: when `filters` renders to no mapping.
+        """
         from airflow_provider_persona.triggers.cases import PersonaCasesTrigger
 
         given = self.given()
+        filters = as_mapping(given["filters"], "filters")
+        if filters is None:  # a template that found nothing must not become the filter that finds all
+            raise BadCallError("filters is a mapping, and an empty one for all cases; it is not given")
         at_most, at_least = given["at_most"], given["at_least"]
         if at_most is None and at_least is None:
             at_most = 0
-        return PersonaCasesTrigger(given["filters"], at_most=at_most, at_least=at_least, **waiting)
+        return PersonaCasesTrigger(filters, at_most=at_most, at_least=at_least, **waiting)

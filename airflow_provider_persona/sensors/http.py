@@ -52,6 +52,7 @@ class PersonaHttpSensor(HttpSensor):
         from airflow_provider_persona.hooks.persona import PersonaHook
 
         hook = PersonaHook(self.http_conn_id, method=self.method)
+        # Held: after a stop it sends nothing, whatever the code of others in between made of the exception.
         stop_of(self).hold(hook.client)
         return hook
 
@@ -72,7 +73,7 @@ class PersonaHttpSensor(HttpSensor):
                 extra_options=self.extra_options,
                 **self.request_kwargs,
             )
-        except AirflowException as error:
+        except AirflowException as error:  # its text begins with the status, as that of Airflow's `HttpHook` does
             if str(error).startswith(self.response_error_codes_allowlist):
                 return False
             raise

@@ -186,7 +186,7 @@ class PersonaImporterSensor(PersonaWaitSensor):
         if allowed is None or (errors is not None and errors <= allowed):
             return None
         found = "an unknown number of" if errors is None else errors
-        return f"importer {result['id']} has {found} rows in error, {allowed} are borne"
+        return f"importer {result['id']} has {found} rows in error, {allowed} are allowed"
 
 
 class PersonaDocumentSensor(PersonaWaitSensor):

@@ -110,6 +110,7 @@ def take_secrets(body: Mapping[str, Any], entry: Operation, result: Result = "no
             if holder.get(last) is None:
                 continue
             taken[last] = holder[last]
+            # In place: the response keeps its parsed body, and whoever reads that later must not find the secret.
             if not names_secret(result, place):
                 del holder[last]
     return taken

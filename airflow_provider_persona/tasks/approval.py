@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_persona.bulk.plan.digest import PlanDigest
     from airflow_provider_persona.bulk.plan.file import PlanHeader
 
-_MARKUP = re.compile(r"([\\`*\[\]<>|~#!&])")
+# An underscore within a word is no markup (CommonMark, "left-flanking"), so ids stay readable in notifiers' plain text.
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#!&]|(?<![^\W_])_|_(?![^\W_]))")
 _LINK = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?=@[-\w]+\.)")
 """Where Airflow's page takes a bare address for a link. No escape prevents that, only a character in between."""
 _UNSEEN, _STRANGE = "\u200b", "\ufffd"
@@ -28,6 +29,7 @@ _LONGEST = 300
 
 def escaped(text: object) -> str:
     """Return a text that Markdown shows as it is, on one line, with no links and nothing that turns its direction."""
+    # One line, since a line break would end a table's row. Marks that turn the direction are not printable.
     line = "".join(one if one.isprintable() else _STRANGE for one in " ".join(str(text).split()))
     return _LINK.sub(_UNSEEN, _MARKUP.sub(r"\\\1", line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"))
 

@@ -10,9 +10,10 @@ import ast
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
 from airflow_provider_persona.api.operations import BadCallError
 
@@ -25,6 +26,9 @@ Number: TypeAlias = "int | float | timedelta | str | XComArg"
 Flag: TypeAlias = "bool | str | XComArg"
 Names: TypeAlias = "Sequence[str] | XComArg"
 JsonObject: TypeAlias = "Mapping[str, Any] | str | XComArg"
+
+TEMPLATE_MARKS: Final = ("{{", "{%", "{#")
+"""One of these is in each text that is a template."""
 
 _NOTHING = ("", "none")
 
@@ -88,10 +92,12 @@ def as_number(value: Any, name: str, *, shown: bool = False) -> Any:
         return value
     if not is_given(value):
         return None
-    try:
-        return float(value) if "." in value else int(value)
-    except ValueError:
-        raise BadCallError(f"{name} is a number{f', not {value!r}' if shown else ''}") from None
+    for reader in (int, float):
+        with suppress(ValueError):
+            found = reader(value)
+            if isinstance(found, int) or math.isfinite(found):  # no limit holds against `nan`, which `float` reads
+                return found
+    raise BadCallError(f"{name} is a number{f', not {value!r}' if shown else ''}")
 
 
 def as_strict_number(value: Any, name: str) -> int | float | Decimal | None:
@@ -141,7 +147,7 @@ def as_mapping(value: Any, name: str) -> Mapping[str, Any] | None:
 
 
 def as_names(value: Any, name: str) -> list[str] | None:
-    """Return a list of names, in the order given; None when it is not given.
+    """Return a list of names, in the order given, those of a set sorted; None when it is not given.
 
     :raises BadCallError: when it is something else.
     """
@@ -151,6 +157,21 @@ def as_names(value: Any, name: str) -> list[str] | None:
     is_list = isinstance(found, list | tuple | set | frozenset)
     if not is_list or not all(isinstance(each, str) and each for each in found):
         raise BadCallError(f"{name} is a list of names, or a template of a JSON list")
+    # A set has another order in another process, and the order is part of the key that a retry must repeat.
+    return sorted(found) if isinstance(found, set | frozenset) else list(found)
+
+
+def as_mappings(value: Any, name: str) -> Sequence[Mapping[str, Any]] | None:
+    """Return a list of mappings; None when it is not given.
+
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or (isinstance(value, str) and not is_given(value)):
+        return None
+    found = read_back(value) if isinstance(value, str) else value
+    is_list = isinstance(found, Sequence) and not isinstance(found, str)
+    if not is_list or not all(isinstance(each, Mapping) for each in found):
+        raise BadCallError(f"{name} is a list of mappings, or a template of a JSON list")
     return list(found)
 
 

@@ -215,6 +215,7 @@ class TaskRun:
         log = self.task.log
         if self.task.deed is not None:
             self.task.deed = self.task.deed.applied(report)
+            # Also where the task fails below: what was changed was changed.
             tell_assets(self.task, self.context, self.task.deed)
         for line in report.lines():
             log.info("%s", line)
@@ -231,10 +232,16 @@ class TaskRun:
             elif copied is not None:
                 raise copied  # noqa: TRY301 - the report goes to XCom first, below
             judge(report, options)
-        except Exception:
-            self.context["ti"].xcom_push(key="report", value=report.to_xcom())
+        except Exception:  # a stop is none: the next attempt goes on from the ledger, and reports
+            self._push_report(report)
             raise
         return report.to_xcom()
+
+    def _push_report(self, report: Report) -> None:
+        try:
+            self.context["ti"].xcom_push(key="report", value=report.to_xcom())
+        except Exception as error:  # noqa: BLE001 - it must not take the place of the error that ends the task
+            self.task.log.warning("The report is not in XCom (%s); the log names plan and ledger", type(error).__name__)
 
 
 def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[str, Any]:
@@ -249,12 +256,15 @@ def run_bulk_task(task: BulkOperator, job: BulkJob, context: Context) -> dict[st
     from airflow_provider_persona.tasks.state import checkpoints_of
 
     at = TaskRun.of(task, context)
-    table = at.ledger_table()
+    table = at.ledger_table()  # first, so that a database that cannot be used costs no write
+    # What asks Airflow's supervisor comes before the loop. On the loop's thread it would hold up every request.
     checkpoints = checkpoints_of(context)
     carried = checkpoints.load() if checkpoints is not None else None
-    # A clear gives another identity, so only a retry may find keys that were used before.
-    job = replace(job, applying=replace(job.applying, keys_may_be_old=at.is_retry))
-    begun = resume_or_draft(job.rows.read, at.folder, at.header(job), checkpoint=carried, is_retry=at.is_retry)
+    # A clear gives another identity, so only a retry may find keys that were used before. Asking for it notes the first
+    # try in the task's state store, so it comes before anything is sent.
+    is_retry = at.is_retry
+    job = replace(job, applying=replace(job.applying, keys_may_be_old=is_retry))
+    begun = resume_or_draft(job.rows.read, at.folder, at.header(job), checkpoint=carried, is_retry=is_retry)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)
 
     def plan_and_apply(client: AsyncPersonaClient) -> Coroutine[Any, Any, Report]:
@@ -340,6 +350,7 @@ def run_applying_task(task: BulkOperator, plan: Plan, applying: ApplyOptions, co
     from airflow_provider_persona.tasks.state import checkpoints_of
 
     at = TaskRun.of(task, context)
+    # Before anything is sent. The first answer then says for certain which environment it is.
     check_environment(plan, at.hook.settings.expected_environment_id)
     at.log_plan(plan)
     push_page_links(context, PersonaTabLink, PersonaPlanLink, PersonaLedgerLink)

@@ -13,13 +13,11 @@ from typing import Any, Final
 
 from airflow_provider_persona.api.answers import AnswerKind
 from airflow_provider_persona.api.operations import BadCallError, operation, path_segment
-from airflow_provider_persona.tasks.arguments import as_mapping
+from airflow_provider_persona.tasks.arguments import TEMPLATE_MARKS, as_mapping
 from airflow_provider_persona.tasks.files import MAX_BYTES
 
 MAX_ITEMS: Final = 10_000
 """Objects that a list may have unless the user says otherwise: XCom is no place for more."""
-
-_TEMPLATE_MARKS: Final = ("{{", "{%", "{#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,8 @@ def known(given: Any) -> Any:
     if isinstance(given, list | tuple | set | frozenset):
         return NotYetKnown() if any(isinstance(known(each), NotYetKnown) for each in given) else given
     if isinstance(given, str):
-        return NotYetKnown() if any(mark in given for mark in _TEMPLATE_MARKS) else given
+        return NotYetKnown() if any(mark in given for mark in TEMPLATE_MARKS) else given
+    # Every other type, like `XComArg`, gives its value when the task runs.
     return given if given is None or isinstance(given, int | float | Decimal | date | bytes) else NotYetKnown()
 
 

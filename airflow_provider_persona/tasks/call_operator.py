@@ -35,7 +35,7 @@ from airflow_provider_persona.tasks.call_arguments import (
     path_of,
 )
 from airflow_provider_persona.tasks.call_checks import Call, check_call, known
-from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to, values_of
 from airflow_provider_persona.tasks.failure import fail_without_retry
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
 from airflow_provider_persona.tasks.new_secrets import Deliver
@@ -117,7 +117,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
         :raises BadCallError: when one is not of its kind.
         """
-        return {name: self.arguments[name].read(value) for name, value in given_to(self).items()}
+        return values_of(self)
 
     def known_values(self) -> dict[str, Any]:
         """Return what the arguments mean as far as it is known when the Dag is parsed.
@@ -186,6 +186,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
             from airflow_provider_persona.version_compat import mask_secret
 
             secrets, data = take_secrets(body, entry, self.result), body.get("data")
+            # Masked before anybody gets them: `deliver` is the user's, and may log or raise what it was given.
             for text in secret_texts(secrets):
                 mask_secret(text)
             self._hand_over_safely(secrets, data.get("id") if isinstance(data, Mapping) else None)
@@ -213,9 +214,9 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
         try:
             self.hand_over(secrets, resource_id)
-        except PersonaAnswerError:
+        except PersonaAnswerError:  # there was no secret to deliver
             raise
-        except Exception as error:
+        except Exception as error:  # the user's function, or Airflow's database behind a Variable
             raise RuntimeError(
                 f"the secret of {resource_id} could not be delivered ({type(error).__name__}); a retry within the hour "
                 f"gets it again. When none follows, look after {resource_id} before clearing this task"
@@ -230,6 +231,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
         if entry.answer is AnswerKind.FILE:
             return self._fetch(hook, request, call, about)
         stop = stop_of(self)
+        # Up to the end of the block, which hands over what no later answer shows: a new key, a link.
         with nullcontext() if entry.method == "GET" else stop.finishing(entry.operation_id):
             response = send_for_task(hook.client, request, context, self.retries or 0)
             self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
@@ -260,7 +262,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
                         f"{entry.operation_id} finds more than {call.max_items} objects; narrow it with filters, raise "
                         "max_items, or write them to an object store or a table instead of XCom"
                     )
-                take_secrets({"data": page}, entry)
+                take_secrets({"data": page}, entry)  # also for a result of `body`: XCom is no place for them
                 yield from page
             self.log.info("%s %s: %d objects on %d pages", entry.operation_id, about, count, pages)
 
@@ -271,6 +273,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
         if not call.output_path:
             raise BadCallError(f"{call.operation_id} answers with a file; give output_path")
+        # `path_segment` has refused slashes and `..`, so the name stays in the folder that it is put into.
         name = unquote(request.path.removesuffix("/print").rpartition("/")[2])
         got = fetch_file(hook, request, call.output_path, max_bytes=call.max_bytes, name=name)
         self.log.info("%s %s: %s, %d bytes", call.operation_id, about, got["uri"], got["size"])
@@ -279,6 +282,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
 
 def _request(entry: Operation, call: Call) -> Request:
     query = call.query
+    # A search may bring its page in the body; Persona must not get two sizes.
     if entry.paged and "page[size]" in entry.query and "page" not in (call.body or ()):
         query = {"page[size]": 100, **(query or {})}
     return entry.bind(call.path, query, call.body, call.headers)

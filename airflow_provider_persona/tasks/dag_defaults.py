@@ -32,6 +32,7 @@ def without_needless_defaults(operator: Any, values: Mapping[str, Any]) -> dict[
     """
     found = dict(values)
     defaults = defaults_of(operator)
+    # By identity: Airflow puts the very object of `default_args` into the arguments.
     inherited = {name for name, value in values.items() if value is not None and defaults.get(name) is value}
     for pair in _ALTERNATIVES:
         needless = inherited.intersection(pair)

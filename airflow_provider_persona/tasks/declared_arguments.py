@@ -181,7 +181,7 @@ class TakesArguments(BaseOperatorMeta):
             own.update(group.arguments)
         if not any(isinstance(base, TakesArguments) for base in bases):  # the others inherit them
             namespace = {"partial": _partial, "render_template": render_nested, **namespace}
-        made: list[type] = []
+        made: list[type] = []  # filled below: `super()` in `__init__` needs the class, which is not there yet
         if own:
             arguments = own | {key: each for key, each in inherited.items() if key not in own}
             templates = {each.kept_as: each for each in arguments.values() if each.is_template}
@@ -212,6 +212,14 @@ class TakesArguments(BaseOperatorMeta):
 def given_to(operator: Any) -> dict[str, Any]:
     """Return the values of an operator's arguments by name, as rendered."""
     return {name: revealed(getattr(operator, each.kept_as)) for name, each in operator.arguments.items()}
+
+
+def values_of(operator: Any) -> dict[str, Any]:
+    """Return what an operator's arguments mean, by name, as rendered.
+
+    :raises BadCallError: when one is not of its kind.
+    """
+    return {name: operator.arguments[name].read(value) for name, value in given_to(operator).items()}
 
 
 def kept(operator: Any, value: Any) -> Any:
@@ -313,8 +321,10 @@ def _init(
             kwargs.setdefault(name, own[name].default)
         owner: Any = made[0]
         super(owner, self).__init__(**kwargs)
+        # After Airflow's `__init__`: only then are `default_args` applied, and only then does `kept` see a mapped task.
         bases = {name: self.__dict__[name] for name in inherited if name in self.__dict__}
         for name, value in without_needless_defaults(self, {**bases, **values}).items():
+            # A base has set its own arguments; of these only one that was dropped above is set anew.
             if name in values or value is not bases[name]:
                 setattr(self, arguments[name].kept_as, kept(self, value))
         take_default_policy(self)

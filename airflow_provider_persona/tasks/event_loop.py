@@ -52,12 +52,13 @@ class TaskLoop(Generic[T]):
         """
         # Logging and lineage keep the task's identity in context variables.
         context = contextvars.copy_context()
+        # A daemon: a coroutine that hangs after a stop must not keep the process from ending.
         thread = threading.Thread(target=context.run, args=(self._work,), name="persona-loop", daemon=True)
         with heeding_signals(lambda _: self.stop()):
             try:
                 thread.start()
                 self._ended.get()
-            except BaseException:
+            except BaseException:  # Airflow's timeout and `TaskStopped` are no `Exception`
                 self.stop()
                 self._wait_for_end()
                 raise
@@ -114,6 +115,7 @@ class TaskLoop(Generic[T]):
         try:
             return self._loop.run_until_complete(self._task)
         finally:
+            # Tasks of aiohttp and generators end while the loop still runs; a closed one destroys them with warnings.
             _cancel_rest(self._loop)
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             asyncio.set_event_loop(None)

@@ -98,7 +98,7 @@ class EventPoll:
 
     async def close(self) -> None:
         """Close the client. The next look reads the connection again, since its key may have been replaced."""
-        client, self._client = self._client, None
+        client, self._client = self._client, None  # first: it is let go of once, whatever closing raises
         if client is not None:
             await client.close()
 
@@ -151,13 +151,14 @@ class CursorMemory:
         """Keep the cursor that was noted, unless it is kept already."""
         if self._later is None or self._later == self._written:
             return
+        later = self._later
         for store in self._stores:
-            await store.aset(self._key, self._later.to_json())
-        self._written = self._later
+            await store.aset(self._key, later.to_json())
+        self._written = later  # only when all have it; else the next call writes it to each again
 
 
 def _stores(accessors: Any) -> list[Any]:
-    """Return the state of each watched asset. Airflow has a public way to a single one only."""
+    """Return the state of each watched asset. Airflow has a public way to a single one only (3.3.2)."""
     if accessors is None:
         return []
     each = [*getattr(accessors, "_by_name", {}).values(), *getattr(accessors, "_by_uri", {}).values()]

@@ -41,7 +41,7 @@ def fail_without_retry() -> Iterator[None]:
         # Without the chain: the message says all that a user can act on, and the log shows it first and not last.
         log.debug("The error in full", exc_info=True)
         raise AirflowFailException(str(error)) from None
-    except AirflowNotFoundException as error:
+    except AirflowNotFoundException as error:  # no connection of that id; Airflow by itself would try again
         raise AirflowFailException(f"{error}; add the connection, or correct its id") from None
-    except ValidationError as error:
+    except ValidationError as error:  # only the places of the faults: pydantic's own text shows the values too
         raise AirflowFailException(f"the arguments cannot be used: {faults_of(error)}") from None

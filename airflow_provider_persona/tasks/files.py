@@ -41,6 +41,7 @@ def fetch_file(hook: PersonaHook, request: Request, output_path: str, *, max_byt
                 raise
         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         size = gathered.tell()
+        # Before it is put: what stands at `output_path` stays there when the answer is no file.
         _check(request, content_type, size, response.request_id)
         target = _target(output_path, name, ".pdf" if content_type == "application/pdf" else "")
         return {"uri": _put(gathered, target), "size": size, "content_type": content_type}

@@ -38,6 +38,7 @@ class TaskIdentity:
     @classmethod
     def of(cls, ti: Any) -> TaskIdentity:
         """Return the identity of a task instance."""
+        # None on a task instance of the task SDK (`map_index: int | None`, Airflow 3), where Airflow's database has -1.
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
     @property
@@ -87,7 +88,7 @@ class Tries:
         if noted is not None and noted["max_tries"] == ti.max_tries:
             is_retry = ti.try_number > noted["first_try"]
             at = noted["at"]
-            if at is not None:
+            if at is not None:  # None is what `forget` left: nothing was done yet, so the time of the key begins now
                 return cls(ti.max_tries, ti.try_number, is_retry, datetime.fromisoformat(at))
         else:
             # A note about another max_tries: the task was cleared since, and no try has begun after that.

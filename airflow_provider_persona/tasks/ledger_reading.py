@@ -24,7 +24,7 @@ def read_once(report: Report, table: LedgerTable | None) -> tuple[tuple[Reason, 
     try:
         if table is not None:
             copied = table.copy(results, report.plan_hash)
-    except StoreError as error:
+    except StoreError as error:  # returned, since the reasons are still to be logged before it ends the task
         copied = error
     for _ in results:
         pass  # without a table, or after it refused a line, the reasons are still to be counted

@@ -58,7 +58,8 @@ class TaskDeed:
         return replace(
             self,
             environment=report.environment or self.environment,
-            wrote=not report.counts[RowOutcome.PLANNED],
+            # A dry run leaves rows `planned`, and so does a sample, which has written all the same.
+            wrote=bool(report.counts[RowOutcome.UPDATED]) or not report.counts[RowOutcome.PLANNED],
             counts={outcome.value: report.counts[outcome] for outcome in RowOutcome if report.counts[outcome]},
         )
 

@@ -26,15 +26,16 @@ def insisting_on_signals() -> Iterator[None]:
     def once_more(error: BaseException) -> None:
         # Airflow's timeout comes with SIGALRM; what else it raises in a handler comes with SIGTERM.
         number = signal.SIGALRM if "Timeout" in type(error).__name__ else signal.SIGTERM
-        if callable(signal.getsignal(number)):
+        if callable(signal.getsignal(number)):  # without a handler the signal would kill the process
             timers.append(timer := threading.Timer(_SOON, os.kill, (os.getpid(), number)))
-            timer.daemon = True
+            timer.daemon = True  # a process that ends meanwhile must not wait for it
             timer.start()
 
     try:
         with heeding_signals(once_more):
             yield
     finally:
+        # The block has ended, so the signal would end what Airflow does next: callbacks, or the task's report.
         for timer in timers:
             timer.cancel()
 
@@ -64,7 +65,7 @@ def heeding_signals(then: Callable[[BaseException], None] = lambda _: None) -> I
     try:
         yield
     finally:
-        if sys.unraisablehook is hear:
+        if sys.unraisablehook is hear:  # somebody else's, set meanwhile, is not ours to take away
             sys.unraisablehook = before
-    if lost:
+    if lost:  # not within `finally`: an exception that leaves the block goes on, and this one has done its work
         raise lost[0]

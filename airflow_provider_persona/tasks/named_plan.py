@@ -52,6 +52,7 @@ def approved_plan(
             f"a plan's address and hash are texts, not {type(uri).__name__} and {type(wanted).__name__}; give what the "
             "planning task returned"
         )
+    # Before anything is read: the address comes from XCom, and whoever may write that could name any file.
     if not any(is_within(uri, place) for place in places):
         raise PlanError(
             f"the plan at {uri} is neither below the state path nor in its object store, so it is not read. Give this "

@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.tasks.arguments import TEMPLATE_MARKS
 from airflow_provider_persona.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     import jinja2
-
-_MARKS = ("{{", "{%", "{#")
 
 
 def render_nested(operator: Any, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
@@ -27,19 +26,19 @@ def render_nested(operator: Any, content: Any, context: Any, jinja_env: Any = No
     :param jinja_env: Jinja's environment, or None for the operator's.
     :param seen_oids: ids of objects that are data and no templates, or None.
     """
-    if type(content) not in (list, tuple, set, dict):
+    if type(content) not in (list, tuple, set, dict):  # a named tuple is none: Airflow knows how to make a new one
         return BaseOperator.render_template(operator, content, context, jinja_env, seen_oids)
     env: jinja2.Environment = jinja_env or operator.get_template_env()
 
     def rendered(part: Any) -> Any:
-        if seen_oids is not None and id(part) in seen_oids:
+        if seen_oids is not None and id(part) in seen_oids:  # data that came through `expand`, told by its identity
             return part
         if type(part) is dict:
             return {name: rendered(each) for name, each in part.items()}
         if type(part) in (list, tuple, set):
             return type(part)(rendered(each) for each in part)
         if isinstance(part, str):
-            return _text(part, context, env) if any(mark in part for mark in _MARKS) else part
+            return _text(part, context, env) if any(mark in part for mark in TEMPLATE_MARKS) else part
         return BaseOperator.render_template(operator, part, context, env, seen_oids)
 
     return rendered(content)
@@ -49,6 +48,7 @@ def _text(text: str, context: Any, env: jinja2.Environment) -> Any:
     """Render one text; return a value of another type only where the text is one expression that has it."""
     from jinja2.nativetypes import NativeEnvironment
 
+    # A copy, as Airflow makes one: the names of Jinja's environment must not stay in the task's context.
     template, known = env.from_string(text), copy.copy(context)
     known.update((name, value) for name, value in template.globals.items() if name not in known)
     try:

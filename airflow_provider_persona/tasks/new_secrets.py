@@ -6,11 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.tasks.arguments import as_text, is_given
 
 Deliver: TypeAlias = Callable[[Mapping[str, Any]], object]
 """Takes the secrets of an answer by name, and the object's `id`."""
 
 VARIABLE_DOC: Final = "name of the Airflow Variable that the secret goes to; without it give `deliver`."
+
+
+def as_variable(value: Any, name: str) -> str | None:
+    """Return the name of a Variable; None when none is given.
+
+    :raises BadCallError: when a template found none. By the time of the answer the secret would have no place to go.
+    """
+    found = as_text(value, name)
+    if found is not None and not is_given(found):
+        raise BadCallError(f"{name} is the name of a Variable, and its template found none; nothing was sent")
+    return found
 
 
 def to_variable(text_of: Callable[[Mapping[str, Any]], str]) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from airflow_provider_persona.tasks.lineage import TaskDeed
 
@@ -112,11 +111,13 @@ def folder_at(address: str) -> Any:
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
-    parts = urlsplit(address)
-    if parts.scheme in ("", "file", "local"):
-        return Dataset(namespace="file", name=str(Path(parts.path or address).expanduser()))
-    bucket = parts.netloc.rpartition("@")[2]  # the connection says who asks, and not where
-    return Dataset(namespace=f"{parts.scheme}://{bucket}", name=parts.path.strip("/"))
+    # Not `urlsplit`: the name of a folder may hold `#` and `?`.
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme in ("file", "local"):
+        return Dataset(namespace="file", name=str(Path(rest or address).expanduser()))
+    place, _, name = rest.partition("/")
+    bucket = place.rpartition("@")[2]  # the connection says who asks, and not where
+    return Dataset(namespace=f"{scheme}://{bucket}", name=name.strip("/"))
 
 
 def _tables_of_query(given: Mapping[str, Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
-from airflow_provider_persona.tasks.arguments import as_seconds
+from airflow_provider_persona.tasks.arguments import as_mapping, as_seconds
 from airflow_provider_persona.tasks.declared_arguments import RESERVE_DOC, Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.identity import TaskIdentity
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation, tell_assets
@@ -128,9 +128,11 @@ class PersonaReadOperator(BaseOperator, metaclass=TakesArguments):
         with PersonaHook(given["persona_conn_id"], reserve=given["reserve"]) as hook:
             client = stop_of(self).hold(hook.client)
             report = target.fill(job, client, marks.read() if marks else None)
+            # Within the block: the hook lets go of its client at the end.
             requests, environment = client.usage.requests, client.environment.seen
         self.deed = TaskDeed(kind_of_operation(given["operation_id"]), environment, rows=report.rows)
         tell_assets(self, context, self.deed)
+        # Last: a mark that is there before its objects are would lose them, if the task ends in between.
         if marks and report.newest:
             marks.write(report.newest)
         if report.rows and report.unseen:
@@ -148,9 +150,9 @@ def _read_job(given: Mapping[str, Any], context: Context) -> ReadJob:
 
     listing = Listing(
         given["operation_id"],
-        path=_mapping(given["path"], "path"),
-        query=_mapping(given["query"], "query"),
-        body=_mapping(given["body"], "body"),
+        path=as_mapping(given["path"], "path"),
+        query=as_mapping(given["query"], "query"),
+        body=as_mapping(given["body"], "body"),
         fields=given["fields"],
         bounded=given["incremental"],
         lookback=None if given["lookback"] is None else as_seconds(given["lookback"], "lookback"),
@@ -162,14 +164,6 @@ def _read_job(given: Mapping[str, Any], context: Context) -> ReadJob:
     if listing.is_sparse and not listing.fields:
         listing = replace(listing, fields=columns)
     return ReadJob(listing, given["columns"], source, str(TaskIdentity.of(context["ti"])))
-
-
-def _mapping(value: Any, name: str) -> Mapping[str, Any] | None:
-    from airflow_provider_persona.api.operations import BadCallError
-
-    if value is None or isinstance(value, Mapping):
-        return value
-    raise BadCallError(f"{name} is a mapping, not a {type(value).__name__}")
 
 
 def require_parquet_library() -> None:

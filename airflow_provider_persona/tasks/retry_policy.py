@@ -68,6 +68,7 @@ class PersonaRetryPolicy(RetryPolicy):
             return RetryDecision.fail(f"a retry would meet it again: {exception}")
         if exception.retry_after is None:
             return RetryDecision.default()
+        # The smaller one first: a timedelta overflows at a delay that a strange answer may name.
         delay = timedelta(seconds=min(exception.retry_after, LONGEST_DELAY.total_seconds()))
         return RetryDecision.retry(delay, f"the limit is reset in {exception.retry_after:.0f} s")
 

@@ -57,7 +57,7 @@ class QuerySource:
         hook = sql_hook_of(self.conn_id, self.hook_params)
         name = f"the query{f' in {self.file}' if self.file else ''} on connection {self.conn_id}"
         with query_rows(hook, self.sql, self.parameters, name) as (columns, rows):
-            _report_lineage(hook, self.sql, self.parameters)
+            _report_lineage(hook, self.sql, self.parameters)  # once the database has taken the query
             yield Rows(columns, rows)
 
     def parts(self) -> tuple[Any, ...]:

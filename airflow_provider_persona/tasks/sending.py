@@ -52,7 +52,7 @@ def send_for_task(
     identity = TaskIdentity.of(context["ti"])
     if request.repeatable:
         return client.send(request, f"{identity}/try {context['ti'].try_number}")
-    tries = Tries.begin(context, retries, utc())
+    tries = Tries.begin(context, retries, utc())  # before the first request, since its note stands for what was sent
     generation = 0
     try:
         _require_a_fresh_key(client, request, tries, context, utc())
@@ -88,7 +88,8 @@ def _require_a_fresh_key(
     def is_in_time(present: datetime) -> bool:
         return at is not None and is_fresh((present - at).total_seconds(), KEY_GOOD_FOR)
 
-    # This worker's clock may be behind, so Persona is asked for the time. One that is ahead only makes the key older.
+    # The worker's own clock first, which costs no request. It may be behind, so Persona is asked for the time too. One
+    # that is ahead only makes the key older.
     if is_in_time(now) and is_in_time(latest_time(now, _time_of_persona(client))):
         return
     how_old = "longer ago than" if tries.begun_at else "perhaps (the first try's time is not known) longer ago than"

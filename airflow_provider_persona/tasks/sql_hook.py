@@ -42,6 +42,7 @@ def sql_hook_of(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> D
     try:
         hook = connection.get_hook(hook_params=dict(hook_params or {}))
     except (AirflowException, ImportError) as error:
+        # 'Unknown hook type "…"' is what Airflow raises where no provider knows the type; it has no class of its own.
         if not isinstance(error, ImportError) and "hook type" not in str(error):
             raise
         kind = connection.conn_type or ""

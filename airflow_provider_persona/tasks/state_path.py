@@ -58,7 +58,7 @@ def _parts(address: str) -> tuple[tuple[str, str] | None, str]:
 
     The id of a connection before the name of the bucket says who asks, and not where.
     """
-    scheme, mark, rest = address.partition("://")
+    scheme, mark, rest = address.partition("://")  # not `urlsplit`: a name may hold `#` and `?`
     if not mark or scheme in ("file", "local"):
         return None, rest or address
     bucket, _, path = rest.partition("/")

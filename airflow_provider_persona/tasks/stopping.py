@@ -50,12 +50,14 @@ class TaskStop:
 
         :raises TaskStopped: on Airflow 3, in the main thread, within a block that heeds it.
         """
-        if self._is_over:
+        if self._is_over:  # what comes now would end Airflow's own work after the task, and not the task
             return
         is_repeated, self._is_asked = self._is_asked, True
         if self._loop is not None:
             self._loop.stop()
         elif self._is_heeded and AIRFLOW_V_3_0_PLUS and threading.current_thread() is threading.main_thread():
+            # Not on Airflow 2, where the handler raises by itself once `on_kill` has returned. And not in another
+            # thread, where an exception would end whoever calls this; there the flag has to do.
             if self._finishing is None or is_repeated:
                 raise _stopped(self._finishing)
             # No `threading.Timer`: the signal may have come while a thread is started, with the lock for that held.
@@ -84,6 +86,7 @@ class TaskStop:
         except TaskStopped as stopped:
             raise RunStoppedError(f"stopped: {stopped}; a retry goes on from here", retryable=True) from None
         finally:
+            # A stop that came while the last write was finished has nothing left to end.
             self._is_heeded = self._is_asked = False
             self._is_over = True  # with its timeout Airflow calls `on_kill` when the task has ended
 
@@ -93,7 +96,7 @@ class TaskStop:
 
         :param operation_id: the write.
         """
-        self._check()
+        self._check()  # a stop that came before holds the write back; one that comes from here on waits for the answer
         self._finishing = operation_id
         try:
             yield
@@ -114,6 +117,7 @@ class TaskStop:
 
         :raises TaskStopped: when the task must end.
         """
+        # Between two attempts nothing is under way, so there is no answer that a stop would have to wait for.
         finishing, self._finishing = self._finishing, None
         self._check()
         time.sleep(seconds)
@@ -163,6 +167,7 @@ def _stopped(unanswered: str | None = None) -> TaskStopped:
 
 def stop_of(task: Any) -> TaskStop:
     """Return the value by which an operator ends. It is made when it is needed: parsing a Dag makes many operators."""
+    # One call into C: where a handler asks for it just now too, both get the same value.
     stop: TaskStop = task.__dict__.setdefault("_stop", TaskStop())
     return stop
 

@@ -126,6 +126,7 @@ class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
 
     def _wait(self, context: Context) -> Any:
         with self._failing_as_when_poking(), fail_without_retry():
+            # Before the first look, so that the link is there while the task waits, and when that look fails.
             watched = self._trigger().watched()
             ids = (address_of_id(each, self.hook.settings.dashboard_url) for each in watched.values())
             PersonaObjectLink.push(context, next(filter(None, ids), None))
@@ -143,6 +144,7 @@ class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
         if self._looked is not None:
             self.log.info("%s, in the triggerer", self._looked.told(self.timeout))
         usual = max(self.poke_interval, SHORTEST_DEFERRAL)
+        # What somebody gives is taken as it is, in tests also below `SHORTEST_DEFERRAL`.
         given = self.first_poll_after
         first_poll_after = usual if given is None else as_seconds(given, "first_poll_after")
         self.defer(
@@ -213,7 +215,7 @@ class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
         """End the task as `BaseSensorOperator.execute` does after an error: skipped where its arguments say so."""
         try:
             yield
-        except AirflowSkipException:
+        except AirflowSkipException:  # it is an `Exception` too, and would be wrapped below
             raise
         except (AirflowFailException, AirflowSensorTimeout) as error:
             if self.soft_fail or self.never_fail:

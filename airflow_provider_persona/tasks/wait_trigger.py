@@ -167,6 +167,8 @@ class PersonaWaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait is over; the one event says how it ended."""
+        # What leaves a trigger fails the task in the triggerer, where neither `soft_fail` nor the type of the error
+        # counts. So whatever a look may meet becomes an event, and the sensor decides.
         try:
             async with await PersonaAsyncHook(self.persona_conn_id).get_client() as client:
                 ended = await self._wait(client)
@@ -184,6 +186,7 @@ class PersonaWaitTrigger(BaseTrigger):
     async def _wait(self, client: AsyncPersonaClient) -> WaitEnded:
         pause = self.poll_interval if self.first_poll_after is None else self.first_poll_after
         while True:
+            # The last look comes at the end of the time, however long the pause is.
             await asyncio.sleep(min(pause, max(self._seconds_left(), 0)))
             ended = await self._look_if_possible(client)
             if ended is not None:
@@ -204,6 +207,7 @@ class PersonaWaitTrigger(BaseTrigger):
             return None
 
     def _seconds_left(self) -> float:
+        # Wall time, since another triggerer, on another machine, may take the trigger over.
         return float("inf") if self.give_up_at is None else self.give_up_at - time.time()
 
 

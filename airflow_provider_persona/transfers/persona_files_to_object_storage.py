@@ -10,7 +10,7 @@ from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.airflow_arguments import TypedOperator
 from airflow_provider_persona.tasks.arguments import JsonObject, Names, Text, as_seconds
 from airflow_provider_persona.tasks.call_arguments import DeclaresArguments, check_once
-from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to
+from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to, values_of
 from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.files import MAX_BYTES
 from airflow_provider_persona.tasks.lineage import TaskDeed, kind_of_operation
@@ -94,8 +94,8 @@ class PersonaFilesToObjectStorageOperator(TypedOperator, metaclass=DeclaresArgum
 
         with at_work(self):
             check_once(self)
-            given = given_to(self) | {"timeout": as_seconds(self.timeout, "timeout")}
-            folder = store_path(given.pop("output_path"))
+            given = values_of(self) | {"timeout": as_seconds(self.timeout, "timeout")}
+            folder = store_path(given.pop("output_path"))  # the rest of the arguments are those of `FilesJob`
             with PersonaHook(given.pop("persona_conn_id")) as hook:
                 files = FilesJob(folder=folder, **given).fetch(stop_of(self).hold(hook.client))
                 kind = kind_of_operation(self.operation_id)

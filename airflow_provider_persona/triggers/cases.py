@@ -99,7 +99,7 @@ class PersonaCasesTrigger(PersonaWaitTrigger):
         query = {**filters, "fields[case]": "status", "page[size]": min(goal.enough, PAGE_SIZE)}
         request: Request | None = operation("list-all-cases").bind(query=query)
         seen_pages: SeenPages = set()
-        found: set[str] = set()
+        found: set[str] = set()  # ids, and no count: an object may come on two pages while others are made
         while request is not None and len(found) < goal.enough:
             document = Document.read((yield request), request.operation_id)
             found.update(Case.from_resource(item, request.operation_id).id for item in items_of(request, document.body))

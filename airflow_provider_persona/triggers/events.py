@@ -109,7 +109,7 @@ class PersonaEventTrigger(BaseEventTrigger):
             async for shared in shared_stream:
                 await memory.keep()
                 stretch = await self._reaching(shared, names, cursor)
-                if stretch is None:
+                if stretch is None:  # the cursor stays, so the next look brings these events
                     continue
                 if cursor is None:
                     cursor = await memory.begin(stretch, names)
@@ -120,7 +120,7 @@ class PersonaEventTrigger(BaseEventTrigger):
                 for event in fresh:
                     yield TriggerEvent(event.payload())  # type: ignore[no-untyped-call,unused-ignore]
                 memory.keep_later(cursor)
-        finally:
+        finally:  # also when it is cancelled: the shared poll asks for these names as long as they stand here
             watched[names] -= 1
             if not watched[names]:
                 del watched[names]
@@ -142,6 +142,7 @@ class PersonaEventTrigger(BaseEventTrigger):
         if cursor is None or shared.reaches(cursor.since):
             return shared
         try:
+            # With a client of its own: the shared poll's belongs to whoever opened it, and may be closed just now.
             async with await PersonaAsyncHook(self.persona_conn_id).get_client() as client:
                 own = await newest_events(client, names, cursor.since or BEGINNING)
                 return replace(own, settled=shared.settled)

@@ -24,3 +24,12 @@ class Recorder(BaseNotifier):
 def to_recorder(notice: Any) -> Recorder:
     """Return a notifier that sends a notice."""
     return Recorder(text=notice.text)
+
+
+class Broken(BaseNotifier):
+    """Cannot reach the service that it sends to."""
+
+    template_fields = ()
+
+    def notify(self, context: Any) -> None:
+        raise ConnectionError

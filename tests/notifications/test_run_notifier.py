@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
@@ -17,9 +19,9 @@ from airflow_provider_persona.tasks.run_history import (
     deviations,
     is_worth_a_notice,
 )
-from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS, DAG, task
+from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, DAG, task
 from persona_simulator import SANDBOX_KEY
-from tests.notifications.alerts import Recorder, to_recorder
+from tests.notifications.alerts import Broken, Recorder, to_recorder
 
 CANARY = "Canaria Quokka"
 
@@ -102,14 +104,50 @@ def test_an_error_of_others_is_told_without_its_text(run_dag, sent, state_path):
     assert CANARY not in told
 
 
-def test_what_could_not_be_sent_is_told_after_the_next_run(update, persona, sent):
+def _fails_to_be_made(notice):
+    raise ConnectionError
+
+
+@pytest.mark.parametrize("broken", [Broken(), lambda _: Broken(), _fails_to_be_made], ids=["notifier", "made", "maker"])
+def test_what_could_not_be_sent_is_told_after_the_next_run(update, persona, sent, broken):
     bad = [{"case_id": _open(persona, 1)[0], "status": "No such status"}]
-
-    def broken(notice):
-        raise ConnectionError
-
     assert update(bad, PersonaRunNotifier(broken), "failed") == []
     assert len(update(bad, PersonaRunNotifier(to_recorder), "failed")) == 1
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 gives the callback a text in place of an error")
+@pytest.mark.parametrize("state_path", [None, "{{ params.place }}", "{{ no_such_name.at_all }}"])
+def test_a_task_whose_worker_died_has_failed(sent, tmp_path, monkeypatch, state_path):
+    """Airflow 3 has the Dag processor call the callback then: with no error, no state, and a task nobody rendered."""
+    import structlog
+    from airflow.api_fastapi.execution_api.datamodels.taskinstance import TaskInstance
+    from airflow.callbacks.callback_requests import TaskCallbackRequest
+    from airflow.dag_processing.processor import _execute_task_callbacks
+
+    monkeypatch.setenv("AIRFLOW__PERSONA__STATE_PATH", str(tmp_path / "usual"))
+    monkeypatch.chdir(tmp_path)
+    notifier = PersonaRunNotifier(to_recorder)
+    params = {"place": str(tmp_path / "rendered")}
+    with DAG("notices", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), params=params) as dag:
+        PersonaBulkUpdateCasesOperator(task_id="cases", changes=[], state_path=state_path, on_failure_callback=notifier)
+    ids = {"id": uuid4(), "dag_version_id": uuid4()}
+    ti = TaskInstance(task_id="cases", dag_id="notices", run_id="r", try_number=1, **ids)
+    request = TaskCallbackRequest(filepath="f", bundle_name="b", bundle_version=None, ti=ti, msg="heartbeat timeout")
+    for _ in range(2):
+        _execute_task_callbacks(SimpleNamespace(dags={"notices": dag}), request, structlog.get_logger())
+    (told,) = sent
+    assert told.startswith(
+        "Persona: notices.cases failed\nAirflow ended the task, or its worker died; the log has more\n"
+    )
+    place = "rendered" if "place" in str(state_path) else "usual"
+    assert [found.name for found in tmp_path.iterdir()] == [place]
+
+
+def test_a_text_of_the_schedulers_is_no_error_of_the_task(sent, tmp_path):
+    """Airflow 2.11 puts it in the place of the error when a worker died."""
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, state="failed")
+    PersonaRunNotifier(to_recorder, state_path=str(tmp_path)).notify({"ti": ti, "exception": f"zombie on {CANARY}"})
+    assert sent == ["Persona: d.t failed\nAirflow ended the task, or its worker died; the log has more\nRun r, try 1"]
 
 
 def _runs(*changes, seconds=10.0):

@@ -122,9 +122,10 @@ def test_what_comes_from_a_query_never_becomes_markup(planned, persona_connectio
         ("s3://aws_default@bucket/plan.jsonl", "s3://aws_default@bucket/plan.jsonl"),
         ("Approved \u202edenilceD", "Approved \ufffddenilceD"),
         ("Genehmigt – ja", "Genehmigt – ja"),
+        ("_Approved_ by_a __x", r"\_Approved\_ by_a \_\_x"),
     ],
 )
-def test_no_status_becomes_a_link_or_turns_the_line_around(text, shown):
+def test_no_status_becomes_a_link_or_stress_or_turns_the_line_around(text, shown):
     """Airflow's page makes links of bare addresses, after Markdown has taken the escapes away."""
     assert escaped(text) == shown
 

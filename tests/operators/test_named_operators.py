@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
 import json
 import logging
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +20,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_persona.api.operations import BadCallError, catalogue
+from airflow_provider_persona.api.errors import PersonaAnswerError
+from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.operations import BadCallError, catalogue, operation
 from airflow_provider_persona.api.retry import RetryPolicy
 from airflow_provider_persona.hooks.persona import PersonaHook
 from airflow_provider_persona.operators import (
@@ -33,6 +39,7 @@ from airflow_provider_persona.operators import (
     workflows,
 )
 from airflow_provider_persona.operators.lists import ListKind
+from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.tasks.arguments import Text
 from airflow_provider_persona.tasks.call_arguments import path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
@@ -534,7 +541,6 @@ def test_an_import_of_a_file_and_of_rows_arrives_as_a_file(run, persona_connecti
         ({"file": "nosuchstore://bucket/file.csv"}, "cannot be used here"),
         ({"rows": []}, "at least one"),
         ({"rows": [{"reference": "x"}]}, "reference"),
-        ({"rows": ["x"]}, "mappings"),
         ({"rows": [{"reference_id": "x" * 100}], "max_bytes": 50}, "more than 50 bytes"),
     ],
 )
@@ -545,7 +551,55 @@ def test_what_cannot_be_imported_is_not_sent(persona_connection, arguments, word
     assert persona_connection.requests() == []
 
 
+def test_a_folder_in_place_of_a_file_is_named_in_the_error(persona_connection, tmp_path):
+    with pytest.raises(StoreError, match=f"the file {tmp_path} cannot be read .IsADirectoryError."):
+        importers.PersonaImportAccountsOperator(task_id="x", file=str(tmp_path)).execute({"ti": _ti()})
+    assert persona_connection.requests() == []
+
+
+def test_rows_may_be_the_text_that_a_template_renders_to():
+    operator = importers.PersonaImportAccountsOperator(task_id="x", rows="{{ ti.xcom_pull('rows') }}")
+    operator.rows = "[{'reference_id': 'f-4', 'tags': ['a', 'b']}]"
+    (call,) = operator.calls()
+    assert base64.b64decode(call.body["data"]["attributes"]["file"]["data"]) == b'reference_id,tags\r\nf-4,"a,b"\r\n'
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from airflow_provider_persona.operators.importers import _as_csv as made; given = [{'tags': TAGS}], ('tags',)",
+        "from airflow_provider_persona.tasks.arguments import as_names as made; given = TAGS, 'tags'",
+        "from airflow_provider_persona.tasks.arguments import as_names as made; given = str(TAGS), 'tags'",
+    ],
+    ids=["rows of an import", "names", "text of names"],
+)
+def test_a_set_is_sent_in_the_same_order_by_each_process(code):
+    """Else a retry in another process would have another body, so another key, and do a creation twice."""
+    code = f"TAGS = {{'t1', 't2', 't3', 't4', 't5', 't6'}}; {code}; print(made(*given))"
+    seeds = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    said = [subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True) for env in seeds]
+    assert len({each.stdout.splitlines()[-1] for each in said}) == 1  # Airflow may say something before
+
+
 # ---------------------------------------------------------------------- workflows
+
+
+def test_a_run_that_ends_within_the_time_is_not_given_up_before(persona_connection):
+    persona_connection.configure(work_reads=1000, work_seconds=0.3)
+    arguments = {"wait_for_completion": True, "wait_timeout": 1, "poke_interval": 60}
+    operator = workflows.PersonaTriggerWorkflowOperator(
+        task_id="x", workflow_id="wfl_onboarding", fields={}, **arguments
+    )
+    assert operator.execute(_context()).startswith("wfr_")
+
+
+def test_an_answer_that_names_no_run_is_an_error_that_says_so():
+    operator = workflows.PersonaTriggerWorkflowOperator(
+        task_id="x", workflow_id="wfl_onboarding", fields={}, wait_for_completion=True
+    )
+    answer = Response(201, {}, b'{"data": {"type": "workflow-run"}}')
+    with pytest.raises(PersonaAnswerError, match="names no workflow run"):
+        operator.result_of(operation("create-a-workflow-run"), answer)
 
 
 def test_a_workflow_that_ends_badly_fails_the_task(persona_connection):
@@ -581,6 +635,15 @@ def test_a_workflow_that_takes_too_long_fails_for_good_and_says_how_to_go_on(per
 
 
 # ---------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize("found", ["", "None"])
+def test_no_key_is_made_for_a_variable_without_a_name(persona_connection, found):
+    operator = api_keys.PersonaCreateApiKeyOperator(task_id="x", name="k", secret_variable="{{ params.variable }}")
+    operator.secret_variable = found  # what the template renders to
+    with pytest.raises(AirflowFailException, match="nothing was sent"):
+        operator.execute(_context())
+    assert persona_connection.requests() == []
 
 
 def _ti(**changes: Any) -> SimpleNamespace:
@@ -689,6 +752,7 @@ def test_a_link_is_in_xcom_only_when_it_was_asked_for_by_name(run):
         (lists.PersonaCreateListOperator, {"kind": "field", "name": "x"}, "dashboard"),
         (importers.PersonaImportAccountsOperator, {}, "file or rows"),
         (importers.PersonaImportAccountsOperator, {"file": "x", "rows": []}, "file or rows"),
+        (importers.PersonaImportAccountsOperator, {"rows": ["x"]}, "list of mappings"),
         (importers.PersonaImportListItemsOperator, {"kind": "face", "list_id": "l", "rows": []}, "email-address"),
     ],
 )

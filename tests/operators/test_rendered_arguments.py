@@ -8,10 +8,20 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_persona.api.errors import PersonaSettingsError
+from airflow_provider_persona.api.lifecycle import labels
 from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.operators import accounts, api_keys, case_actions, inquiries, lists
 from airflow_provider_persona.operators.operation import PersonaOperator
-from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_names, as_number, as_strict_number, as_text
+from airflow_provider_persona.tasks.arguments import (
+    as_bool,
+    as_mapping,
+    as_mappings,
+    as_names,
+    as_number,
+    as_strict_number,
+    as_text,
+)
 from airflow_provider_persona.version_compat import DAG
 from tests.operators.test_named_operators import NAMED
 
@@ -129,7 +139,15 @@ def test_what_templates_make_of_nothing_is_not_given(read, nothing):
         (as_names, ["Mirabellenbaum", None]),
         (as_names, [""]),
         (as_names, 7),
+        (as_names, "{['Mirabellenbaum']: 1}"),
+        (as_names, "-" * 10_000 + "1"),
+        (as_mappings, ["Mirabellenbaum"]),
+        (as_mappings, {"Mirabellenbaum": 1}),
+        (as_mappings, "{{}, 'Mirabellenbaum'}"),
         (as_number, "Mirabellenbaum"),
+        (as_number, "nan"),
+        (as_number, "inf"),
+        (as_number, "1e999"),
         (as_bool, "Mirabellenbaum"),
     ],
 )
@@ -137,6 +155,17 @@ def test_what_is_of_another_kind_is_named_and_not_shown(read, given):
     with pytest.raises(BadCallError, match="the_argument") as told:
         read(given, "the_argument")
     assert "Mirabellenbaum" not in str(told.value)
+
+
+@pytest.mark.parametrize("number", [1e-05, 1e16, 0.5, 7, -3])
+def test_a_number_is_read_back_from_what_a_template_makes_of_it(number):
+    assert as_number(str(number), "x") == number
+
+
+@pytest.mark.parametrize("text", ["{[1]: 2}", "[" + "-" * 10_000 + "1]"])
+def test_a_text_that_python_cannot_read_is_no_list_of_statuses(text):
+    with pytest.raises(PersonaSettingsError, match="statuses are given"):
+        labels(text)
 
 
 @pytest.mark.parametrize("text", ["true", "True", "FALSE"])

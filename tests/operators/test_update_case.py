@@ -44,6 +44,21 @@ def test_one_wanted_status_is_one_request(update, persona):
     assert _calls(persona) == ["set-status-for-a-case"]
 
 
+def test_each_argument_may_be_the_text_that_a_template_renders_to(update, persona):
+    case_id = _open_case(persona)
+    state, result = update(
+        case_id=case_id,
+        fields="{{ {'risk_score': 7} | tojson }}",
+        add_tags="{{ ['a', 'b'] }}",
+        sla_expires_in="{{ 3600 }}",
+        attachments="{{ [{'filename': 'a.pdf', 'data': 'JVBERi0xLjQ='}] }}",
+        remove_objects="{{ none }}",
+    )
+    assert (state, result["outcome"]) == ("success", "updated")
+    assert _calls(persona) == ["update-a-case", "add-tag", "add-tag"]
+    assert {"attachments", "fields.risk_score", "sla"} <= {part for each in persona.journal() for part in each.parts}
+
+
 def test_all_parts_together_take_one_call_each_with_the_status_last(update, persona):
     case_id = _open_case(persona)
     state, result = update(

@@ -32,6 +32,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, insert, select, update
 
+from airflow_provider_persona.bulk.ledger.row_index import RowIndex
+from airflow_provider_persona.bulk.plan.file import read_plan
 from airflow_provider_persona.operators.plans import PersonaApplyPlanOperator, PersonaPlanCaseUpdatesOperator
 from airflow_provider_persona.pages.headers import HEADERS
 from airflow_provider_persona.pages.task_records import REVERT_DAG
@@ -439,6 +441,53 @@ def test_strange_records_break_nothing(kept: Seen) -> None:
     answer = kept.task()
     assert answer["reasons"] == []
     assert kept.get("/persona/data/runs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"failures": [{"reason": "invalid: x", "count": 1, "example_ids": 5}]},
+        {"rows": float("inf")},
+        {"rows": float("nan")},
+        {"requests": float("nan")},
+        {"counts": {"updated": 10**30}},
+    ],
+    ids=str,
+)
+def test_a_record_that_one_person_wrote_spoils_no_page_for_others(kept: Seen, strange: dict[str, Any]) -> None:
+    _name(kept, **strange)
+    assert kept.get(f"/persona/data/task/{kept.path()}").status_code == 200
+    assert kept.get("/persona/data/runs").status_code == 200
+
+
+@pytest.mark.parametrize("map_index", ["99999999999999999999", "9" * 5000])
+def test_an_index_that_no_database_takes_is_no_task(seen: Seen, map_index: str) -> None:
+    assert seen.get(f"/persona/data/task/{seen.path(map_index=map_index)}").status_code in (200, 404)
+
+
+def test_a_download_has_every_row_also_when_a_retry_settles_some_meanwhile(kept: Seen) -> None:
+    plan = read_plan(kept.folder())
+    assert plan is not None
+    index = RowIndex(plan, with_ledger=True)
+    assert index.read_on(10)
+    results = index.results()
+    rows = {next(results).row}
+    begun, *others = (kept.folder() / "ledger-00001.jsonl").read_text().splitlines()
+    failed = next(line for line in others if '"outcome":"failed"' in line)
+    retried = {**json.loads(failed), "outcome": "updated", "reason": ""}
+    lines = [{**json.loads(begun), "segment": 2}, retried]
+    (kept.folder() / "ledger-00002.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert index.read_on(10)
+    assert index.counts()["failed"] == 1
+    assert rows | {result.row for result in results} == set(range(1, 66))
+
+
+def test_a_ledger_that_is_not_read_yet_is_no_download(kept: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_persona.pages.application._LONGEST", -1.0)
+    (kept.folder() / "plan.jsonl").touch()  # so that it is read anew
+    answer = kept.get(f"/persona/csv/ledger/{kept.path()}")
+    assert answer.status_code == 409
+    assert "download it again" in answer.json()["detail"]
 
 
 def test_a_run_without_any_record_yet_is_found_by_its_own_folder(kept: Seen) -> None:

@@ -111,6 +111,7 @@ def test_a_look_at_none_remaining_is_one_small_request(wait, persona):
     ("sensor", "arguments"),
     [
         (PersonaCaseSensor, {"case_id": "case_1"}),
+        (PersonaCaseSensor, {"case_id": "case_1", "target_statuses": []}),
         (PersonaCasesSensor, {"filters": {}, "at_most": 0, "at_least": 1}),
         (PersonaCasesSensor, {"filters": {}, "at_least": 0}),
         (PersonaCasesSensor, {"filters": {}, "at_most": -1}),
@@ -119,6 +120,27 @@ def test_a_look_at_none_remaining_is_one_small_request(wait, persona):
 def test_a_wait_for_nothing_is_an_error_at_parse(sensor, arguments):
     with pytest.raises(ValueError, match="give"):
         sensor(task_id="wait", **arguments)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_wait_for_nothing_that_a_template_makes_fails_before_a_request(wait, persona, mode):
+    instance = wait(PersonaCaseSensor, case_id=_case(persona, "Open"), target_statuses="{{ [] }}", **mode)
+    assert str(instance.state) == "failed"
+    assert persona.requests() == []
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_filters_may_be_the_text_that_a_template_renders_to(wait, persona, mode):
+    filters = "{{ {'status': 'No such status'} | tojson }}"
+    instance = wait(PersonaCasesSensor, filters=filters, **mode)
+    assert (str(instance.state), instance.xcom_pull(task_ids="wait")) == ("success", 0)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_filters_that_a_template_did_not_find_are_not_taken_for_all_cases(wait, persona, mode):
+    instance = wait(PersonaCasesSensor, filters="{{ none }}", at_least=1, **mode)
+    assert str(instance.state) == "failed"
+    assert persona.requests() == []
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)

@@ -168,7 +168,7 @@ def test_many_are_mapped(run_dag, persona_connection):
         (PersonaImporterSensor, {}, {"error-count": 0}, None),
         (PersonaImporterSensor, {}, {"error-count": 1}, "1 rows in error"),
         (PersonaImporterSensor, {"max_errors": 2}, {"error-count": 2}, None),
-        (PersonaImporterSensor, {"max_errors": 2}, {"error-count": 3}, "3 rows in error, 2 are borne"),
+        (PersonaImporterSensor, {"max_errors": 2}, {"error-count": 3}, "3 rows in error, 2 are allowed"),
         (PersonaImporterSensor, {"max_errors": None}, {"error-count": 9}, None),
         (PersonaImporterSensor, {}, {"error-count": None}, "unknown number"),
     ],

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_persona.assets.persona import create_asset
+from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.tasks.lineage import kind_of_operation
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS, Asset
 from persona_simulator import SANDBOX_KEY
@@ -118,6 +120,17 @@ def test_a_real_run_tells_its_tables_persona_and_counts_and_nothing_of_a_row(tol
     assert not any(case_id in each for case_id in opened for each in ours)
 
 
+@pytest.mark.parametrize(("arguments", "wrote"), [({"sample": 1}, True), ({"dry_run": True}, False), ({}, True)])
+def test_a_sample_has_written_and_a_dry_run_has_not(persona_connection, tmp_path, arguments, wrote):
+    opened = [case_id for case_id, status in persona_connection.statuses().items() if status == "Open"][:3]
+    changes = [{"case_id": case_id, "status": "Declined"} for case_id in opened]
+    operator = PersonaBulkUpdateCasesOperator(task_id="t", changes=changes, state_path=str(tmp_path), **arguments)
+    names = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 0}
+    operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None, **names)})
+    told = operator.get_openlineage_facets_on_complete(None)
+    assert ([each.name for each in told.outputs], bool(persona_connection.journal())) == (["case"] * wrote, wrote)
+
+
 @pytest.mark.parametrize(
     ("connection", "namespace", "names"),
     [
@@ -140,6 +153,8 @@ def test_tables_are_named_as_the_databases_own_hook_names_them(monkeypatch, conn
         ("gs://bucket/cases/", "gs://bucket", "cases"),
         ("/data/cases", "file", "/data/cases"),
         ("file:///data/cases", "file", "/data/cases"),
+        ("/data/run #1?", "file", "/data/run #1?"),
+        ("s3://bucket/run#1", "s3://bucket", "run#1"),
     ],
 )
 def test_a_folder_is_named_as_openlineage_names_it(address, namespace, name):

@@ -17,6 +17,7 @@ from airflow_provider_persona.bulk.errors import RunStoppedError
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.tasks.event_loop import TaskLoop
 from airflow_provider_persona.tasks.lost_signals import heeding_signals
+from airflow_provider_persona.version_compat import AirflowFailException
 from tests.airflow_process import wait_for_what_was_sent
 
 ROWS = 300
@@ -56,6 +57,22 @@ def attempt(operator, number):
         dag_id="d", run_id="r", task_id="bulk", map_index=-1, try_number=number, max_tries=1, xcom_push=lambda **_: None
     )
     return operator.execute({"ti": ti})
+
+
+def test_a_report_that_cannot_be_pushed_hides_no_reason(persona_connection, tmp_path):
+    """Else a run that would fail in the same way again would be tried again, for an error of Airflow's."""
+    changes = [{"case_id": "case_none", "status": "Declined"}]
+    operator = PersonaBulkUpdateCasesOperator(task_id="bulk", changes=changes, state_path=str(tmp_path))
+
+    def refuse(key, **_):
+        if key == "report":
+            raise ConnectionError
+
+    ti = SimpleNamespace(
+        dag_id="d", run_id="r", task_id="bulk", map_index=-1, try_number=1, max_tries=1, xcom_push=refuse
+    )
+    with pytest.raises(AirflowFailException, match="1 of 1 rows failed"):
+        operator.execute({"ti": ti})
 
 
 def signal_when(reached):

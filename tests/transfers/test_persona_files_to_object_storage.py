@@ -133,7 +133,7 @@ def test_a_host_of_files_can_be_named(files, persona, other_host, tmp_path):
 
 def test_the_hosts_of_files_are_a_list(files, persona, told):
     assert str(files(file_hosts="files.example.com", retries=1).state) == "failed"
-    assert "file_hosts is a list of hosts" in told()
+    assert "file_hosts is a list of names" in told()
     assert persona.requests() == []
 
 
@@ -197,6 +197,12 @@ def test_tasks_for_some_of_the_files_each_do_not_overwrite_one_another(files, pe
 )
 def test_places_of_files_are_told_from_texts(place, expected):
     assert _is_of_a_file(place) is expected
+
+
+def test_arguments_may_be_the_text_that_a_template_renders_to(files, persona, attached):
+    """As the text it was, `attributes` would name no attribute: no file, and a task that succeeds."""
+    path, attributes = f"{{{{ {{'case-id': '{CASE}'}} | tojson }}}}", "{{ ['attachments'] }}"
+    assert _summary(files(path=path, attributes=attributes, file_hosts="{{ [] }}"))["count"] == 2
 
 
 def test_an_object_without_files_is_a_success_with_none(files, persona):

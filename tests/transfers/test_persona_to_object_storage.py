@@ -14,6 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.export.folder import ExportFolder, ExportState
+from airflow_provider_persona.export.parts import FileFormat
+from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.transfers.persona_to_object_storage import PersonaToObjectStorageOperator
 from airflow_provider_persona.version_compat import (
     AIRFLOW_V_3_0_PLUS,
@@ -139,6 +142,13 @@ def test_parquet_without_pyarrow_says_what_to_install_before_it_reads(export, pe
     assert str(export(file_format="parquet").state) == "failed"
     assert "airflow-provider-persona[parquet]" in told()
     assert persona.requests() == []
+
+
+def test_path_query_and_body_may_be_the_text_that_a_template_renders_to(export, persona, tmp_path):
+    query, body = "{{ {'filter[status]': 'Open'} | tojson }}", f"{{{{ {OPEN} | tojson }}}}"
+    wanted = list(persona.statuses().values()).count("Open")
+    assert _summary(export(query=query))["rows"] == wanted
+    assert _summary(export(operation_id="search-cases", body=body))["rows"] == wanted
 
 
 def test_a_search_is_written_with_its_body_on_every_page(export, persona, tmp_path):
@@ -619,6 +629,18 @@ def test_half_a_character_is_replaced(rogue, tmp_path, file_format, columns):
     (part,) = (tmp_path / "out").glob("part-*")
     if file_format == "jsonl":
         assert "a\ufffdЖ" in part.read_text("utf-8")
+
+
+def test_a_file_that_cannot_be_removed_or_read_is_named_in_the_error(tmp_path):
+    folder = ExportFolder(tmp_path, FileFormat.JSON_LINES)
+    (tmp_path / "part-00001.jsonl").mkdir()
+    with pytest.raises(StoreError, match=r"part-00001\.jsonl, cannot be written to"):
+        folder.clear()
+    with pytest.raises(StoreError, match=r"part-00001\.jsonl, cannot be written to"):
+        folder.complete(ExportState("e", "r"))
+    (tmp_path / "_progress.json").mkdir()
+    with pytest.raises(StoreError, match=r"_progress\.json, cannot be read"):
+        folder.interrupted("e", "r")
 
 
 def test_a_failed_export_to_parquet_leaves_nothing_open(persona, persona_connection, tmp_path):

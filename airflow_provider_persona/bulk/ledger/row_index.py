@@ -276,12 +276,18 @@ class RowIndex:
         return len(numbers), self._rows(numbers[first : first + size])
 
     def results(self) -> Iterator[RowResult]:
-        """Yield the record of each row with an outcome, the last one only, in the order of writing.
+        """Return an iterator over the record of each row with an outcome, the last one only, in the order of writing.
+
+        It gives what was read until this call, however much `read_on` reads while it is consumed.
 
         :raises OSError: when a file cannot be read.
         """
+        # A copy: a row that a retry settles meanwhile would have its place in a segment that is not among these.
+        return self._results(sorted(number for number in self._read if number), array("q", self._places))
+
+    def _results(self, segments: list[int], places: array[int]) -> Iterator[RowResult]:
         log = ledger_of(self.plan.folder)
-        for segment in sorted(number for number in self._read if number):
+        for segment in segments:
             offset = 0
             with open_regular(log.path_of(segment)) as file:
                 for line in lines_in(file):
@@ -289,7 +295,7 @@ class RowIndex:
                     if _BEGUN.match(line) or (parsed := parsed_line(line)) is None:
                         continue
                     result = result_of(parsed)
-                    if result is not None and result.row < len(self._places) and self._places[result.row] == place:
+                    if result is not None and result.row < len(places) and places[result.row] == place:
                         yield result
 
     def _names(self) -> dict[int, str]:

@@ -5,6 +5,7 @@ import {
 
 const wanted = { page: 0, dag: "" };
 let timer = null;
+let asked = 0;
 
 function row(run) {
   const { task, counts } = run;
@@ -33,8 +34,10 @@ function row(run) {
 
 async function load() {
   clearTimeout(timer);
+  const mine = ++asked;
   try {
     const found = await ask(`/data/runs?${new URLSearchParams({ page: String(wanted.page), dag: wanted.dag })}`);
+    if (mine !== asked) return; // an older answer that comes late must not take the place of a newer one
     byId("why").hidden = true;
     const heading = ["Began", "Dag and run", "Task", "State", "Rows", "Outcomes", "Failed", "Took", "Plan hash"];
     fill(
@@ -50,8 +53,10 @@ async function load() {
     document.body.dataset.loaded = "true";
     if (found.runs.some((run) => run.task.is_live)) timer = setTimeout(load, 5000);
   } catch (error) {
+    if (mine !== asked) return;
     byId("why").hidden = false;
     byId("why").textContent = error.message;
+    timer = setTimeout(load, 30000); // a server that starts anew answers again
   }
 }
 

@@ -80,7 +80,7 @@ function showProgress(run) {
     notes.push(`about ${duration(files.seconds_left)} left, done by ${until} UTC`);
   }
   const end = files ? files.end : run.said_end;
-  if (!run.task.is_live && end === "failed") notes.push("more rows failed than may");
+  if (!run.task.is_live && end === "failed") notes.push("more rows failed than max_failures allows");
   if (!run.task.is_live && !plan && rows && counts.open) notes.push("the run stopped before its end");
   byId("pace-text").textContent = notes.join("; ");
   stackedBar(byId("bar"), counts, rows);
@@ -277,10 +277,10 @@ async function loadRows(run, isAnew) {
   showChips(run);
   const wanted = new URLSearchParams(Object.entries(filter).filter(([, value]) => value !== ""));
   const text = JSON.stringify([wanted.toString(), run.files.counts, run.files.rows_read, run.files.damaged]);
-  if (!isAnew && text === shownRows) return;
+  if (!isAnew && text === shownRows) return; // drawn anew every three seconds, a row could not be selected
   const mine = ++asked;
   const found = await ask(`/data/rows/${here}?${wanted}`);
-  if (mine !== asked) return;
+  if (mine !== asked) return; // an older answer that comes late must not take the place of a newer one
   shownRows = text;
   showRows(found, isPlan(run));
 }
