@@ -108,7 +108,7 @@ class _Run:
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
         """Take in what a checkpoint tells of a lost ledger, and return that for the new ledger, if it tells any."""
-        if self._state.counts():
+        if self._state.counts() or self._state.begun:
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
             return None  # it tells of another plan
