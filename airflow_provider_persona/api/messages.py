@@ -84,6 +84,15 @@ def _form_text(value: Any) -> str:
     raise TypeError(f"a form has no {type(value).__name__}")
 
 
+def only_reads(method: str, path: str) -> bool:
+    """Whether a call changes nothing. Persona's searches are POST (published specification, `/cases/search`).
+
+    :param method: its HTTP method.
+    :param path: its path, or the template of its path.
+    """
+    return method in ("GET", "HEAD") or (method == "POST" and path.endswith("/search"))
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call to Persona, ready to be sent.
@@ -124,8 +133,8 @@ class Request:
 
     @property
     def only_reads(self) -> bool:
-        """Whether it changes nothing. Persona's searches are POST (published specification, `/cases/search`)."""
-        return self.method in ("GET", "HEAD") or (self.method == "POST" and self.path.endswith("/search"))
+        """Whether it changes nothing."""
+        return only_reads(self.method, self.path)
 
     @property
     def brings_own_login(self) -> bool:

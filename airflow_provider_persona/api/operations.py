@@ -23,7 +23,7 @@ from urllib.parse import quote
 from airflow_provider_persona.api.answers import DATA_OF, WITH_ANOTHER, AnswerKind
 from airflow_provider_persona.api.body_keys import ABSENT, has, kebab, tree_of, value_at
 from airflow_provider_persona.api.errors import ProviderError
-from airflow_provider_persona.api.messages import API_PREFIX, Request
+from airflow_provider_persona.api.messages import API_PREFIX, Request, only_reads
 from airflow_provider_persona.api.own_headers import wrong_names, wrong_value
 
 _log = logging.getLogger(__name__)
@@ -180,6 +180,11 @@ class Operation:
     def appends_with(self, body: Mapping[str, Any] | None) -> bool:
         """Whether a call with this body adds to what is there, so that it must not be repeated."""
         return any(has(body, key) for key in self._appended)
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it changes nothing."""
+        return only_reads(self.method, self.path)
 
     @property
     def _answers_with_its_object(self) -> bool:

@@ -262,7 +262,7 @@ def list_operation(operation_id: str, *, bounded: bool = False) -> Operation:
     :raises BadCallError: when there is no such operation, it is no list, or it has no pages where it needs them.
     """
     found = operation(operation_id)
-    if found.answer is not AnswerKind.COLLECTION or not (found.method == "GET" or found.path.endswith("/search")):
+    if found.answer is not AnswerKind.COLLECTION or not found.only_reads:
         raise BadCallError(f"{operation_id} is no list or search; take one like list-all-cases or search-cases")
     if bounded and not found.paged:
         raise BadCallError(f"{operation_id} has no pages, so it cannot be read incrementally")

@@ -167,7 +167,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
                     with _explained_refusals(entry):
                         answer = self._perform(hook, entry, request, call, context)
                     seen = hook.client.environment.seen
-                    self.deed = TaskDeed(kind_of_operation(entry.operation_id), seen, wrote=entry.method != "GET")
+                    self.deed = TaskDeed(kind_of_operation(entry.operation_id), seen, wrote=not entry.only_reads)
                 if not bound:
                     self.log.info("Nothing to do")
                     answer = self._unchanged_id()
@@ -232,7 +232,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
             return self._fetch(hook, request, call, about)
         stop = stop_of(self)
         # Up to the end of the block, which hands over what no later answer shows: a new key, a link.
-        with nullcontext() if entry.method == "GET" else stop.finishing(entry.operation_id):
+        with nullcontext() if entry.only_reads else stop.finishing(entry.operation_id):
             response = send_for_task(hook.client, request, context, self.retries or 0)
             self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
             if response.status == 204:  # done, and nothing to tell of it

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_persona.assets.persona import create_asset
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
+from airflow_provider_persona.operators.operation import PersonaOperator
 from airflow_provider_persona.tasks.lineage import kind_of_operation
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_1_PLUS, Asset
 from persona_simulator import SANDBOX_KEY
@@ -118,6 +119,14 @@ def test_a_real_run_tells_its_tables_persona_and_counts_and_nothing_of_a_row(tol
         for event in events.values()
     ]
     assert not any(case_id in each for case_id in opened for each in ours)
+
+
+def test_a_search_reads_though_it_is_a_post(persona_connection):
+    query = {"attribute": "status", "operator": "eq", "value": "Open"}
+    search = PersonaOperator(task_id="search", operation_id="search-cases", body={"query": query}, result="ids")
+    search.execute({})
+    told = search.get_openlineage_facets_on_complete(None)
+    assert ([each.name for each in told.inputs], told.outputs) == (["case"], [])
 
 
 @pytest.mark.parametrize(("arguments", "wrote"), [({"sample": 1}, True), ({"dry_run": True}, False), ({}, True)])

@@ -174,6 +174,7 @@ TAG = {"path": {"account-id": "id"}, "body": {"meta.tag-name": "tag"}}
 REFUSED = [
     ("create-an-acount", {}, "did you mean create-an-account"),
     ("list-all-accounts", {}, "list-all-accounts only reads; a bulk run is for operations that write"),
+    ("search-cases", {}, "search-cases only reads; a bulk run is for operations that write"),
     (ADD_TAG, {"body": {"meta.tag-name": "tag"}}, "path of accounts-add-tag lacks account-id; the operation's path is"),
     (ADD_TAG, {**TAG, "path": {"account": "id"}}, "path of accounts-add-tag lacks account-id"),
     (ADD_TAG, {**TAG, "path": {"account-id": "id", "x": "id"}}, "path of accounts-add-tag does not know x"),

@@ -98,7 +98,7 @@ class OperationRows:
 
     def __post_init__(self) -> None:
         called = operation(self.operation_id)
-        if called.method == "GET":
+        if called.only_reads:
             raise BulkError(f"{self.operation_id} only reads; a bulk run is for operations that write")
         if called.headers:
             raise BulkError(f"{self.operation_id} {wrong_names(called.headers, ())}, which rows cannot give")
