@@ -22,6 +22,7 @@ from bulk_runs import (
 )
 from crash_worker import MORNING, CheckpointFile, Job, planned
 
+from airflow_provider_persona.bulk.apply.object_writer import PERHAPS_OWN
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
@@ -295,6 +296,20 @@ def test_what_was_right_when_it_was_planned_says_so(persona: VirtualPersona, tmp
     plan = with_states(persona, [{"case_id": case_id, "status": status}], tmp_path)
     assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.UNCHANGED: 1}
     assert last_results(plan)[1].reason == "already so when it was planned"
+
+
+def test_a_change_that_the_run_itself_may_have_made_is_not_told_as_somebody_elses(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    """Resuming an inquiry that did not expire leaves its status and changes its times."""
+    persona.add_objects("inq_new")
+    persona.change_object("inq_new", status="created")
+    rows = [{"inquiry_id": "inq_new", "status": "pending"}]
+    job = Job(persona.url, str(tmp_path), rows, "", kind="inquiry", compare="list", heeds_drift=True)
+    plan = persona.run(planned(job, persona.client()))
+    assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.FAILED: 1}
+    assert attempt(persona, plan, heed_drift=True).counts == {RowOutcome.SKIPPED_GUARD: 1}
+    assert last_results(plan)[1].reason.endswith(PERHAPS_OWN)
 
 
 def goes_on(persona: VirtualPersona, plan: Plan, carried: Checkpoint) -> Report:

@@ -70,15 +70,6 @@ def test_an_inquiry_that_did_not_expire_is_not_taken_for_resumed(persona: Virtua
     assert "its answer does not show the wanted status" in results_in(tmp_path)["inq_new"].reason
 
 
-def test_a_change_that_the_run_itself_may_have_made_is_not_told_as_somebody_elses(
-    persona: VirtualPersona, tmp_path: Path
-) -> None:
-    job = job_of(KIND, [{"inquiry_id": inquiry(persona, "new", "created"), "status": "pending"}])
-    carried_out(persona, job, tmp_path)
-    assert outcomes(carried_out(persona, job, tmp_path)) == {"skipped_guard": 1}  # Persona wrote a new expiry date
-    assert "an earlier try of this row wrote to it" in results_in(tmp_path)["inq_new"].reason
-
-
 def test_a_status_that_no_action_leads_to_is_an_invalid_row(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = [{"inquiry_id": "inq_1", "status": "completed"}]
     assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"invalid": 1}
