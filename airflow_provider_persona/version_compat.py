@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     )
 
 _RELEASE = Version(airflow.__version__).release[:2]
-if _RELEASE < (2, 11):  # pip refuses that, unless it is told not to look at dependencies
+if _RELEASE < (2, 11):  # pip refuses that, unless it ignores dependencies
     raise RuntimeError(f"airflow-provider-persona needs Airflow 2.11 or later, and this is {airflow.__version__}")
 
 AIRFLOW_V_3_0_PLUS = _RELEASE >= (3, 0)

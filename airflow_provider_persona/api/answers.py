@@ -35,7 +35,7 @@ WITH_ANOTHER: Final = frozenset(
         "retrieve-inquiry-template-translations",  # both with the template's version, as the specification says
     }
 )
-"""Operations whose answer is another object than the one that their path names."""
+"""Operations that answer with another object than the one in their path."""
 
 
 def fault_of(request: Request, response: Response) -> str | None:

@@ -32,7 +32,7 @@ class ProviderError(Exception):
 
 
 _TOLD = ("status", "title", "pointer", "request_id", "operation_id", "retryable", "retry_after")
-"""What an event tells of an error, beside its type and message."""
+"""What an event says of an error, beside its type and message."""
 
 
 class PersonaError(ProviderError):

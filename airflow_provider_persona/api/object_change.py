@@ -37,7 +37,7 @@ class Change(BaseModel):
 
         @property
         def status(self) -> str | None:
-            """The wanted status, or None when it stays as it is; always None for kinds whose status no call changes."""
+            """The wanted status, or None when it stays as it is; always None for kinds without such calls."""
 
     @model_validator(mode="after")
     def _tags_make_sense(self) -> Self:

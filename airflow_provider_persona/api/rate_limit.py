@@ -201,7 +201,7 @@ class WindowBudget:
         """Return the limit, and the requests that are left of it in the present window.
 
         :param now: the time, in seconds of a monotonic clock.
-        :returns: None where no limit is known, or no answer has told of the present window yet.
+        :returns: None where no limit is known, or no answer of the present window has come yet.
         """
         if not self.limit or self._remaining is None or now >= self._end():
             return None
@@ -266,7 +266,7 @@ class WindowBudget:
         return now + state.reset > self._ends_late + _LATE
 
     def _open(self, state: WindowState, grant: Grant, now: float) -> None:
-        """Follow the window that an answer tells of."""
+        """Follow the window that an answer describes."""
         if self._remaining is not None:
             if grant is self._end_probe and self._opening is not None:
                 # Our request had opened the old window, and it ended at the earlier end: the seconds are rounded up.

@@ -84,4 +84,4 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 _NOBODYS: Final = frozenset({"status", "tag-name", "type", "case-template-id", "inquiry-template-id"})
-"""Keys of a body whose values are labels, which a title may name."""
+"""Keys of a body with labels for values, which a title may name."""

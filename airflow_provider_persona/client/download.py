@@ -40,7 +40,7 @@ from airflow_provider_persona.client.wire import on_wire
 from airflow_provider_persona.client.wire_log import hide_queries
 
 _NO_FILE: Final = ("application/json", "text/html")
-"""Types of answers that tell of a failure, whatever their status says."""
+"""Types of answers that stand for a failure, whatever their status says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def download(
 
     :param url: the link, as an answer gave it. It is a secret as long as it works: it stands in no log and no error.
     :param sink: a file open for writing; it is emptied before each attempt.
-    :param settings: of the connection whose answer held the link; for its proxies and certificates.
+    :param settings: of the connection that the link came from; for its proxies and certificates.
     :param limit: bytes that the file may have at most.
     :param what: what it is, for errors, like `attachments.0.url of case_…`.
     :param content_types: media types that are accepted, like `image/*`; by default all but pages and JSON, which is

@@ -37,7 +37,7 @@ class FileLinks:
     - Where the connection leads to a simulated Persona (plain http, this machine), only its own address counts, and
       `hosts`.
 
-    :param settings: of the connection whose answers hold the links.
+    :param settings: of the connection that the links came from.
     :param hosts: further hosts, like `files.example.com` or `files.example.com:8443`; no host below them.
     :raises PersonaSettingsError: when `hosts` is a single text, or one of them is no host.
     """

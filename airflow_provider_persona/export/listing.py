@@ -39,7 +39,7 @@ _LOGICAL: Final = ("and", "or", "not")
 _RESTARTS: Final = 3
 """How often a search is begun again because its order changed while it was read."""
 _OF_SEVERAL_TYPES: Final = frozenset({"reports", "lists", "importers", "relations", "history"})
-"""Last parts of paths whose objects have compound types like `report/watchlist`."""
+"""Last parts of the paths of objects with compound types like `report/watchlist`."""
 _TYPES: Final = {
     "list-all-share-tokens": "connect/share-token",
     "list-all-connect-connections": "connect/connection",

@@ -81,7 +81,7 @@ FORM_BEHAVIOUR: dict[str, Any] = {
 
 
 def form_widgets() -> dict[str, Any]:
-    """Return the form's fields for Airflow 2.11 to 3.1, whose web server has the libraries for it."""
+    """Return the form's fields for the web server of Airflow 2.11 to 3.1, which has the libraries for it."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import StringField

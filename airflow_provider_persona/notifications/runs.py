@@ -34,7 +34,7 @@ CONTEXT_KEY = "persona_notice"
 
 @dataclass(frozen=True, slots=True)
 class PersonaNotice:
-    """What is told about a run.
+    """What a notice says about a run.
 
     :param title: one line: which task, and what about it.
     :param text: all of it in plain text, the title first.
@@ -56,15 +56,15 @@ class PersonaRunNotifier(BaseNotifier):
     all of a Dag. It also takes a `DeadlineAlert` (Airflow 3.1 and later):
     `AsyncCallback(PersonaRunNotifier, kwargs={"notifier": "alerts.to_slack"})`.
 
-    A bulk task is told with its report: counts, the most frequent reasons, and where plan and ledger are.
+    The notice of a bulk task has its report: counts, the most frequent reasons, and where plan and ledger are.
 
     :param notifier: who sends: a notifier that names the notice in its templates, like
         `SlackNotifier(text="{{ persona_notice }}")` (`persona_notice.title`, `.text` and `.state` are there too); a
         function that takes the notice and returns a notifier, which is used as it is, without rendering its templates;
         or the import path of either, which a `DeadlineAlert` needs.
-    :param max_deviation: how many times more than usual is told, above 1: changes, failures or seconds; and how many
-        times fewer changes. The median of the successful ones among the last 30 runs is what is usual, once there are
-        three. None: runs that succeed are not weighed.
+    :param max_deviation: how many times more than usual is worth a notice, above 1: changes, failures or seconds; and
+        how many times fewer changes. Usual is the median of the successful ones among the last 30 runs, once there
+        are three. None: runs that succeed are not weighed.
     :param state_path: folder for the file with the last runs; by default the task's `state_path`, or `[persona]
         state_path`.
     :param context: Airflow's context, which a `DeadlineAlert` gives.
@@ -156,7 +156,7 @@ class PersonaRunNotifier(BaseNotifier):
         try:
             return history.read()
         except Exception as error:  # noqa: BLE001 - what fsspec's stores raise
-            self.log.warning("The last runs are not known (%s), so this one is told as the first", type(error).__name__)
+            self.log.warning("The last runs are not known (%s), so this one counts as the first", type(error).__name__)
             return []
 
     def _weighed(self, context: Context, earlier: list[PastRun]) -> tuple[PastRun, list[str]]:

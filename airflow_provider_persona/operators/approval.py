@@ -31,7 +31,7 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
     The question has the counts by `from -> to` status, why the other rows are left out, the thresholds with what was
     reached, a sample of the rows with links to Persona's dashboard, statuses that exist nowhere, what cannot be taken
     back, when it would be done, and the plan's hash. It holds ids and statuses and no other data of anybody, because
-    Airflow keeps it. The counts come from the plan's file, whose hash is checked before anybody is asked.
+    Airflow keeps it. The counts come from the plan's file. Its hash is checked before anybody is asked.
 
     Returns to XCom, beside what Airflow's `ApprovalOperator` returns: `approved`; `approval` with `by`, `at` and
     `reason`; and only after an approval `plan` and `hash` of the plan that the person saw. Give this to

@@ -1,4 +1,4 @@
-"""What the pages are told, as plain data: counts, reasons and rows of a run, and the list of runs.
+"""What the pages get, as plain data: counts, reasons and rows of a run, and the list of runs.
 
 Texts go out as they are. The pages show them as text and never as markup.
 """

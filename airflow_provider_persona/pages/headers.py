@@ -1,4 +1,4 @@
-"""What a browser is told to refuse on the pages, in the headers of each answer."""
+"""What a browser must refuse on the pages, in the headers of each answer."""
 
 from __future__ import annotations
 

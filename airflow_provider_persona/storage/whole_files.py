@@ -169,7 +169,7 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
         file.close()
     except BaseException:
         # A store that can discard an upload puts objects in place in one step, so what is there is whole, and may be
-        # the marks of the run before. Others may have kept a short object; but one that grows tells of rows done.
+        # the marks of the run before. Others may have kept a short object; but one that grows holds what is done.
         if not grows and not _can_discard(file):
             with suppress(Exception):
                 path.unlink(missing_ok=True)

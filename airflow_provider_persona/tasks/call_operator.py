@@ -235,7 +235,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
         with nullcontext() if entry.only_reads else stop.finishing(entry.operation_id):
             response = send_for_task(hook.client, request, context, self.retries or 0)
             self.log.info("%s %s: status %s, %s", entry.operation_id, about, response.status, response.request_id)
-            if response.status == 204:  # done, and nothing to tell of it
+            if response.status == 204:  # done, and the answer has no content
                 return request.about if self.result == "id" else None
             if not call.path and entry.answer is not AnswerKind.PLAIN:
                 made = response.json().get("data")

@@ -21,7 +21,7 @@ def fetch_file(hook: PersonaHook, request: Request, output_path: str, *, max_byt
 
     The file appears whole or not at all. Only its owner can read a local one.
 
-    :param hook: the hook whose connection is used.
+    :param hook: the hook; its connection is used.
     :param request: the request of an operation that answers with a file.
     :param output_path: a local path or an address in an object store; with a slash at its end a folder.
     :param max_bytes: bytes that the file may have at most.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _SOON = 0.02
-"""Seconds after which a signal whose exception was dropped comes once more. By then other code runs."""
+"""Seconds after which a signal comes once more when its exception was dropped. By then other code runs."""
 
 
 @contextmanager

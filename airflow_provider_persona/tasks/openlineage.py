@@ -52,7 +52,7 @@ def lineage_of(
 
 
 def tell_openlineage(operator: Any, task_instance: Any) -> Any:  # noqa: ARG001 - OpenLineage's signature
-    """Return what OpenLineage is told, after success and after failure.
+    """Return inputs, outputs and counts for OpenLineage, after success and after failure.
 
     This is the method `get_openlineage_facets_on_complete` of operators that read from and write to nothing but
     Persona, and note their `deed`.

@@ -79,7 +79,7 @@ def deviations(run: PastRun, before: Sequence[PastRun], factor: float) -> list[s
 
 
 def is_worth_a_notice(state: RunState, before: RunState | None) -> bool:
-    """Whether a run is told: the first failure, the first unusual run, and the first good one after a failure.
+    """Whether to report a run: the first failure, the first unusual run, and the first good one after a failure.
 
     :param state: how it ended.
     :param before: how the run before it ended; None for the first run.

@@ -99,7 +99,7 @@ class PersonaWaitSensor(BaseSensorOperator, metaclass=TakesArguments):
         return None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
-        """Return what OpenLineage is told, after success and after failure."""
+        """Return inputs, outputs and counts for OpenLineage, after success and after failure."""
         # After a deferral nothing was asked in this process, so only the connection can name the environment.
         seen = self.hook.client.environment.seen or self.hook.settings.expected_environment_id
         return lineage_of(TaskDeed(getattr(self, "resource", "case"), seen))

@@ -53,7 +53,7 @@ class PersonaToSqlOperator(PersonaReadOperator):
             raise ValueError("batch_pages is 1 or more")
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
-        """Return what OpenLineage is told, after success and after failure."""
+        """Return inputs, outputs and counts for OpenLineage, after success and after failure."""
         given = self.given()
         of_table = f"SELECT * FROM {given['table']}"  # noqa: S608 - it is parsed, and never sent
         return lineage_of(self.deed, targets=tables_of(of_table, given["sql_conn_id"], given["sql_hook_params"]))

@@ -53,7 +53,7 @@ class ObjectWriter:
     :param dry_run: whether to write nothing.
     :param heed_drift: whether to leave alone an object that was changed after it was read for the plan.
     :param asks_time: whether writes ask for the time of the last change.
-    :param keys_may_be_old: whether Persona may repeat an answer of a run that nothing here tells of.
+    :param keys_may_be_old: whether Persona may repeat an answer of an earlier run that left no trace here.
     """
 
     client: AsyncPersonaClient

@@ -28,7 +28,7 @@ class ApplyOptions:
     :param progress_every: seconds between reports of progress.
     :param fail_in_vain: whether a run fails that could do nothing for any row, because all are invalid or no object has
         the status that they expect.
-    :param keys_may_be_old: whether an attempt that nothing here tells of may have used the run's idempotency keys in
+    :param keys_may_be_old: whether an attempt that left no trace here may have used the run's idempotency keys in
         the last hour, so that Persona may repeat the answers of then. An answer that shows an older state is then
         checked by a look, which costs a read for each row that was right already. False only where the run's identity
         is certainly new.

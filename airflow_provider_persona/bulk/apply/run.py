@@ -107,11 +107,11 @@ class _Run:
         self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, covers_rows)
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
-        """Take in what a checkpoint tells of a lost ledger, and return that for the new ledger, if it tells any."""
+        """Take in what a checkpoint knows of a lost ledger; return that for the new ledger, or None for nothing."""
         if self._state.counts() or self._state.begun:
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
-            return None  # it tells of another plan
+            return None  # it is of another plan
         known = carried.to_carry()
         if carried.content_hash != self._plan.header.content_hash:
             # Other rows now, but some of their cases may have been written to.

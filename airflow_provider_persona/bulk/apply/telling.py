@@ -20,7 +20,7 @@ from airflow_provider_persona.bulk.plan.file import PlanHeader
 from airflow_provider_persona.client import AsyncPersonaClient
 
 FIRST_MINUTE: Final = 60.0
-"""Seconds in which every look is told: a person is watching whether it works at all."""
+"""Seconds in which every look is logged: a person is watching whether it works at all."""
 
 _PAUSE: Final = 30.0
 """Seconds between two lines after that,"""
@@ -35,7 +35,7 @@ _TELLING: Final = 20
 
 
 class Telling:
-    """What is told of one attempt.
+    """What one attempt reports.
 
     :param client: the client that sends for it.
     :param header: the plan's header.

@@ -1,4 +1,4 @@
-"""Progress kept outside the ledger's folder, for a worker whose disk is lost (Airflow 3.3's task state store).
+"""Progress kept outside the ledger's folder, for a worker that loses its disk (Airflow 3.3's task state store).
 
 A checkpoint is bound to the rows' content: it says which rows of the same content are settled, never of others.
 """
@@ -81,7 +81,7 @@ class Checkpoint:
         return int(self.run.rpartition("/")[2])
 
     def is_about(self, last: int, *, is_retry: bool) -> bool:
-        """Whether it tells of a plan that is to be resumed, and none was begun since.
+        """Whether it is of a plan that is to be resumed, and none was begun since.
 
         :param last: number of the last plan's folder, 0 when there is none. A planning that was cut off leaves such a
             folder without a plan.
@@ -140,7 +140,7 @@ class Checkpoint:
         self.to_carry()
 
     def to_carry(self) -> dict[str, Any]:
-        """Return what it tells of the rows, for a new ledger in place of a lost one: see `LedgerState.carry_over`."""
+        """Return what it knows of the rows, for a new ledger in place of a lost one: see `LedgerState.carry_over`."""
         at = self.at or self.created_at
         of_other_rows = self.is_of_other_rows
         return checked_carried(

@@ -12,10 +12,10 @@ from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, 
 
 EXAMPLES: Final = 3
 MOST: Final = 10
-"""Reasons that are told. The others are counted together."""
+"""Reasons that a report names. The others are counted together."""
 
 _DIFFERENT: Final = 250
-"""Texts that are told apart; with the code for no text and the one for all others they fit into a byte."""
+"""Texts that are counted separately; with the code for no text and the one for all others they fit into a byte."""
 
 OTHERS: Final = "others"
 """Stands for all texts after the first ones, so that no ledger needs much memory."""

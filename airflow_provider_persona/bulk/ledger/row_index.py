@@ -41,7 +41,7 @@ _MOVING = (Planned.CHANGE, RowOutcome.UPDATED, RowOutcome.PLANNED)
 
 _SHORTEST_STRETCH: Final = 10
 _MOST_STRETCHES: Final = 240
-"""Stretches of time that are told apart; with more of them the length is doubled."""
+"""Stretches of time that are counted separately; with more of them the length is doubled."""
 
 
 @dataclass(frozen=True, slots=True)

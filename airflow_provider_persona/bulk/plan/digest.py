@@ -1,6 +1,6 @@
 """A plan in a few lines, for a person who decides about it: why rows are left out, and a sample of the others.
 
-Everything comes from the plan's own file, whose hash was checked, and only from the part without personal data.
+Everything comes from the plan's own file, after a check of its hash, and only from the part without personal data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow_provider_persona.bulk.ledger.shown_rows import ShownRow, rows_of_pl
 from airflow_provider_persona.bulk.plan.file import Plan, PlanHeader, Planned
 
 _DIFFERENT: Final = 200
-"""Kinds of changes that are told apart, so that no plan needs much memory."""
+"""Kinds of changes that are counted separately, so that no plan needs much memory."""
 
 
 @dataclass(frozen=True, slots=True)

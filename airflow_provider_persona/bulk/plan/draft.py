@@ -106,7 +106,7 @@ def resume_or_draft(
     :param folder: the run's own folder; each plan stands in a numbered one below it.
     :param header: who plans what; a plan of another source is not resumed. Its run has another identity after each
         clear, so that a new plan has keys of its own.
-    :param checkpoint: what is known of an attempt whose folder was lost, or None.
+    :param checkpoint: what is known of an attempt that lost its folder, or None.
     :param is_retry: whether the attempt before did not succeed, as far as its caller knows.
     :raises StoreError: when the folder cannot be written to.
     :raises PlanError: when the plan found there is damaged or for another environment.

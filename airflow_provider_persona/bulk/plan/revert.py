@@ -66,7 +66,7 @@ class RowsToRevert:
         for object_id in unresolved.values():
             yield InvalidRow(object_id, "whether it was changed is unknown: the run left it unresolved")
         for _ in range(state.carried[RowOutcome.UPDATED]):
-            yield InvalidRow(None, "it was changed by an attempt whose ledger is lost")
+            yield InvalidRow(None, "it was changed by an attempt that lost its ledger")
 
 
 class _KeptWays:

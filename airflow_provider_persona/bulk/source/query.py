@@ -65,7 +65,7 @@ def errors_named(query: str, dialect: Dialect = OTHER, fault: str = "") -> Itera
     hold a value too.
 
     :param query: what names it for a person, like "the query of connection warehouse".
-    :param dialect: whose words are known for a statement that writes.
+    :param dialect: the database's dialect, for the words of a statement that writes.
     :param fault: what is wrong when the error is none of the database's; such an error passes when it is empty.
     :raises QueryError: for an error of a driver; a retry may help, because the database may only have been away,
         unless it is a mistake in the query.

@@ -1,4 +1,4 @@
-"""What a connection is told before it reads: change nothing, and lose no result for one value that Python lacks.
+"""Settings of a connection before it reads: change nothing, and lose no result for one value that Python lacks.
 
 A value of the latter kind becomes an `Unreadable`, so that its row is invalid and all others are read.
 """

@@ -146,7 +146,7 @@ class MatchFacts:
     """How a kind of object can be found by other keys than its id.
 
     :param keys: the keys, by the names of the list's filters.
-    :param template: relationship to what the object was made from, by which one of several is told from the others.
+    :param template: relationship to what the object was made from, by which one of several can be chosen.
     :param status: attribute with its status, for the same.
     """
 
