@@ -41,6 +41,9 @@ REPOSITORY = Path(__file__).parents[2]
 A_KILL_MAY_REPEAT = 25
 A_NEW_PLAN_ASKS = 10
 """Requests at most that a plan which is made anew needs to look up the statuses of its guards and rows."""
+A_CHECKPOINT_MAY_READ = 24
+"""Rows of several calls that are read first because a checkpoint puts them in doubt, where the kept ledger has notes of
+others and no outcome yet: the checkpoint is believed too."""
 EXTERNAL_ID = "external-integration-id"
 
 
@@ -364,4 +367,5 @@ def test_killed_and_its_disk_lost_it_goes_on_from_its_checkpoint(
     assert_balanced(scenario, job, job.reported())
     assert_done_once(scenario, job, sim, before)
     repeated = len(sim.requests()) - sent - undisturbed
-    assert repeated <= (A_KILL_MAY_REPEAT + A_NEW_PLAN_ASKS) * kills
+    allowed = A_KILL_MAY_REPEAT + A_NEW_PLAN_ASKS + (A_CHECKPOINT_MAY_READ if scenario.parts else 0)
+    assert repeated <= allowed * kills

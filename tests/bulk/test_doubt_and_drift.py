@@ -352,20 +352,6 @@ def test_that_a_plan_replaces_a_lost_one_is_known_to_each_of_its_attempts(
     assert all(isinstance(row, InvalidRow) for row in RowsToRevert(plan).read())
 
 
-def test_a_ledger_that_notes_rows_without_an_outcome_was_not_lost(persona: VirtualPersona, tmp_path: Path) -> None:
-    """Else the checkpoint would put as many further rows in doubt, and each would be read before it is written."""
-    rows = [row | {"add_tags": ["t"]} for row in decisions(persona, 60)]
-    plan = plan_of(rows, tmp_path)
-    attempt(persona, plan)
-    ledger = plan.folder / "ledger-00001.jsonl"
-    lines = ledger.read_bytes().splitlines(keepends=True)
-    kept = next(n for n, line in enumerate(lines) if b'"outcome"' in line)  # killed before the first outcome
-    ledger.write_bytes(b"".join(lines[:kept]))
-    assert goes_on(persona, plan, lost(plan)).counts.total() == 60
-    begun = sum(b'"begun"' in line for line in lines[:kept])
-    assert 0 < begun == sum(each.operation == "retrieve-case" for each in persona.requests()) < 60
-
-
 def test_a_run_of_a_report_that_a_lost_plan_of_other_rows_may_have_made_is_never_made_anew(
     persona: VirtualPersona, tmp_path: Path
 ) -> None:

@@ -108,7 +108,8 @@ class _Run:
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
         """Take in what a checkpoint knows of a lost ledger; return that for the new ledger, or None for nothing."""
-        if self._state.counts() or self._state.begun:
+        # Notes of begun rows alone prove nothing: a power cut may have taken others, of which a checkpoint knows.
+        if self._state.counts():
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
             return None  # it is of another plan
