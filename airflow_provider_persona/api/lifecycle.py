@@ -6,7 +6,6 @@ number of cases. The other resources with statuses are entries of one table, `LI
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Final
 
 from airflow_provider_persona.api.document import MISSING, Document, Resource
 from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaSettingsError
+from airflow_provider_persona.api.literals import read_literal
 from airflow_provider_persona.api.messages import Request, Response
 from airflow_provider_persona.api.models import Case, is_label
 from airflow_provider_persona.api.operations import operation
@@ -97,8 +97,8 @@ def labels(given: Iterable[str] | str | None) -> frozenset[str]:
         text = given.strip()
         if text.startswith(("[", "(", "{")):
             try:
-                given = ast.literal_eval(text)
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that `ast` documents
+                given = read_literal(text)
+            except ValueError:
                 raise _no_labels() from None
         elif any(mark in text for mark in ",;\n"):
             raise _no_labels()

@@ -6,7 +6,6 @@ errors name the argument and not its value, because the value may be personal da
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
+from airflow_provider_persona.api.literals import read_literal
 from airflow_provider_persona.api.operations import BadCallError
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def is_given(value: str | None) -> TypeGuard[str]:
 
 def read_back(text: str) -> Any:
     """Return the value that a template rendered to text, by itself or with `tojson`; None for any other text."""
-    for reader in (ast.literal_eval, json.loads):
+    for reader in (read_literal, json.loads):
         try:
             return reader(text.strip())
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that `ast` documents
+        except (ValueError, RecursionError):
             continue
     return None
 

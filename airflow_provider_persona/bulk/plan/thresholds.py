@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_persona.api.literals import read_literal
 from airflow_provider_persona.bulk.errors import BulkError, ThresholdError
 from airflow_provider_persona.bulk.plan.file import UNKNOWN_STATUS, PlanHeader
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses
@@ -145,8 +145,8 @@ def _read_back(text: str) -> Iterable[object] | Mapping[str, object] | None:
     if not text.strip().startswith(("[", "(", "{")):
         return [text]
     try:
-        found: Iterable[object] | Mapping[str, object] = ast.literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that `ast` documents
+        found: Iterable[object] | Mapping[str, object] = read_literal(text)
+    except ValueError:
         raise _no_transitions() from None
     return found
 
