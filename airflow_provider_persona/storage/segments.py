@@ -27,6 +27,7 @@ from airflow_provider_persona.storage.paths import (
     remove,
     shown,
 )
+from airflow_provider_persona.storage.threads import ThreadsInTurn
 from airflow_provider_persona.storage.whole_files import write_whole
 
 _SUFFIX = ".jsonl"
@@ -137,7 +138,7 @@ class SegmentWriter:
         self._lines: list[bytes] = []
         self._taken = self._durable = 0
         self._uploading = asyncio.Lock()
-        self._upload_under_way: asyncio.Future[None] | None = None
+        self._uploads = ThreadsInTurn()  # an older upload must not put fewer lines in the place of more
 
     async def open(self) -> None:
         """Begin the first segment, so that a folder which cannot be written to is found out now.
@@ -238,14 +239,9 @@ class SegmentWriter:
         self._is_torn = False
 
     async def _upload(self) -> None:
-        # A cancelled task leaves its upload behind, since no thread can be stopped. If a later upload overtook it, the
-        # older one would then put fewer lines in the place of more.
-        if self._upload_under_way is not None:
-            await asyncio.wait([self._upload_under_way])
         lines, taken = list(self._lines), self._taken
         path, grows = self._log.path_of(self._number), self._durable > 0
-        self._upload_under_way = asyncio.ensure_future(asyncio.to_thread(write_whole, path, lines, grows=grows))
-        await asyncio.shield(self._upload_under_way)
+        await self._uploads.run(write_whole, path, lines, grows=grows)
         self._durable = taken
         if len(lines) >= _LONGEST_SEGMENT:
             # No `await` from here on, although this asks the store: a line that came in meanwhile would be lost when

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from airflow_provider_persona.bulk.ledger.ledger import checked_carried
 from airflow_provider_persona.bulk.ledger.outcomes import whole_number
 from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.threads import ThreadsInTurn
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +209,7 @@ class CheckpointKeeper:
     _saved: int = 0
     _has_failed: bool = False
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _last: asyncio.Task[None] | None = None
+    _saves: ThreadsInTurn = field(default_factory=ThreadsInTurn)
 
     async def settled(self) -> None:
         """Take in that a row was settled."""
@@ -239,12 +240,9 @@ class CheckpointKeeper:
         noted, checkpoint = self._noted, self.snapshot()
         seconds = time.perf_counter() - since
         try:
-            # A cancellation does not end the thread of a save. The next one waits for it, so that what is kept last is
-            # what is newest, and so that Airflow's API has one caller at a time.
-            if self._last is not None:
-                await asyncio.wait([self._last])
-            self._last = asyncio.create_task(asyncio.to_thread(store.save, checkpoint))
-            await asyncio.shield(self._last)
+            await self._saves.run(
+                store.save, checkpoint
+            )  # in turn also because Airflow's API takes one caller at a time
         except Exception as error:  # noqa: BLE001 - the ledger holds; Airflow's API being away must not end a run
             if not self._has_failed:
                 log.warning(
