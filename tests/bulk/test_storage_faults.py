@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import resource
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.plan.write import write_spooled
 from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
+from tests.storage.full_disk import files_of_at_most
 
 _SAYS_ALL = re.compile(
     r"/.+ cannot be (written to|read) \((\w+: .+|\w+Error)\); check .+, then retry$"
@@ -125,7 +124,7 @@ def test_a_stale_listing_hides_no_segment_and_none_is_overwritten(
 
 def test_a_full_disk_under_the_spool_is_said() -> None:
     rows = ({"case_id": f"case_{number}", "status": "Approved", "fields": {"a": "x" * 5000}} for number in range(2000))
-    with Spool() as spool, _files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be"):
+    with Spool() as spool, files_of_at_most(100_000), pytest.raises(StoreError, match="a temporary file cannot be"):
         spool.fill(enumerate(case_rows(rows), 1))
 
 
@@ -138,17 +137,6 @@ def test_a_full_disk_under_the_lines_of_a_plan_is_said(tmp_path: Path, with_valu
         spool.fill(
             enumerate(case_rows({"case_id": f"case_{number}", "status": "Approved", **more} for number in range(9)), 1)
         )
-        with _files_of_at_most(10), pytest.raises(StoreError, match="a temporary file cannot be written"):
+        with files_of_at_most(10), pytest.raises(StoreError, match="a temporary file cannot be written"):
             write_spooled(spool, tmp_path, header)
     assert list(tmp_path.iterdir()) == []
-
-
-@contextmanager
-def _files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: a write then fails as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
