@@ -1,4 +1,4 @@
-"""Reading back what a template has made a text of."""
+"""Reads back the values that a template has made a text of."""
 
 from __future__ import annotations
 

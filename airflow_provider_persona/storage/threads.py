@@ -1,4 +1,4 @@
-"""Writes in threads that keep their order, also after a cancellation."""
+"""Calls functions in threads that keep their order, also after a cancellation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages that `make docs` built are complete, and every link leads somewhere. It runs these tests itself."""
+"""The pages that `make docs` built are complete, and every link leads somewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full, as the system tells of it."""
+"""A disk that is full, as the system reports it."""
 
 from __future__ import annotations
 
