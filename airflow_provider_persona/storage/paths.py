@@ -5,6 +5,7 @@ Both offer the same methods. How a file is written safely stands in `whole_files
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -99,6 +100,21 @@ def open_private(path: Path, mode: str, buffering: int = -1) -> IO[bytes]:
     :param buffering: as for `open`; 0 passes each write on at once.
     """
     return open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a local folder outlive the machine: `fsync` of a file need not keep its name (fsync(2))."""
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # a folder that may be written to and not listed
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that have no such thing
+            raise
+    finally:
+        os.close(number)
 
 
 class NoRegularFileError(OSError):

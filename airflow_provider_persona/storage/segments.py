@@ -26,6 +26,7 @@ from airflow_provider_persona.storage.paths import (
     read_lines,
     remove,
     shown,
+    sync_folder,
 )
 from airflow_provider_persona.storage.threads import ThreadsInTurn
 from airflow_provider_persona.storage.whole_files import write_whole
@@ -156,11 +157,14 @@ class SegmentWriter:
 
     async def _open(self) -> None:
         first = self._log.path_of(self._number)
-        if as_local(first) is None and await asyncio.to_thread(is_there, first):
+        local = as_local(first)
+        if local is None and await asyncio.to_thread(is_there, first):
             raise _fenced(first)
         self._begin_segment()
-        if self._file is None:
+        if local is None:
             await self._upload()
+        else:
+            await asyncio.to_thread(sync_folder, local.parent)
 
     async def require_newest(self) -> None:
         """Make sure that no newer writer has begun.
@@ -196,14 +200,15 @@ class SegmentWriter:
         except Exception as error:  # fsspec's stores raise what their libraries raise
             raise cannot_write(self._log.folder, error) from error
 
-    async def sync(self) -> None:
+    async def sync(self, but: int = 0) -> None:
         """Let what was put down so far outlive the machine; in an object store it does.
 
+        :param but: how many lines, the last ones, need not.
         :raises StoreError: when the disk refuses.
         """
-        if self._file is None:
+        mine = self._taken - but
+        if self._file is None or self._durable >= mine:
             return
-        mine = self._taken
         try:
             async with self._uploading:  # whoever comes first waits for the disk for all who wait
                 if self._durable < mine:

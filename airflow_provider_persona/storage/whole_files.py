@@ -25,6 +25,7 @@ from airflow_provider_persona.storage.paths import (
     kind_of,
     open_private,
     shown,
+    sync_folder,
 )
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def replacing(path: Path, *, only_new: bool = False) -> Iterator[IO[bytes]]:
             _link_new(part, path)
         else:
             part.replace(path)
+        sync_folder(path.parent)
     except FileExistsError:
         _drop(file, part, own)
         raise _there_already(path) from None

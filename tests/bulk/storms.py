@@ -184,7 +184,9 @@ class _File(io.FileIO):
 def lose_tail(folder: Path, chance: random.Random) -> bool:
     """Cut off the end of the newest segment of a ledger, as after a loss of power; return whether there was one.
 
-    What was synced stays: a line that says a row was begun of which no look could tell is synced before it is sent.
+    Whole lines go and a part of another one, or whole lines alone: what a file system had written before then ends like
+    any other. What was synced stays: a line that says a row was begun of which no look could tell is synced before it
+    is sent.
     """
     segments = sorted(folder.glob("*/ledger-*.jsonl"))
     if not segments:
@@ -194,5 +196,5 @@ def lose_tail(folder: Path, chance: random.Random) -> bool:
     lost = min(chance.randint(1, 6), len(lines) - 1)
     kept = b"".join(lines[: len(lines) - lost])
     torn = lines[len(lines) - lost] if lost else b""
-    segments[-1].write_bytes(kept + torn[: chance.randint(1, max(1, len(torn) - 2))] if torn else kept)
+    segments[-1].write_bytes(kept + torn[: chance.choice((0, chance.randint(1, max(1, len(torn) - 2))))])
     return lost > 0

@@ -135,5 +135,5 @@ def test_a_save_that_was_cut_off_does_not_replace_the_one_after_it() -> None:
 
 
 def test_that_the_first_plan_was_of_other_rows_survives_the_loss_of_the_second() -> None:
-    assert there_and_back(replace(BASE, is_of_other_rows=True)).to_carry()["is_of_other_rows"]
+    assert there_and_back(replace(BASE, is_of_other_rows=True)).to_carry(BASE.content_hash)["is_of_other_rows"]
     assert "is_of_other_rows" not in BASE.to_json()

@@ -89,6 +89,21 @@ def test_after_a_torn_line_the_notes_of_as_many_rows_as_were_under_way_may_be_lo
     assert found[5].doubt == ""
 
 
+def test_only_reasons_tell_of_rows_that_a_power_cut_may_hide(tmp_path: Path) -> None:
+    state = LedgerState()
+    state.begin_attempt(AT, 2, notes_begun=True, unsynced=3)
+    state.record(result(1, RowOutcome.FAILED))
+    state.begin_row(2, AT)
+    state.break_off()
+    found = contexts(state, tmp_path, now=LATE)
+    assert found[1] == RowContext(1, may_be_lost=True)  # the attempt may have tried it once more
+    assert not found[2].may_be_lost
+    assert found[2].begun_at == AT
+    assert found[3] == found[4] == found[5] == RowContext(may_be_lost=True)
+    assert found[6] == RowContext()
+    assert "whether it wrote is unknown" in found[3].doubt
+
+
 @pytest.mark.parametrize("dry", [False, True], ids=["", "after a dry run"])
 def test_a_row_that_is_unresolved_is_looked_at_first_and_one_that_failed_takes_the_next_key(
     tmp_path: Path, dry: bool

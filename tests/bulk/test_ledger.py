@@ -34,7 +34,7 @@ from airflow_provider_persona.bulk.ledger.ledger import (
     read_results,
 )
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
-from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter, unsynced_rows
 from airflow_provider_persona.bulk.plan.file import PLAN_FILE, Plan
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import StoreError
@@ -275,3 +275,63 @@ def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) 
     assert state.in_doubt_since == "2026-01-05T00:10:00.000+00:00"
     state.end_attempt(AttemptEnd.FAILED)
     assert (state.in_doubt, state.in_doubt_since) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("ends", "hidden"),
+    [
+        ([None], 9),
+        ([AttemptEnd.STOPPED], 0),
+        ([None, AttemptEnd.STOPPED], 9),
+        ([None, AttemptEnd.FAILED], 0),
+        ([AttemptEnd.STOPPED, None], 9),
+    ],
+    ids=str,
+)
+def test_rows_may_be_hidden_after_an_attempt_without_a_closing_line_until_one_comes_to_its_end(
+    tmp_path: Path, ends: list[AttemptEnd | None], hidden: int
+) -> None:
+    async def go(number: int, end: AttemptEnd | None) -> None:
+        at = CREATED.replace("08", f"{8 + number:02d}")
+        ledger = LedgerWriter(tmp_path, "hash", number, 24, at, unsynced=9)
+        await ledger.open()
+        await ledger.begin(number, at)
+        if end is not None:
+            await ledger.close(end, at, {}, [])
+        ledger.release()
+
+    for number, end in enumerate(ends, 1):
+        asyncio.run(go(number, end))
+    assert read_ledger(tmp_path, "hash").unsynced == hidden
+
+
+def test_no_more_rows_are_begun_than_a_power_cut_may_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the file is at each sync, so much of it is there after a power cut."""
+    path = tmp_path / "ledger-00001.jsonl"
+    synced = [0]
+    sync = os.fsync
+
+    def note(file: int) -> None:
+        size = path.stat().st_size
+        sync(file)
+        synced.append(size)
+
+    async def work(rows: Iterator[int], ledger: LedgerWriter) -> None:
+        for row in rows:
+            await ledger.begin(row, CREATED)
+            at_risk.append(path.read_bytes()[synced[-1] :].count(b"\n"))
+            await asyncio.sleep(0)
+            await ledger.record(updated(row))
+
+    async def go() -> None:
+        ledger = LedgerWriter(tmp_path, "hash", 1, 4, CREATED)
+        await ledger.open()
+        rows = iter(range(1, 1001))
+        await asyncio.gather(*(work(rows, ledger) for _ in range(4)))
+        ledger.release()
+
+    at_risk: list[int] = []
+    monkeypatch.setattr(os, "fsync", note)
+    asyncio.run(go())
+    assert 200 < max(at_risk) <= unsynced_rows(4)
+    assert len(synced) < 12

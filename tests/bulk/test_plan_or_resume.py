@@ -16,22 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_runs import CREATED, assert_each_changed_once, attempt, case_rows, changes, decisions
+from bulk_runs import CREATED, assert_each_changed_once, attempt, case_rows, changes, decisions, plan_of
 
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, RunFailedError, RunStoppedError, ThresholdError
 from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.ledger import ledger_of
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
     complete,
     resume_or_draft,
 )
-from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader
+from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader, read_plan
 from airflow_provider_persona.bulk.plan.thresholds import Thresholds, transitions
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
@@ -39,6 +41,7 @@ from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
 from airflow_provider_persona.client import AsyncPersonaClient
 from airflow_provider_persona.storage.errors import StoreError
+from airflow_provider_persona.storage.paths import StorePath
 from airflow_provider_persona.storage.run_folders import fingerprint, run_folder
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import SANDBOX_KEY
@@ -262,8 +265,11 @@ def test_a_dry_run_is_never_taken_up(persona: VirtualPersona, tmp_path: Path) ->
     assert planned(warehouse, tmp_path).folder == tmp_path / "2"
 
 
+@pytest.mark.parametrize("died", [False, True], ids=["", "with one between that died at once"])
 @pytest.mark.parametrize("retryable", [True, False], ids=["failed", "done"])
-def test_a_retry_after_a_dry_run_is_a_dry_run_too(persona: VirtualPersona, tmp_path: Path, retryable: bool) -> None:
+def test_a_retry_after_a_dry_run_is_a_dry_run_too(
+    persona: VirtualPersona, tmp_path: Path, retryable: bool, died: bool
+) -> None:
     """The first try failed for a row, and its values are still needed; or it died when it was done."""
     rows = [row | {"note": "private"} for row in decisions(persona, 3)]
     mapping = ObjectRows(CASE, {"fields": {"decision-note": "note"}})
@@ -279,11 +285,41 @@ def test_a_retry_after_a_dry_run_is_a_dry_run_too(persona: VirtualPersona, tmp_p
     first, report = persona.run(tried(is_retry=False))
     assert report.counts[RowOutcome.PLANNED] == 3 - retryable
     assert (first / VALUES_FILE).exists() is retryable
+    if died:
+        begin_and_die(first)
     second, report = persona.run(tried(is_retry=True))
     assert report.counts == {RowOutcome.PLANNED: 3}
     assert (first == second) is retryable
     assert not (second / VALUES_FILE).exists()
     assert persona.journal() == []
+
+
+@pytest.mark.parametrize("died", [False, True], ids=["", "with one between that died at once"])
+def test_a_retry_has_nothing_to_do_where_the_last_try_failed_for_good(
+    persona: VirtualPersona, tmp_path: Path, died: bool
+) -> None:
+    rows = [row | {"fields": {"decision-note": "private"}} for row in decisions(persona, 3)]
+    plan = plan_of([*rows, {"case_id": "case_gone", "status": "Approved", "fields": {"decision-note": "x"}}], tmp_path)
+    before = attempt(persona, plan)
+    assert before.counts == {RowOutcome.UPDATED: 3, RowOutcome.FAILED: 1}
+    assert not plan.has_values
+    if died:
+        begin_and_die(plan.folder)
+    again = attempt(persona, plan)
+    assert (again.counts, again.requests) == (before.counts, 0)
+
+
+def begin_and_die(folder: StorePath) -> None:
+    """Make an attempt that dies after its opening line."""
+
+    async def begin() -> None:
+        await ledger.open()
+        ledger.release()
+
+    plan = read_plan(folder)
+    assert plan is not None
+    ledger = LedgerWriter(folder, plan.header.hash, ledger_of(folder).last + 1, 4, CREATED)
+    asyncio.run(begin())
 
 
 def test_a_dry_run_of_a_plan_that_was_begun_deletes_no_value(persona: VirtualPersona, tmp_path: Path) -> None:

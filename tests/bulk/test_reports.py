@@ -166,4 +166,4 @@ def test_the_note_of_a_run_outlives_the_machine(
     plan = planned(persona, job_of(KIND, [{"report_id": report_of(persona), "rerun": True}]), tmp_path)
     monkeypatch.setattr(os, "fsync", lambda file: (synced.append(calls(persona, RUN)), sync(file)))
     applied(persona, plan)
-    assert synced == [0, 1]  # before the call, and when the ledger is closed
+    assert synced == [0, 0, 1]  # the folder of the new ledger, the note before the call, and the closed ledger

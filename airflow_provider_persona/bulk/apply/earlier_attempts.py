@@ -40,7 +40,7 @@ class EarlierAttempts:
 
     def rows_left(self, plan: Plan) -> Iterator[tuple[PlanRow, RowContext]]:
         """Yield the rows of the plan that are not settled, each with what is known about it."""
-        in_doubt = self.state.in_doubt
+        in_doubt, unsynced = self.state.in_doubt, self.state.unsynced
         for row in plan.rows():
             if self.state.is_settled(row.number):
                 if row.number % 1000 == 0:
@@ -53,15 +53,17 @@ class EarlierAttempts:
             # sends nothing, so its outcome is none.
             is_new = self.state.outcome(row.number) in (None, RowOutcome.PLANNED)
             is_new = is_new and row.number not in self.state.begun  # what was begun by its own note counts apart
-            context = self.context(row.number, in_doubt=in_doubt > 0)
+            context = self.context(row.number, in_doubt=in_doubt > 0, may_be_lost=unsynced > 0)
             in_doubt -= is_new and row.planned is Planned.CHANGE
+            unsynced -= is_new and row.planned is Planned.CHANGE
             yield row, context
 
-    def context(self, row: int, *, in_doubt: bool) -> RowContext:
+    def context(self, row: int, *, in_doubt: bool, may_be_lost: bool = False) -> RowContext:
         """Return what is known about a row.
 
         :param row: its number.
         :param in_doubt: whether, if it has no outcome yet, it may have been under way when an attempt broke off.
+        :param may_be_lost: whether, if it has none, a power cut may have taken its lines.
         """
         outcome, begun_at = self.state.outcome(row), self.state.begun.get(row)
         generation = self.state.generations.get(row, 0)
@@ -74,8 +76,9 @@ class EarlierAttempts:
             is_old = not is_fresh(age, KEY_GOOD_FOR)
             return RowContext(generation, in_doubt=True, look_first=is_old, begun_at=begun_at, key_age=max(0.0, age))
         if outcome is RowOutcome.FAILED or generation:
-            in_doubt = self.state.in_doubt > 0
-        return RowContext(generation, in_doubt=in_doubt, look_first=in_doubt and self.keys_are_old)
+            in_doubt, may_be_lost = self.state.in_doubt > 0, self.state.unsynced > 0
+        look_first = in_doubt and self.keys_are_old
+        return RowContext(generation, in_doubt=in_doubt, may_be_lost=may_be_lost, look_first=look_first)
 
 
 def _seconds_since(at: str, now: datetime) -> float:

@@ -75,7 +75,7 @@ class ObjectWriter:
         """
         work = RowWork(row, context, f"{self.identity}:{row.number}", from_status=row.from_status)
         if row.planned is not Planned.CHANGE:  # what a plan settles by itself has the same words as outcomes
-            is_own = row.planned is Planned.UNCHANGED and context.in_doubt
+            is_own = row.planned is Planned.UNCHANGED and context.may_be_own_doing
             work.become(RowOutcome(row.planned.value), OWN_DOING if is_own else row.reason)
             return work
         try:
@@ -98,7 +98,7 @@ class ObjectWriter:
             await self._read(work)
         steps = work.update.change.steps(_resource(work))
         if not steps:
-            return RowOutcome.UNCHANGED, OWN_DOING if work.context.in_doubt else ""
+            return RowOutcome.UNCHANGED, OWN_DOING if work.context.may_be_own_doing else ""
         objection = self._objection(work) if guarded else None
         is_as_left = work.status == work.update.change.status is not None and not any(
             step.absence_tells for step in steps

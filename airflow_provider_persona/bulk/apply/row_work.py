@@ -21,6 +21,8 @@ class RowContext:
 
     :param generation: generation of keys to begin with.
     :param in_doubt: whether an earlier attempt may have written to the object.
+    :param may_be_lost: whether it may have too if a power cut took what it noted. That is rare, so nothing is asked of
+        Persona for it; only reasons tell it.
     :param look_first: whether to read the object before writing, because sending it again would not tell.
     :param begun_at: UTC time at which an earlier attempt began the row without an outcome, ISO 8601, or None.
     :param key_age: seconds since then, by which the keys of its calls are older than this attempt.
@@ -28,15 +30,21 @@ class RowContext:
 
     generation: int = 0
     in_doubt: bool = False
+    may_be_lost: bool = False
     look_first: bool = False
     begun_at: str | None = None
     key_age: float = 0.0
 
     @property
+    def may_be_own_doing(self) -> bool:
+        """Whether the object may be as it is because an earlier attempt made it so."""
+        return self.in_doubt or self.may_be_lost
+
+    @property
     def doubt(self) -> str:
         """What is not known of the row, for a reason; empty when nothing was sent for it as far as is known."""
         if self.begun_at is None:
-            return _PERHAPS_BEGUN if self.in_doubt else ""
+            return _PERHAPS_BEGUN if self.may_be_own_doing else ""
         return f"; an attempt that was cut off began this row at {self.begun_at}, and whether it wrote is unknown"
 
 

@@ -30,7 +30,7 @@ from airflow_provider_persona.bulk.ledger.ledger import (
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.ledger.verify import verify
-from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter, unsynced_rows
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
@@ -100,11 +100,12 @@ class _Run:
         self._writer = PlanWriter(plan, client, options)
         # Two attempts that begin at once find the same number, and `open` gives the segment to one of them only.
         self._first_segment = ledger_of(plan.folder).last + 1
-        concurrency, approval = options.concurrency, options.approval
-        self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, concurrency, self._now(), approval)
+        is_at_risk = as_local(plan.folder) is not None and not options.dry_run
+        at_risk = unsynced_rows(options.concurrency) if options.sample is None else header.rows  # here and there
+        opening = (options.concurrency, self._now(), options.approval, at_risk if is_at_risk else 0)
+        self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, *opening)
         # A checkpoint must cover each row where the ledger's disk may be lost.
-        covers_rows = as_local(plan.folder) is not None and not options.dry_run
-        self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, covers_rows)
+        self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, is_at_risk)
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
         """Take in what a checkpoint knows of a lost ledger; return that for the new ledger, or None for nothing."""
@@ -113,10 +114,7 @@ class _Run:
             return None  # the ledger was not lost after all, and knows more
         if carried.run != self._plan.header.run:
             return None  # it is of another plan
-        known = carried.to_carry()
-        if carried.content_hash != self._plan.header.content_hash:
-            # Other rows now, but some of their cases may have been written to.
-            known |= {"settled": [], "counts": {}, "generations": {}, "concurrency": 0, "is_of_other_rows": True}
+        known = carried.to_carry(self._plan.header.content_hash)
         self._state.carry_over(**known)
         return known
 
@@ -163,7 +161,8 @@ class _Run:
         :raises PlanError: when it cannot be done any more, because the values that the rows need are gone.
         """
         known, has_values = self._state.counts(), self._plan.has_values
-        self._is_closed = self._state.complete and not has_values and not known[RowOutcome.PLANNED]
+        # Not `complete`: an attempt may have died since, after its opening line.
+        self._is_closed = self._state.is_through and not has_values and not known[RowOutcome.PLANNED]
         left = frozenset() if self._is_closed else TAKEN_UP_AGAIN
         self._counts = Counter({outcome: n for outcome, n in known.items() if outcome not in left})
         self._resumed = self._counts.total()

@@ -138,11 +138,18 @@ class Checkpoint:
             raise ValueError("no checkpoint")
         for number in (self.number, self.rows):
             whole_number(number)
-        self.to_carry()
+        self.to_carry(self.content_hash)
 
-    def to_carry(self) -> dict[str, Any]:
-        """Return what it knows of the rows, for a new ledger in place of a lost one: see `LedgerState.carry_over`."""
+    def to_carry(self, content_hash: str) -> dict[str, Any]:
+        """Return what it knows of a plan's rows, for a new ledger in place of a lost one.
+
+        :param content_hash: hash of the plan's rows. Of other rows nothing is known, but objects of some may have been
+            written to.
+        :return: arguments of `LedgerState.carry_over`.
+        """
         at = self.at or self.created_at
+        if content_hash != self.content_hash:
+            return checked_carried([], {}, {}, 0, at, is_of_other_rows=True)
         of_other_rows = self.is_of_other_rows
         return checked_carried(
             self.settled, self.counts, self.generations, self.concurrency, at, is_of_other_rows=of_other_rows

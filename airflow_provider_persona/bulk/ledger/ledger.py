@@ -58,7 +58,9 @@ class LedgerState:
 
     :param last_segment: number of the last segment, 0 when there is none.
     :param end: how the last attempt ended, or None when it broke off.
+    :param is_through: whether an attempt came to the end of the plan, and none has begun a row since.
     :param in_doubt: how many rows at most may have been under way when attempts broke off.
+    :param unsynced: for how many rows at most a power cut may have taken all lines when attempts broke off.
     :param in_doubt_since: when the earliest attempt that broke off wrote its last line; None where only the last
         attempt did.
     :param last_at: UTC time of the last line, ISO 8601, or None when there is none.
@@ -73,7 +75,9 @@ class LedgerState:
 
     last_segment: int = 0
     end: AttemptEnd | None = None
+    is_through: bool = False
     in_doubt: int = 0
+    unsynced: int = 0
     in_doubt_since: str | None = None
     last_at: str | None = None
     carried: Counter[RowOutcome] = field(default_factory=Counter)
@@ -84,6 +88,7 @@ class LedgerState:
     is_of_other_rows: bool = False
     _attempt: str | None = None
     _concurrency: int = 0
+    _unsynced: int = 0
     _is_dry_run: bool = False
     _outcomes: array[int] = field(default_factory=lambda: array("B"))
     _retryable: set[int] = field(default_factory=set)
@@ -99,21 +104,33 @@ class LedgerState:
         """Whether going on with the plan may settle more: it broke off, or failed for rows that may yet succeed."""
         return not self.complete or (self.end is AttemptEnd.FAILED and bool(self._retryable))
 
-    def begin_attempt(self, at: str, concurrency: int, *, notes_begun: bool = False) -> None:
+    def begin_attempt(self, at: str, concurrency: int, *, notes_begun: bool = False, unsynced: int = 0) -> None:
         """Take in the opening line of a segment.
 
         :param at: UTC time, ISO 8601.
         :param concurrency: rows under way at once at most.
         :param notes_begun: whether the attempt notes each row before it begins it. Older ledgers do not, so that up to
             `concurrency` rows may have been under way when their attempts broke off.
+        :param unsynced: rows of which a power cut takes all lines, at most.
         """
+        if at != self._attempt:
+            self.break_off()
         if at != self._attempt and self.last_at is not None and self.in_doubt:
             self.in_doubt_since = min(self.in_doubt_since or self.last_at, self.last_at)
         if at != self._attempt:  # else one more segment of the same attempt
             self._attempt, self.last_at, self._is_dry_run = at, at, False
-        self.end, self._concurrency = None, concurrency
+        self.end, self._concurrency, self._unsynced = None, concurrency, unsynced
         if not notes_begun:
             self.in_doubt = max(self.in_doubt, concurrency)
+
+    def break_off(self) -> None:
+        """Take in that no more lines of the last attempt follow.
+
+        Without its closing line it was killed, or its machine lost its power: nothing tells which. A power cut takes
+        whole lines, and what is left then ends with a line like any other.
+        """
+        if self.end is None:
+            self.unsynced = max(self.unsynced, self._unsynced)
 
     def lose_tail(self) -> None:
         """Take in that the last line of a segment was cut off: notes of rows that were begun may be gone with it.
@@ -125,9 +142,10 @@ class LedgerState:
     def end_attempt(self, end: AttemptEnd) -> None:
         """Take in the closing line of an attempt."""
         self.end = end
+        self.is_through = self.is_through or self.complete
         # A dry run writes nothing, so it settles nothing of what an attempt before it left in doubt.
         if self.complete and not self._is_dry_run:
-            self.in_doubt, self.in_doubt_since = 0, None
+            self.in_doubt, self.in_doubt_since, self.unsynced = 0, None, 0
             self.begun.clear()
 
     def begin_row(self, row: int, at: str) -> None:
@@ -136,7 +154,7 @@ class LedgerState:
         :param at: UTC time, ISO 8601. The earliest time counts: the row's idempotency key is as old as that.
         """
         self.begun.setdefault(row, at)
-        self.last_at = at
+        self.last_at, self.is_through = at, False
 
     @property
     def is_under_way(self) -> bool:
@@ -274,6 +292,7 @@ def read_ledger(folder: StorePath, plan_hash: str, before: int | None = None) ->
         if line is None or not take_in(state, line):
             state.damaged += 1
             log.warning("%s has a damaged line; the rows that have no outcome are looked at first", shown(path))
+    state.break_off()
     return state
 
 
@@ -288,8 +307,9 @@ def take_in(state: LedgerState, line: Mapping[str, Any]) -> bool:
         if "begun" in line:
             state.begin_row(_row_number(line["begun"]), time_of(line["at"]))
         elif "segment" in line:
-            rows_at_once = whole_number(line["concurrency"], _MOST_ROWS)
-            state.begin_attempt(time_of(line["at"]), rows_at_once, notes_begun=bool(line.get("notes_begun")))
+            rows_at_once, notes_begun = whole_number(line["concurrency"], _MOST_ROWS), bool(line.get("notes_begun"))
+            unsynced = whole_number(line.get("unsynced", 0), _MOST_ROWS)
+            state.begin_attempt(time_of(line["at"]), rows_at_once, notes_begun=notes_begun, unsynced=unsynced)
         elif "carried" in line:
             state.carry_over(**checked_carried(**line["carried"]))
         else:

@@ -11,6 +11,17 @@ from airflow_provider_persona.bulk.ledger.report import Approval
 from airflow_provider_persona.storage.paths import StorePath
 from airflow_provider_persona.storage.segments import SegmentWriter
 
+_UNSYNCED = 256
+"""Lines that a power cut may take. Then the disk has them all before one more row is begun."""
+
+
+def unsynced_rows(concurrency: int) -> int:
+    """Return of how many rows at most a power cut takes all lines.
+
+    :param concurrency: rows under way at once at most.
+    """
+    return _UNSYNCED + 2 * concurrency  # a row has one line at least, and while one waits for the disk, each adds two
+
 
 class LedgerWriter:
     """Writes one attempt's segments; each line is there for good when the call that writes it returns.
@@ -21,6 +32,7 @@ class LedgerWriter:
     :param concurrency: rows under way at once at most.
     :param at: UTC time of the beginning, ISO 8601.
     :param approval: who approved the plan, for the opening line of each segment, or None.
+    :param unsynced: of how many rows, the first that have no outcome, a power cut may take all lines.
     """
 
     def __init__(
@@ -31,9 +43,12 @@ class LedgerWriter:
         concurrency: int,
         at: str,
         approval: Approval | None = None,
+        unsynced: int = 0,
     ) -> None:
         self._plan_hash = plan_hash
         opening: dict[str, Any] = {"plan": plan_hash, "concurrency": concurrency, "at": at, "notes_begun": True}
+        if unsynced:
+            opening["unsynced"] = unsynced
         if approval is not None:
             opening["approval"] = approval.to_json()
         self._segments = SegmentWriter(ledger_of(folder), first_segment, opening)
@@ -63,8 +78,7 @@ class LedgerWriter:
         # The look first: a note of a fenced attempt would put a row in doubt for which nothing is sent.
         await self._segments.require_newest()
         await self._segments.put({"plan": self._plan_hash, "begun": row, "at": at})
-        if outlives_power:
-            await self._segments.sync()
+        await self._segments.sync(0 if outlives_power else _UNSYNCED)
 
     async def record(self, result: RowResult) -> None:
         """Put a row's record down."""

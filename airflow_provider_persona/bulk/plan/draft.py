@@ -273,7 +273,7 @@ def _is_to_be_resumed(plan: Plan, source: str, *, is_retry: bool) -> bool:
         log.info("%s came from another query or mapping; planning anew", plan.uri)
         return False
     state = read_ledger(plan.folder, plan.header.hash)
-    if state.complete and state.counts()[RowOutcome.PLANNED] and not plan.has_values:
+    if state.is_through and state.counts()[RowOutcome.PLANNED] and not plan.has_values:
         log.info("%s was tried by a dry run to its end, and its values are deleted; planning anew", plan.uri)
         return False
     return is_retry or state.is_worth_another_attempt
