@@ -115,7 +115,7 @@ class SegmentedLog:
 def parsed_line(raw: bytes) -> dict[str, Any] | None:
     """Return what a line holds, or None where it is damaged."""
     try:
-        line = json.loads(raw)
+        line = json.loads(raw.decode())  # of bytes `loads` would guess an encoding, for each of millions of lines
     except (ValueError, RecursionError):
         return None
     return line if isinstance(line, dict) else None

@@ -335,3 +335,18 @@ def test_no_more_rows_are_begun_than_a_power_cut_may_hide(tmp_path: Path, monkey
     asyncio.run(go())
     assert 200 < max(at_risk) <= unsynced_rows(4)
     assert len(synced) < 12
+
+
+def test_a_stop_is_heard_while_a_long_ledger_is_read(tmp_path: Path) -> None:
+    def check_stop() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise asyncio.CancelledError
+
+    asked: list[int] = []
+    write(tmp_path, [updated(row) for row in range(1, 101)])
+    path = tmp_path / "ledger-00001.jsonl"
+    path.write_bytes(path.read_bytes() * 300)
+    with pytest.raises(asyncio.CancelledError):
+        read_ledger(tmp_path, "hash", check_stop=check_stop)
+    assert read_ledger(tmp_path, "hash").counts() == {RowOutcome.UPDATED: 100}

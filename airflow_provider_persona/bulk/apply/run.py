@@ -146,11 +146,11 @@ class _Run:
         An older attempt may still be alive, with requests under way. It sends nothing more, but it writes down their
         answers, and these tell the outcome of its rows better than any look. So there is a short wait for them.
         """
-        folder, plan_hash = self._plan.folder, self._plan.header.hash
-        self._state = read_ledger(folder, plan_hash, before=self._first_segment)
+        folder, plan_hash, check_stop = self._plan.folder, self._plan.header.hash, self._client.check_stop
+        self._state = read_ledger(folder, plan_hash, self._first_segment, check_stop)
         if self._state.is_under_way:
             await asyncio.sleep(LAST_OUTCOMES)
-            self._state = read_ledger(folder, plan_hash, before=self._first_segment)
+            self._state = read_ledger(folder, plan_hash, self._first_segment, check_stop)
         if self._first_segment > 1 and self._state.end is None:
             done, rows = self._state.counts().total(), self._plan.header.rows
             log.info("The attempt before was killed, or lost its machine, at %d of %d rows", done, rows)

@@ -279,16 +279,21 @@ def read_results(folder: StorePath, plan_hash: str) -> Iterator[RowResult]:
             yield result
 
 
-def read_ledger(folder: StorePath, plan_hash: str, before: int | None = None) -> LedgerState:
+def read_ledger(
+    folder: StorePath, plan_hash: str, before: int | None = None, check_stop: Callable[[], None] = lambda: None
+) -> LedgerState:
     """Return what the ledger in `folder` says of the plan.
 
     Lines that cannot be read are counted and logged, except the last line of a segment: a kill cuts it off.
 
     :param before: number of the first segment to leave out, or None to read all.
+    :param check_stop: called every ten thousand lines; what it raises, this raises.
     :raises PlanError: when a segment belongs to another plan.
     """
     state = LedgerState(last_segment=ledger_of(folder).last)
-    for path, line in _read(folder, plan_hash, before, state.lose_tail):
+    for number, (path, line) in enumerate(_read(folder, plan_hash, before, state.lose_tail), 1):
+        if number % 10_000 == 0:
+            check_stop()  # a million rows take half a minute, in which the event loop hears of no stop
         if line is None or not take_in(state, line):
             state.damaged += 1
             log.warning("%s has a damaged line; the rows that have no outcome are looked at first", shown(path))
