@@ -158,13 +158,14 @@ class SegmentWriter:
     async def _open(self) -> None:
         first = self._log.path_of(self._number)
         local = as_local(first)
-        if local is None and await asyncio.to_thread(is_there, first):
-            raise _fenced(first)
         self._begin_segment()
-        if local is None:
-            await self._upload()
-        else:
+        if local is not None:
             await asyncio.to_thread(sync_folder, local.parent)
+            return
+        try:
+            await self._upload(only_new=True)
+        except FencedError:
+            raise _fenced(first) from None
 
     async def require_newest(self) -> None:
         """Make sure that no newer writer has begun.
@@ -243,29 +244,41 @@ class SegmentWriter:
             rest = rest[self._file.write(rest) :]
         self._is_torn = False
 
-    async def _upload(self) -> None:
+    async def _upload(self, *, only_new: bool = False) -> None:
         lines, taken = list(self._lines), self._taken
         path, grows = self._log.path_of(self._number), self._durable > 0
-        await self._uploads.run(write_whole, path, lines, grows=grows)
+        await self._uploads.run(write_whole, path, lines, grows=grows, only_new=only_new)
         self._durable = taken
         if len(lines) >= _LONGEST_SEGMENT:
-            # No `await` from here on, although this asks the store: a line that came in meanwhile would be lost when
-            # `_lines` begins anew.
-            came_since = self._lines[len(lines) :]
-            if is_there(self._following):
-                return  # a newer writer's; what comes from now on stays in this segment
-            self._number += 1
-            self._look_ahead()
-            self._begin_segment()
-            self._lines += came_since
+            await self._begin_next(len(lines))
 
-    def _look_ahead(self) -> None:
+    async def _begin_next(self, stored: int) -> None:
+        """Begin the next segment; where a newer writer has it, what comes from now on stays in this one.
+
+        :param stored: lines of this one that the store has.
+        """
+        following = self._log.path_of(self._number + 1)
+        self._look_ahead(2)  # whoever looks for a newer writer meanwhile must not find this one's own segment
+        try:
+            await self._uploads.run(write_whole, following, [self._opening_line(self._number + 1)], only_new=True)
+        except StoreError as error:
+            self._look_ahead()
+            if not isinstance(error, FencedError):
+                raise
+            return
+        # No `await` from here on: a line that came in meanwhile would be lost when `_lines` begins anew.
+        came_since = self._lines[stored:]
+        self._number += 1
+        self._begin_segment()
+        self._lines += came_since
+
+    def _look_ahead(self, by: int = 1) -> None:
         """Work out once, and not for each row, where a newer writer's first segment would stand."""
-        self._following = self._log.path_of(self._number + 1)
+        self._following = self._log.path_of(self._number + by)
         self._following_local = as_local(self._following)
 
     def _begin_segment(self) -> None:
-        opening = canonical_json({"segment": self._number, **self._opening})
+        opening = self._opening_line(self._number)
         path = as_local(self._log.path_of(self._number))
         if path is not None:
             # Without a buffer there is nothing left to write when the file is closed, so closing cannot fail.
@@ -277,6 +290,9 @@ class SegmentWriter:
             self._append(opening)
         else:
             self._lines = [opening]
+
+    def _opening_line(self, number: int) -> bytes:
+        return canonical_json({"segment": number, **self._opening})
 
 
 def _fenced(path: StorePath) -> FencedError:

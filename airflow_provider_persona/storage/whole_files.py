@@ -6,6 +6,7 @@ scratch file on the local disk.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from airflow_provider_persona.storage.errors import FencedError, StoreError
 from airflow_provider_persona.storage.paths import (
@@ -101,8 +102,8 @@ def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = Fal
     """Write a file so that it is there whole or not at all, readable by its owner only where there are owners.
 
     :param lines: lines without their ends. Errors that they raise pass as they are.
-    :param only_new: whether a file that is there already must stay as it is. Object stores look first: most of them
-        have no way to create a file only if it is new.
+    :param only_new: whether a file that is there already must stay as it is. An object store that cannot create an
+        object only if it is new is asked first, which leaves a moment between the two.
     :param grows: whether the file has lines from before at its beginning, so that it stays when it cannot be replaced.
     :raises FencedError: when the file must be new and is there already.
     :raises StoreError: when the file cannot be written.
@@ -117,7 +118,7 @@ def write_whole(path: StorePath, lines: Iterable[bytes], *, only_new: bool = Fal
     # Lines may come slowly or raise an error, so they are gathered before the upload.
     with scratch_file() as gathered:
         _write_lines(gathered, lines, path)
-        put_whole(gathered, path, grows=grows)
+        put_whole(gathered, path, grows=grows, only_new=only_new)
 
 
 def _write_lines(file: IO[bytes], lines: Iterable[bytes], path: StorePath) -> None:
@@ -132,7 +133,7 @@ def _there_already(path: StorePath) -> FencedError:
     return FencedError(f"{shown(path)} is there already: another attempt of this task has written it", retryable=True)
 
 
-def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int:
+def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False, only_new: bool = False) -> int:
     """Copy a scratch file, from its start, to its place, and return how many bytes it has.
 
     Locally it is readable by its owner only.
@@ -140,6 +141,8 @@ def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int
     :param source: the scratch file.
     :param path: its place; what is there is replaced. The folder must be there.
     :param grows: as for `write_whole`.
+    :param only_new: as for `write_whole`.
+    :raises FencedError: when the file must be new and is there already.
     :raises StoreError: when it cannot be written there.
     """
     try:
@@ -147,10 +150,12 @@ def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         local = as_local(path)
-        if local is None:
+        if local is None and only_new:
+            _upload_new(source, path)
+        elif local is None:
             _upload(source, path, grows=grows)
         else:
-            with replacing(local) as file:
+            with replacing(local, only_new=only_new) as file:
                 shutil.copyfileobj(source, file, _COPY)
     except StoreError:
         raise
@@ -159,8 +164,32 @@ def put_whole(source: IO[bytes], path: StorePath, *, grows: bool = False) -> int
     return size
 
 
-def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
-    file = path.open("wb")
+def _upload_new(source: IO[bytes], path: StorePath) -> None:
+    """Upload an object that must be new.
+
+    fsspec's `xb` makes the store itself refuse another one (s3fs from 2024.10 on by `If-None-Match`, gcsfs by
+    `ifGenerationMatch`, adlfs by `If-None-Match`), so of two attempts one gets through.
+    """
+    try:
+        _upload(source, path, mode="xb")
+    except FileExistsError:
+        raise _there_already(path) from None
+    except (NotImplementedError, ValueError):
+        pass  # fsspec's library for this store is older, or has no such thing
+    except OSError as error:
+        # Some say only that a condition did not hold.
+        if is_there(path):
+            raise _there_already(path) from error
+        if error.errno != errno.ENOSYS:  # a store that is like S3 and answers 501
+            raise  # and no second upload, which could replace another's
+    else:
+        return
+    source.seek(0)
+    _upload(source, path)
+
+
+def _upload(source: IO[bytes], path: StorePath, *, grows: bool = False, mode: Literal["wb", "xb"] = "wb") -> None:
+    file = path.open(mode)
     try:
         try:
             shutil.copyfileobj(source, file, _COPY)
@@ -170,8 +199,9 @@ def _upload(source: IO[bytes], path: StorePath, *, grows: bool) -> None:
         file.close()
     except BaseException:
         # A store that can discard an upload puts objects in place in one step, so what is there is whole, and may be
-        # the marks of the run before. Others may have kept a short object; but one that grows holds what is done.
-        if not grows and not _can_discard(file):
+        # the marks of the run before. Others may have kept a short object; but one that grows holds what is done, and
+        # one that had to be new may be another's.
+        if not grows and mode == "wb" and not _can_discard(file):
             with suppress(Exception):
                 path.unlink(missing_ok=True)
         raise

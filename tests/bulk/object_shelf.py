@@ -18,10 +18,11 @@ from upath import UPath, registry
 class _Upload(io.BytesIO):
     """What is written becomes the object when it is closed, in one step."""
 
-    def __init__(self, path: str, before: Callable[[str, str], None]) -> None:
+    def __init__(self, path: str, before: Callable[[str, str], None], *, only_new: bool) -> None:
         super().__init__()
         self._path = path
         self._before = before
+        self._only_new = only_new
 
     def close(self) -> None:
         if not self.closed:
@@ -32,7 +33,14 @@ class _Upload(io.BytesIO):
                 raise
             part = f"{self._path}.uploading"
             Path(part).write_bytes(self.getvalue())
-            Path(part).replace(self._path)
+            try:
+                if self._only_new:
+                    Path(self._path).hardlink_to(part)
+                    Path(part).unlink()
+                else:
+                    Path(part).replace(self._path)
+            finally:
+                super().close()
         super().close()
 
 
@@ -44,6 +52,8 @@ class Shelf(LocalFileSystem):  # type: ignore[misc]
     """Called with the operation (`read`, `put`, `list`, `delete`) and the path before it is done; it may raise."""
     listing: Callable[[str, list[Any]], list[Any]] = staticmethod(lambda _path, found: found)
     """What is listed, of what is there."""
+    modes = ("wb", "xb")
+    """How an object can be put: in place of another one, and only if it is new."""
     puts: list[str] = []  # noqa: RUF012 - of this process, on purpose
 
     @classmethod
@@ -64,12 +74,12 @@ class Shelf(LocalFileSystem):  # type: ignore[misc]
         if mode == "rb":
             self.before("read", path)
             return super()._open(path, mode, **kwargs)
-        if mode != "wb":
+        if mode not in self.modes:
             raise ValueError(f"an object store cannot open with {mode}")
         if Path(path).with_name("closed").exists():
             raise PermissionError("Access denied")
         self.puts.append(Path(path).name)
-        return _Upload(path, self.before)
+        return _Upload(path, self.before, only_new=mode == "xb")
 
 
 class ShelfPath(UPath):

@@ -117,9 +117,10 @@ class LedgerState:
             self.break_off()
         if at != self._attempt and self.last_at is not None and self.in_doubt:
             self.in_doubt_since = min(self.in_doubt_since or self.last_at, self.last_at)
-        if at != self._attempt:  # else one more segment of the same attempt
-            self._attempt, self.last_at, self._is_dry_run = at, at, False
-        self.end, self._concurrency, self._unsynced = None, concurrency, unsynced
+        # Else it is one more segment of the same attempt. A stop in that moment can leave it behind the closing line.
+        if at != self._attempt:
+            self._attempt, self.last_at, self._is_dry_run, self.end = at, at, False, None
+        self._concurrency, self._unsynced = concurrency, unsynced
         if not notes_begun:
             self.in_doubt = max(self.in_doubt, concurrency)
 
