@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from bulk_runs import last_results, outcomes, plan_in
 
+from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.job import BulkJob
@@ -27,7 +29,7 @@ from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.matching import Match, MatchMany
 from airflow_provider_persona.bulk.source.rows import MappedRows, read_rows
 from airflow_provider_persona.bulk.subjects import object_subject
-from airflow_provider_persona.storage.segments import SegmentedLog
+from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.tasks.bulk_arguments import MATCH_KEYS_OF
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import FaultKind, SimulatorConfig
@@ -35,7 +37,7 @@ from tests.bulk.keyed import KEYS, keyed_objects, keyed_rows
 from tests.bulk.kinds import KINDS, Kind
 from tests.bulk.odd_answers import OddAnswers
 from tests.bulk.test_kinds import CREATED, applied, carried_out, effects, writes
-from tests.virtual_time import VirtualPersona
+from tests.virtual_time import START, VirtualPersona
 
 CASE = KINDS[0]
 CANARY = "canary.person@people.example"
@@ -413,6 +415,13 @@ def test_answers_that_do_not_heed_the_filter_prove_nothing(persona: VirtualPerso
     assert persona.run(found("account-id")).problem.startswith("Persona answered with cases of another account-id")
 
 
+def test_an_object_that_shows_nothing_of_a_key_is_told_from_one_without_it() -> None:
+    reader = KeyReader(CASE.subject, VirtualPersona().client(), "account-id")
+    assert reader.shown_by(Resource({"type": "case", "id": "case_1"})) is None
+    assert reader.shown_by(Resource({"relationships": {"accounts": {"data": []}}})) == []
+    assert reader.shown_by(Resource({"relationships": {"accounts": {"data": [{"id": "act_1"}, {}]}}})) == ["act_1"]
+
+
 # ---------------------------------------------------------------------- interruption
 
 
@@ -442,6 +451,7 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
         finally:
             persona.clear_faults()
 
+    asyncio.run(_note_other_rows(notes))
     assert matched(skip=25) is None
     assert CANARY not in "".join(file.read_text() for file in tmp_path.iterdir())
     asked = len(listed(persona, CASE))
@@ -451,6 +461,14 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
     asked = len(listed(persona, CASE))
     assert matched(None, timedelta(hours=2)) == found  # what is older is asked anew
     assert len(listed(persona, CASE)) - asked == 41
+
+
+async def _note_other_rows(notes: SegmentedLog) -> None:
+    """Leave what a matching of other rows noted, as a task does that was cleared with another query."""
+    writer = SegmentWriter(notes, 1, {"content": "other rows"})
+    await writer.open()
+    await writer.put({**NOTED, "n": 1, "at": START.isoformat()})
+    writer.release()
 
 
 NOTED: dict[str, Any] = {"n": 3, "objects": [["case_1", "Open", None]], "has_more": True, "problem": ""}
