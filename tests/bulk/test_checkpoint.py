@@ -137,3 +137,32 @@ def test_a_save_that_was_cut_off_does_not_replace_the_one_after_it() -> None:
 def test_that_the_first_plan_was_of_other_rows_survives_the_loss_of_the_second() -> None:
     assert there_and_back(replace(BASE, is_of_other_rows=True)).to_carry(BASE.content_hash)["is_of_other_rows"]
     assert "is_of_other_rows" not in BASE.to_json()
+
+
+@pytest.mark.parametrize(("covers_rows", "saves"), [(True, [1, 5]), (False, [])])
+def test_rows_that_are_settled_together_share_a_save(covers_rows: bool, saves: list[int]) -> None:
+    """The first row is saved alone, and those that come meanwhile in one go: Airflow's API answers each save."""
+    noted, saved = 0, []
+
+    class Store:
+        def load(self) -> None:
+            return None
+
+        def save(self, checkpoint: Checkpoint) -> None:
+            saved.append(checkpoint.counts["updated"])
+
+    async def is_newest() -> None:
+        return None
+
+    async def settle() -> None:
+        nonlocal noted
+        noted += 1
+        await keeper.settled()
+
+    async def go() -> None:
+        await asyncio.gather(*(settle() for _ in range(5)))
+
+    snapshot = lambda: replace(BASE, counts={"updated": noted})  # noqa: E731
+    keeper = CheckpointKeeper(Store(), snapshot, is_newest, covers_rows)
+    asyncio.run(go())
+    assert saved == saves

@@ -279,6 +279,7 @@ class KilledError(BaseException):
 def test_what_was_seen_before_a_kill_is_not_asked_again(
     thousand: VirtualPersona, tmp_path: Path, mode: str, after: int
 ) -> None:
+    """A process dies when it has taken in so many answers."""
     rows = wanted(thousand, 60 if mode == "get" else 900, 0.9)
     notes = SegmentedLog(tmp_path, "seen")
     with spooled(rows) as spool, pytest.raises(KilledError):
@@ -287,10 +288,11 @@ def test_what_was_seen_before_a_kill_is_not_asked_again(
     with spooled(rows) as spool:
         compared(thousand, spool, mode, notes=notes)
         assert seen_right(spool) == truly_right(thousand, rows)
-    asked = len(thousand.requests())
-    least = 60 if mode == "get" else 10
-    assert asked <= least + 25
-    assert asked - first <= least + 8 - after + 8
+    again = len(thousand.requests()) - first
+    if mode == "get":
+        assert again == 60 - after
+    else:  # ten pages hold all cases, and two walks may meet on a page
+        assert again <= 10 - after + 2
 
 
 def _killed_after(sim: VirtualPersona, spool: Spool, mode: str, answers: int, notes: SegmentedLog) -> None:
@@ -301,10 +303,11 @@ def _killed_after(sim: VirtualPersona, spool: Spool, mode: str, answers: int, no
 
             async def dying(*arguments: Any) -> Any:
                 nonlocal left
+                answer = await send(*arguments)
                 left -= 1
                 if left < 0:
                     raise KilledError
-                return await send(*arguments)
+                return answer
 
             client.send = dying  # type: ignore[method-assign]
             comparer = Comparer(spool, CASE, client, CompareMode(mode), needs_states=False, cost_of_blind=1000)

@@ -140,3 +140,19 @@ def test_an_attempt_that_passes_over_many_rows_can_be_stopped_meanwhile(tmp_path
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(verify(plan, lambda row: bool(told.append(row)), client))
     assert max(told) < 1000
+
+
+def test_a_row_that_failed_and_was_begun_again_keeps_its_next_key(tmp_path: Path) -> None:
+    state = broken_off(notes_begun=True)
+    state.record(result(2, RowOutcome.FAILED))
+    state.begin_row(2, AT)
+    assert contexts(state, tmp_path)[2] == RowContext(1, in_doubt=True, begun_at=AT, key_age=60.0)
+
+
+@pytest.mark.parametrize("concurrency", [0, 1])
+def test_a_row_that_failed_is_in_doubt_where_one_row_may_have_been_under_way(tmp_path: Path, concurrency: int) -> None:
+    """An attempt may have tried it once more, and have been cut off before it noted that."""
+    state = broken_off(concurrency)
+    state.record(result(2, RowOutcome.FAILED))
+    found = contexts(state, tmp_path, now=LATE)[2]
+    assert found == RowContext(1, in_doubt=concurrency > 0, look_first=concurrency > 0)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_persona.api.errors import PersonaSettingsError
+from airflow_provider_persona.api.errors import (
+    PersonaAuthenticationError,
+    PersonaError,
+    PersonaPermissionError,
+    PersonaRateLimitError,
+    PersonaSettingsError,
+    PersonaValidationError,
+)
 from airflow_provider_persona.api.limits import WindowState
-from airflow_provider_persona.bulk.apply.halt import CircuitBreaker
+from airflow_provider_persona.bulk.apply.halt import CircuitBreaker, Halt
 from airflow_provider_persona.bulk.errors import BulkError
 from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate
 from airflow_provider_persona.bulk.plan.guards import Guards, drift
@@ -141,3 +148,74 @@ def test_a_share_of_retries_that_makes_no_sense_is_refused(share: float) -> None
 def test_a_text_that_names_no_statuses_is_refused(text: str) -> None:
     with pytest.raises(PersonaSettingsError, match="statuses are given as one text"):
         Guards.of(text)
+
+
+def halted(*errors: PersonaError | None) -> Halt:
+    """What weighed the outcomes of rows, one after another."""
+    halt = Halt(CircuitBreaker())
+    for error in errors:
+        halt.weigh(error)
+    return halt
+
+
+REFUSED = PersonaPermissionError("this case is not visible")
+INVALID = PersonaValidationError("no such status")
+
+
+@pytest.mark.parametrize(
+    ("errors", "stops"),
+    [
+        ([], False),
+        ([None] * 9, False),
+        ([INVALID] * 9, False),
+        ([REFUSED] * 4, False),
+        ([REFUSED] * 5, True),
+        ([REFUSED, REFUSED, INVALID, REFUSED, REFUSED, REFUSED, REFUSED], False),
+        ([REFUSED, REFUSED, REFUSED, None, REFUSED, REFUSED, REFUSED, REFUSED], False),
+        ([REFUSED, None, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED], True),
+    ],
+)
+def test_five_rows_in_a_row_that_are_forbidden_stop_a_run(errors: list[PersonaError | None], stops: bool) -> None:
+    halt = halted(*errors)
+    if not stops:
+        assert halt.in_report() == {"stopped": None, "stopped_for_good": False, "retry_after": None}
+        return
+    why = "5 rows one after another were forbidden, the last with: this case is not visible"
+    assert halt.in_report() == {"stopped": why, "stopped_for_good": True, "retry_after": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "for_good", "retry_after"),
+    [
+        (PersonaAuthenticationError("the key is refused"), True, None),
+        (PersonaRateLimitError("the limit is used up", retry_after=30.0), False, 30.0),
+    ],
+)
+def test_an_error_that_every_row_would_meet_stops_a_run_at_once(
+    error: PersonaError, for_good: bool, retry_after: float | None
+) -> None:
+    halt = halted(None, error)
+    assert halt.in_report() == {"stopped": str(error), "stopped_for_good": for_good, "retry_after": retry_after}
+
+
+def test_the_first_reason_of_a_stop_stays() -> None:
+    halt = halted(PersonaRateLimitError("the limit is used up", retry_after=30.0), *[REFUSED] * 5)
+    halt.stop("the task must stop", for_good=True)
+    assert halt.in_report() == {"stopped": "the limit is used up", "stopped_for_good": False, "retry_after": 30.0}
+
+
+def test_a_stop_is_for_a_while_unless_it_is_said_to_be_for_good() -> None:
+    halt = halted()
+    halt.stop("the task must stop")
+    assert halt.in_report() == {"stopped": "the task must stop", "stopped_for_good": False, "retry_after": None}
+
+
+@pytest.mark.parametrize("reason", ["a 503 for the third time", ""])
+def test_an_open_breaker_stops_a_run_and_tells_the_last_failure(reason: str) -> None:
+    halt = Halt(CircuitBreaker(allowance=0))
+    halt.ask_breaker(reason)
+    assert halt.why is None
+    halt.breaker.retried()
+    halt.ask_breaker(reason)
+    assert halt.why == (f"{halt.breaker}. The last failure: {reason}" if reason else str(halt.breaker))
+    assert not halt.is_for_good

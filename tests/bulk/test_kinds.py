@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bulk_runs import outcomes, plan_in
 
+from airflow_provider_persona.api.inquiry_change import ACTIONS
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.errors import BulkError, PlanError, ThresholdError
@@ -25,7 +26,7 @@ from airflow_provider_persona.bulk.plan.thresholds import Thresholds
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
 from airflow_provider_persona.bulk.subjects.kinds import KINDS as SUBJECTS
-from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
+from airflow_provider_persona.bulk.subjects.subject import _SAMPLES as SAMPLES, ObjectUpdate
 from airflow_provider_persona.tasks.bulk_arguments import COLUMNS_OF
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator.journal import Effect
@@ -103,6 +104,19 @@ def test_the_suite_covers_every_kind() -> None:
     assert {name: set(columns) for name, columns in COLUMNS_OF.items()} == {
         name: set(subject.column_names) for name, subject in SUBJECTS.items()
     }
+
+
+@each_kind
+def test_no_call_about_an_object_takes_an_answer_about_another_one(kind: Kind) -> None:
+    """The client refuses such an answer; this shows that it knows whom each call is about."""
+    subject = kind.subject
+    assert subject.read_request("obj_1", ["status"]).about == "obj_1"
+    examples = [part.valid_with or {name: SAMPLES[part.type]} for name, part in subject.parts.items()]
+    if subject.name == "inquiry":
+        examples += [{"status": status} for status in ACTIONS]
+    for parts in examples:
+        for step in subject.change(**parts).steps():
+            assert step.request("obj_1", with_time=True).about == "obj_1"
 
 
 @each_kind

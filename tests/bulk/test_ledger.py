@@ -272,9 +272,17 @@ def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) 
     state.record(replace(updated(1), at="2026-01-05T00:10:00.000+00:00"))
     state.begin_attempt("2026-01-05T00:50:00.000+00:00", 24)
     state.record(replace(updated(2), at="2026-01-05T00:51:00.000+00:00"))
+    state.begin_attempt("2026-01-05T00:50:00.000+00:00", 24)  # another segment of the same attempt
     assert state.in_doubt_since == "2026-01-05T00:10:00.000+00:00"
     state.end_attempt(AttemptEnd.FAILED)
     assert (state.in_doubt, state.in_doubt_since) == (0, None)
+
+
+def test_an_attempt_that_goes_on_in_another_segment_leaves_nothing_in_doubt_by_that() -> None:
+    state = LedgerState()
+    state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24)
+    state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24)
+    assert (state.in_doubt, state.in_doubt_since) == (24, None)
 
 
 @pytest.mark.parametrize(

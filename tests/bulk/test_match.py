@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from bulk_runs import last_results, outcomes, plan_in
 
+from airflow_provider_persona.api.document import Resource
 from airflow_provider_persona.api.errors import PersonaError
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.job import BulkJob
@@ -20,13 +22,14 @@ from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import Draft, PlanOptions, complete, resume_or_draft
 from airflow_provider_persona.bulk.plan.file import Plan
 from airflow_provider_persona.bulk.plan.key_reads import KeyReader
-from airflow_provider_persona.bulk.plan.match import Matcher
+from airflow_provider_persona.bulk.plan.match import Matcher, _found_in
 from airflow_provider_persona.bulk.plan.spool import Spool
+from airflow_provider_persona.bulk.plan.spooled_keys import Candidate, Found
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.matching import Match, MatchMany
 from airflow_provider_persona.bulk.source.rows import MappedRows, read_rows
 from airflow_provider_persona.bulk.subjects import object_subject
-from airflow_provider_persona.storage.segments import SegmentedLog
+from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from airflow_provider_persona.tasks.bulk_arguments import MATCH_KEYS_OF
 from airflow_provider_persona.tasks.row_sources import GivenSource
 from persona_simulator import FaultKind, SimulatorConfig
@@ -34,7 +37,7 @@ from tests.bulk.keyed import KEYS, keyed_objects, keyed_rows
 from tests.bulk.kinds import KINDS, Kind
 from tests.bulk.odd_answers import OddAnswers
 from tests.bulk.test_kinds import CREATED, applied, carried_out, effects, writes
-from tests.virtual_time import VirtualPersona
+from tests.virtual_time import START, VirtualPersona
 
 CASE = KINDS[0]
 CANARY = "canary.person@people.example"
@@ -186,6 +189,30 @@ def test_a_batch_that_has_too_many_objects_is_read_one_key_at_a_time(persona: Vi
     assert [row.object_id for row in plan.rows()] == [None, only]
     assert reasons(plan) == {"more than 100 inquiries have that account-id, so it names none of them": 1}
     assert len(listed(persona, kind)) == 4
+
+
+@pytest.mark.parametrize(
+    ("keys", "sizes"),
+    [
+        ([], []),
+        (["act_1"], [1]),
+        ([f"act_{number}" for number in range(100)], [100]),
+        ([f"act_{number}" for number in range(101)], [100, 1]),
+        (["a" * 497] * 3, [3]),  # a comma takes three characters of an address
+        (["a" * 497, "a" * 497, "a" * 498], [2, 1]),
+        (["a" * 747, "a" * 747, "a" * 747, "b"], [2, 2]),
+        (["a" * 2000, "b"], [1, 1]),
+        (["\u20ac" * 83] * 3, [2, 1]),  # nine characters each in an address
+        (["a", "b,c", "d"], [1, 2]),
+    ],
+)
+def test_keys_are_asked_for_together_as_far_as_an_address_goes(keys: list[str], sizes: list[int]) -> None:
+    several = KeyReader(object_subject("account"), VirtualPersona().client(), "reference-id")
+    batches = list(several.batches(keys))
+    assert [len(batch) for batch in batches] == sizes
+    assert sorted(key for batch in batches for key in batch) == sorted(keys)
+    one = KeyReader(CASE.subject, VirtualPersona().client(), "reference-id")  # its filter takes one
+    assert list(one.batches(keys)) == [[key] for key in keys]
 
 
 # ---------------------------------------------------------------------- several objects, several rows
@@ -388,6 +415,13 @@ def test_answers_that_do_not_heed_the_filter_prove_nothing(persona: VirtualPerso
     assert persona.run(found("account-id")).problem.startswith("Persona answered with cases of another account-id")
 
 
+def test_an_object_that_shows_nothing_of_a_key_is_told_from_one_without_it() -> None:
+    reader = KeyReader(CASE.subject, VirtualPersona().client(), "account-id")
+    assert reader.shown_by(Resource({"type": "case", "id": "case_1"})) is None
+    assert reader.shown_by(Resource({"relationships": {"accounts": {"data": []}}})) == []
+    assert reader.shown_by(Resource({"relationships": {"accounts": {"data": [{"id": "act_1"}, {}]}}})) == ["act_1"]
+
+
 # ---------------------------------------------------------------------- interruption
 
 
@@ -417,6 +451,7 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
         finally:
             persona.clear_faults()
 
+    asyncio.run(_note_other_rows(notes))
     assert matched(skip=25) is None
     assert CANARY not in "".join(file.read_text() for file in tmp_path.iterdir())
     asked = len(listed(persona, CASE))
@@ -426,6 +461,38 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
     asked = len(listed(persona, CASE))
     assert matched(None, timedelta(hours=2)) == found  # what is older is asked anew
     assert len(listed(persona, CASE)) - asked == 41
+
+
+async def _note_other_rows(notes: SegmentedLog) -> None:
+    """Leave what a matching of other rows noted, as a task does that was cleared with another query."""
+    writer = SegmentWriter(notes, 1, {"content": "other rows"})
+    await writer.open()
+    await writer.put({**NOTED, "n": 1, "at": START.isoformat()})
+    writer.release()
+
+
+NOTED: dict[str, Any] = {"n": 3, "objects": [["case_1", "Open", None]], "has_more": True, "problem": ""}
+
+
+def test_a_note_tells_what_was_found() -> None:
+    assert _found_in(NOTED) == Found((Candidate("case_1", "Open", None),), has_more=True)
+    several = {"n": -(2**63) + 1, "objects": [["a", None, "t"], ["b", "Open", "t"]], "has_more": False, "problem": "p"}
+    assert _found_in(several) == Found((Candidate("a", None, "t"), Candidate("b", "Open", "t")), problem="p")
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        *(("n", odd) for odd in ("3", None, 2**63, -(2**63))),
+        *(("objects", odd) for odd in (None, 5, [5], [[]], [["case_1", "Open", None, None]])),
+        *(("objects", [["case_2", "Open", None], odd]) for odd in ([5, "Open", None], ["a", 5, None], ["a", None, 5])),
+        *(("has_more", odd) for odd in (None, 1, "yes")),
+        *(("problem", odd) for odd in (None, 5)),
+    ],
+)
+def test_a_damaged_note_tells_nothing(name: str, odd: object) -> None:
+    assert _found_in({**NOTED, name: odd}) is None
+    assert name == "n" or _found_in({key: value for key, value in NOTED.items() if key != name}) is None
 
 
 def test_a_run_that_is_tried_again_asks_nothing_and_sends_nothing(persona: VirtualPersona, tmp_path: Path) -> None:

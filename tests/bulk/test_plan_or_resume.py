@@ -128,13 +128,15 @@ def test_a_run_whose_end_is_known_is_gone_on_with_by_a_retry_and_begun_anew_by_a
     tmp_path: Path, is_retry: bool, number: int
 ) -> None:
     """Its worker died after the last row, and the disk is gone. A second plan must not share the first one's keys."""
-    header = PlanHeader("run", "s", None, CREATED)
-    known = Checkpoint("run/1", "", "", "", CREATED, 1, counts={"updated": 1}, settled=[[1, 1]], end="complete")
+    header = PlanHeader("dag/run/task", "s", None, CREATED)
+    known = Checkpoint(
+        "dag/run/task/1", "", "", "", CREATED, 1, counts={"updated": 1}, settled=[[1, 1]], end="complete"
+    )
     rows = [{"case_id": "case_1", "status": "Open"}]
     found = resume_or_draft(Warehouse(rows).wishes, tmp_path, header, checkpoint=known, is_retry=is_retry)
     assert isinstance(found, Draft)
     found.close()
-    assert found.header.run == f"run/{number}"
+    assert found.header.run == f"dag/run/task/{number}"
 
 
 def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path: Path) -> None:

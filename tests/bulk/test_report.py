@@ -12,7 +12,7 @@ from bulk_runs import decisions, plan_of
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
-from airflow_provider_persona.bulk.ledger.report import Progress, Report
+from airflow_provider_persona.bulk.ledger.report import Approval, Progress, Report
 from persona_simulator import SimulatorConfig
 from tests.virtual_time import VirtualPersona
 
@@ -75,10 +75,28 @@ def test_xcom_gets_every_outcome_and_plain_data() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "approval"),
+    [
+        (None, None),
+        ("ana", None),
+        ({}, Approval(None, None, None)),
+        ({"by": 5, "at": " ", "reason": ["x"]}, Approval(None, None, None)),
+        ({"by": " ana ", "at": "today", "reason": " ticket 7 "}, Approval("ana", "today", "ticket 7")),
+        ({"by": "x" * 201, "at": "x" * 41, "reason": "x" * 1001}, Approval("x" * 200, "x" * 40, "x" * 1000)),
+    ],
+)
+def test_an_approval_is_read_from_plain_data_and_long_texts_are_cut(given: object, approval: Approval | None) -> None:
+    assert Approval.of(given) == approval
+    if approval is not None:
+        assert Approval.of(approval.to_json()) == approval
+
+
+@pytest.mark.parametrize(
     ("progress", "text"),
     [
         (Progress(0, 10), "0 of 10 rows (0 %), 0.0/s"),
         (Progress(0, 0), "0 of 0 rows (all), 0.0/s"),
+        (Progress(1, 2, waits_for=0.2), "1 of 2 rows (50 %), 0.0/s, waiting 1 s for the next window"),
         (
             Progress(50, 200, {RowOutcome.UPDATED: 49, RowOutcome.FAILED: 1, RowOutcome.INVALID: 0}, 5.04, 30.2, 29.8),
             "50 of 200 rows (25 %), 5.0/s, 49 updated, 1 failed, waiting 30 s for the next window, about 30 s left",

@@ -86,6 +86,30 @@ def test_filters_find_the_rows_that_they_name() -> None:
         assert index.page(nothing, 0, 100) == (0, [])
 
 
+def test_rows_of_each_outcome_and_open_ones_are_shown_and_found(tmp_path: Path) -> None:
+    plan, each = long_run(tmp_path, 9), list(RowOutcome)
+    (tmp_path / "ledger-00001.jsonl").unlink()
+
+    async def note() -> None:
+        ledger = LedgerWriter(tmp_path, plan.header.hash, 1, 24, CREATED)
+        await ledger.open()
+        await ledger.begin(9, CREATED)
+        for row, outcome in enumerate(each, 1):
+            await ledger.record(RowResult(row, f"case_{row}", outcome, "Open", "Approved", at=CREATED))
+        ledger.release()
+
+    asyncio.run(note())
+    index = index_of(plan)
+    total, rows = index.page(RowFilter(), 0, 100)
+    states = [*each, "open", "open"]
+    assert (total, [(row.number, row.state) for row in rows]) == (9, list(enumerate(states, 1)))
+    for state in states:
+        found = index.page(RowFilter(state=state), 0, 100)[1]
+        assert [row.number for row in found] == [number for number, one in enumerate(states, 1) if one == state]
+    assert index.counts() == Counter(states)
+    assert (index.settled, index.transitions()) == (7, [("Open -> Approved", 2)])  # updated, and left by a sample
+
+
 def test_a_plan_shows_what_was_intended_and_no_value() -> None:
     plan = landed("killed-guarded")
     assert plan.header.values_hash is not None

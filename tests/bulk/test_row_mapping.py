@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +14,7 @@ from bulk_runs import case_rows
 
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.source.columns import ObjectRows
-from airflow_provider_persona.bulk.source.rows import InvalidRow
+from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
 from airflow_provider_persona.bulk.subjects.kinds import CASE
 from airflow_provider_persona.bulk.subjects.operation import OperationCall, OperationRows
 from airflow_provider_persona.bulk.subjects.subject import ObjectUpdate
@@ -73,6 +75,33 @@ def test_a_missing_column_is_found_even_when_there_are_no_rows() -> None:
     with pytest.raises(MissingColumnError, match=r"no column case_id; their columns are identifier, status"):
         list(case_rows([], None, ["identifier", "status"]))
     assert list(case_rows([], None, ["case_id", "status"])) == []
+
+
+def test_a_source_that_knows_its_columns_needs_no_row_to_lack_one() -> None:
+    class Empty:
+        @contextmanager
+        def open(self) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
+            yield ["case_id", "state"], []
+
+        def parts(self) -> tuple[Any, ...]:
+            return ()
+
+    with pytest.raises(MissingColumnError, match="status"):
+        list(MappedRows(Empty(), ObjectRows(CASE)).read())
+
+
+def test_each_part_of_a_call_tells_its_rows_from_others() -> None:
+    """A plan of other rows, which has another fingerprint, is not resumed."""
+    path = {"case-id": "case_id"}
+    base = OperationRows("set-status-for-a-case", path, {"meta.status": "status"})
+    others = [
+        OperationRows("set-status-for-a-case", {"case-id": "id"}, {"meta.status": "status"}),
+        OperationRows("set-status-for-a-case", path, {"meta.status": "decision"}),
+        OperationRows("set-status-for-a-case", path, constants={"meta.status": "Open"}),
+        OperationRows("add-tag", path, {"meta.tag-name": "status"}),
+    ]
+    assert len({str(rows.parts()) for rows in [base, *others]}) == 5
+    assert base.parts() == ("set-status-for-a-case", path, {"meta.status": "status"}, None)
 
 
 def test_rows_given_directly_may_have_columns_of_their_own() -> None:

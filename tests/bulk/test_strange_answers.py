@@ -147,7 +147,8 @@ def test_several_in_a_row_or_a_key_that_may_not_stop_the_run_for_good(
 ) -> None:
     plan = plan_of(rows(100), tmp_path)
     with StrangePersona(lambda _: (403, answer)) as persona:
-        report = attempt(persona, plan, max_failures=_any_failures(), concurrency=5)
+        report = attempt(persona, plan, max_failures=_any_failures(), concurrency=5, verify=True)
         assert len(persona.asked) <= most
     assert report.stopped is not None
     assert report.stopped_for_good
+    assert report.verified is None  # what stopped it would meet the second look too

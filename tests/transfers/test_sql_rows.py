@@ -13,7 +13,6 @@ import pytest
 
 from airflow_provider_persona.bulk.errors import BulkError, QueryError
 from airflow_provider_persona.bulk.source.query import FETCH, query_rows
-from airflow_provider_persona.bulk.source.statements import holds_several, writing_word
 from airflow_provider_persona.tasks.sql_hook import sql_hook_of
 from airflow_provider_persona.version_compat import AirflowFailException
 from tests.airflow_process import run_program
@@ -148,50 +147,10 @@ def test_doubled_columns_are_handed_over_before_rows_become_mappings(database: s
 
 
 @pytest.mark.parametrize(
-    ("sql", "word"),
-    [
-        ("SELECT 1", None),
-        ("(SELECT 1)", None),
-        ("VALUES (1)", None),
-        ("SHOW TABLES", None),
-        ("-- insert\nSELECT 'insert'", None),
-        ("WITH a AS (DELETE FROM x RETURNING b) SELECT REPLACE(b, 'c', 'd') FROM a FOR UPDATE", None),
-        ("/* a */ Insert INTO x VALUES (1)", "INSERT"),
-        ("WITH RECURSIVE a AS (SELECT 1) DELETE FROM x", "DELETE"),
-        ("WITH RECURSIVE a AS (SELECT 1), b AS (SELECT 2) UPDATE x SET y = 1", "UPDATE"),
-        ("WITH merge AS (SELECT 1) SELECT * FROM merge", None),
-        ("WITH RECURSIVE a (b, c) AS (SELECT 1, 2), update (x) AS (SELECT 2) SELECT 1", None),
-        ("TRUNCATE x", "TRUNCATE"),
-    ],
-)
-def test_a_query_is_told_from_what_writes(sql: str, word: str | None) -> None:
-    assert writing_word(sql) == word
-
-
-@pytest.mark.parametrize(
     "sql", ["SELECT ';' AS case_id;", "SELECT ';' AS case_id; -- one; query\n", "SELECT ';' AS case_id ;\n"]
 )
 def test_semicolons_that_end_nothing_are_fine(database: str, sql: str) -> None:
     assert all_of(sql) == (["case_id"], [{"case_id": ";"}])
-
-
-@pytest.mark.parametrize(
-    ("sql", "several"),
-    [
-        ("SELECT 1", False),
-        ("SELECT 1;;; ", False),
-        ("SELECT ';x', \";y\", $$;z$$, $a$;$$;$a$ -- ;\n/* ; /* ; */ ; */;", False),
-        (r"SELECT E'it\'s; x'", False),
-        ("SELECT 'it''s; x'", False),
-        (r"SELECT 'a\'; SELECT 2", True),  # a backslash means nothing in a plain string
-        ("SELECT $1; SELECT $2", True),
-        ("SELECT 1 /* a */; /* b */ SELECT 2", True),
-        ("SELECT a$$ FROM t; SELECT b$$ FROM t", True),  # dollars in a name
-        ("SELECT 'open; SELECT 2", True),
-    ],
-)
-def test_statements_are_told_apart_as_postgresql_does(sql: str, several: bool) -> None:
-    assert holds_several(sql) is several
 
 
 def test_an_error_of_the_query_comes_through_and_the_connection_is_closed(database: str) -> None:

@@ -58,7 +58,7 @@ class EarlierAttempts:
             unsynced -= is_new and row.planned is Planned.CHANGE
             yield row, context
 
-    def context(self, row: int, *, in_doubt: bool, may_be_lost: bool = False) -> RowContext:
+    def context(self, row: int, *, in_doubt: bool, may_be_lost: bool) -> RowContext:
         """Return what is known about a row.
 
         :param row: its number.

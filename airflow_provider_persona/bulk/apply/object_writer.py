@@ -211,7 +211,7 @@ class ObjectWriter:
         asked_at = self.client.clock()
         response = await self.client.send(request)
         work.http_status = response.status
-        work.current = current = self.subject.read_answer(response.json(), work.update.object_id, request.operation_id)
+        work.current = current = self.subject.read_answer(response.json(), request.operation_id)
         work.status = current.status
         # The answer shows a moment between the two. After a read that took longer than it is good for, half of that
         # time is granted all the same: else no guarded write could ever follow a slow read.
@@ -261,7 +261,7 @@ class ObjectWriter:
         trace = response.request_id
         if trace is not None:  # before the checks: a row that fails them is the one that is looked up in Persona's log
             work.request_ids.append(trace)
-        answered = self.subject.read_answer(response.json(), work.update.object_id, step.operation_id)
+        answered = self.subject.read_answer(response.json(), step.operation_id)
         work.status = answered.status or work.status
         step.check(answered.resource, trace)
         work.answer_may_be_old = self._may_be_old(answered, step, exchange)

@@ -289,7 +289,7 @@ class Comparer:
             request = self.subject.read_request(object_id, self._attributes)
             try:
                 answer = await self.client.send(request)
-                state = self.subject.read_answer(answer.json(), object_id, request.operation_id)
+                state = self.subject.read_answer(answer.json(), request.operation_id)
             except PersonaNotFoundError:
                 state = ObjectState(object_id)
             except PersonaAnswerError:

@@ -81,7 +81,6 @@ class Matcher:
         self._match = match
         self._reader = KeyReader(subject, client, match.by)
         self._log: SegmentWriter | None = None
-        self._utc: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.result = Matching()
 
     async def run(
@@ -93,7 +92,7 @@ class Matcher:
         :param utc: UTC time, for the age of notes.
         :raises PersonaError: when the objects cannot be read.
         """
-        self._utc = utc
+        self._utc: Callable[[], datetime] = utc
         self.result.keys = self._keys.count()  # before notes answer some of them
         if notes is not None:
             await self._take_up(notes)

@@ -12,7 +12,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
-from airflow_provider_persona.api.errors import PersonaAnswerError
 from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.object_change import Change
 from airflow_provider_persona.api.operations import operation
@@ -289,24 +288,14 @@ class ObjectSubject:
         updated = getattr(found.attributes, "updated_at", None)  # a report does not say when it was changed
         return ObjectState(found.id, status, None if updated is None else updated.isoformat(), found)
 
-    def read_answer(self, answer: Any, object_id: str, operation_id: str) -> ObjectState:
-        """Return the object in the answer to a call about one object.
+    def read_answer(self, answer: Any, operation_id: str) -> ObjectState:
+        """Return the object in the answer to a call about one object; the client takes no answer about another one.
 
         :param answer: the answer, parsed.
-        :param object_id: the object that the call was about.
         :param operation_id: the operation that was called, for the error.
-        :raises PersonaAnswerError: when the answer holds no such object, or another one: a proxy or a cache that mixes
-            up answers proves nothing.
+        :raises PersonaAnswerError: when the answer holds no such object.
         """
-        state = self.read(answer.get("data") if isinstance(answer, Mapping) else None, operation_id)
-        if state.id != object_id:
-            raise PersonaAnswerError(
-                f"the answer to {operation_id} is about another {self.name} than the one asked for, so it proves "
-                "nothing; check what stands between Airflow and Persona",
-                operation_id=operation_id,
-                retryable=True,
-            )
-        return state
+        return self.read(answer.get("data") if isinstance(answer, Mapping) else None, operation_id)
 
     @property
     def sparse(self) -> str:
