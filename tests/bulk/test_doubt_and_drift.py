@@ -203,7 +203,9 @@ def test_a_call_in_doubt_that_meets_a_dead_network_is_not_taken_for_undone(
             "NOTE", NOTE
         )
     )
-    assert attempt(persona, plan, url="http://127.0.0.1:9").counts == {RowOutcome.UNRESOLVED: 1}
+    # Soon after, so that its key is remembered and the call is made again.
+    assert attempt(persona, plan, url="http://127.0.0.1:9", utc=persona.utc).counts == {RowOutcome.UNRESOLVED: 1}
+    assert "its key is too old" not in last_results(plan)[1].reason
     assert len(persona.journal()) == 1
 
 
