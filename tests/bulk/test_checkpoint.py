@@ -6,13 +6,23 @@ import asyncio
 import base64
 import json
 import random
+import threading
 import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from bulk_runs import decisions, plan_of
 
+from airflow_provider_persona.api.rate_limit import WindowBudget
+from airflow_provider_persona.api.settings import PersonaSettings
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
+from airflow_provider_persona.bulk.apply.run import apply_plan
 from airflow_provider_persona.bulk.ledger.checkpoint import LARGEST_MAP, Checkpoint, CheckpointKeeper
+from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
+from airflow_provider_persona.client import AsyncPersonaClient
+from persona_simulator import SANDBOX_KEY, SimulatorServer
 
 BASE = Checkpoint("d/r/t/1", "content", "plan", "/plan.jsonl", "2026-01-05T08:00:00+00:00", 1_000_000)
 
@@ -166,3 +176,38 @@ def test_rows_that_are_settled_together_share_a_save(covers_rows: bool, saves: l
     keeper = CheckpointKeeper(Store(), snapshot, is_newest, covers_rows)
     asyncio.run(go())
     assert saved == saves
+
+
+def test_a_task_that_must_stop_does_not_wait_for_a_checkpoint_that_hangs(
+    served_persona: SimulatorServer, tmp_path: Path
+) -> None:
+    """What ends it is the stop, and not that the checkpoint could not be kept in time."""
+    must_stop, ended = threading.Event(), threading.Event()
+
+    class Hanging:
+        def load(self) -> None:
+            return None
+
+        def save(self, checkpoint: Checkpoint) -> None:
+            if must_stop.is_set():
+                ended.wait(60)
+
+    async def go() -> None:
+        settings = PersonaSettings.checked(api_key=SANDBOX_KEY, host=served_persona.url, reserve=0.0)
+        async with AsyncPersonaClient(settings, budget=WindowBudget(0.0)) as client:
+            task = asyncio.create_task(apply_plan(plan, client, ApplyOptions(), checkpoints=Hanging()))
+            while not served_persona.journal():  # noqa: ASYNC110 - the server has a thread of its own
+                await asyncio.sleep(0.01)
+            must_stop.set()
+            task.cancel()
+            try:
+                await task
+            finally:
+                ended.set()
+
+    rows = decisions(served_persona, 200)
+    plan = plan_of(rows, tmp_path)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(go())
+    assert read_ledger(plan.folder, plan.header.hash).end is AttemptEnd.STOPPED
+    assert 0 < len(served_persona.journal()) < 200

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bulk_runs import (
     CREATED,
     SET_STATUS,
@@ -22,6 +23,7 @@ from bulk_runs import (
 )
 from crash_worker import MORNING, CheckpointFile, Job, planned
 
+from airflow_provider_persona.api.retry import KEY_GOOD_FOR
 from airflow_provider_persona.bulk.apply.object_writer import PERHAPS_OWN
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
@@ -49,14 +51,15 @@ def with_states(sim: VirtualPersona, rows: list[dict[str, Any]], folder: Path) -
     return sim.run(planned(job, sim.client()))
 
 
-def broken_off(plan: Plan) -> None:
+def broken_off(plan: Plan, begun_at: datetime | None = None) -> None:
     """Leave the ledger of an attempt that broke off with all rows under way."""
+    at = (begun_at or datetime.now(UTC)).isoformat()
 
     async def go() -> None:
         ledger = LedgerWriter(plan.folder, plan.header.hash, 1, 24, CREATED)
         await ledger.open()
         for number in plan.numbers():
-            await ledger.begin(number, datetime.now(UTC).isoformat())
+            await ledger.begin(number, at)
         ledger.release()
 
     asyncio.run(go())
@@ -105,6 +108,47 @@ def test_a_guarded_case_that_lacks_a_part_is_not_called_unchanged(persona: Virtu
     broken_off(plan)
     assert attempt(persona, plan).counts == {RowOutcome.SKIPPED_GUARD: 1}
     assert persona.journal() == []
+
+
+def test_a_guarded_case_that_shows_all_but_what_never_shows_is_called_unchanged(
+    persona: VirtualPersona, tmp_path: Path
+) -> None:
+    """The status is set last. So whoever set it under this guard, the attempt that broke off, had added the account."""
+    case_id = next(case_id for case_id, status in persona.statuses().items() if status == "Approved")
+    persona.add_objects("act_x")
+    row = {"case_id": case_id, "status": "Approved", "add_objects": ["act_x"]}
+    plan = plan_of([row], tmp_path, guards=Guards.of(None, ["Approved"]))
+    broken_off(plan)
+    assert attempt(persona, plan).counts == {RowOutcome.UNCHANGED: 1}
+    assert last_results(plan)[1].reason == OWN_DOING
+    assert persona.journal() == []
+
+
+@pytest.mark.parametrize("by", ["a change of a report", "a call"])
+@pytest.mark.parametrize(("older", "sent", "outcome"), [(5.0, 1, "unresolved"), (600.0, 2, "updated")])
+def test_a_call_is_made_again_only_while_its_key_is_remembered_also_from_before_a_kill(
+    persona: VirtualPersona, tmp_path: Path, by: str, older: float, sent: int, outcome: str
+) -> None:
+    """Its answer takes 20 s to be given up. By then a key that was `older` seconds from its end may be forgotten."""
+    if by == "a call":
+        operation = "create-a-case"
+        call = {
+            "operation_id": operation,
+            "body": {f"data.attributes.fields.{NOTE}": "number"},
+            "constants": {"data.attributes.case-template-id": "ctmpl_kyc"},
+        }
+        job = Job(persona.url, str(tmp_path), [{"number": "row 1"}], "", call=call)
+    else:
+        operation = "report-action-re-run-report"
+        persona.add_objects("rep_one")
+        persona.change_object("rep_one", status="ready")
+        job = Job(persona.url, str(tmp_path), [{"report_id": "rep_one", "rerun": True}], "", kind="report")
+    plan = persona.run(planned(job, persona.client()))
+    broken_off(plan, persona.utc() - timedelta(seconds=KEY_GOOD_FOR - older))
+    persona.script_fault("hang_before", operation=operation, times=1)
+    report = attempt(persona, plan)
+    assert report.counts == {RowOutcome(outcome): 1}
+    assert len(persona.requests(operation=operation)) == sent
 
 
 def test_rows_of_several_calls_that_are_in_doubt_are_read_and_not_called_anew(
@@ -159,7 +203,9 @@ def test_a_call_in_doubt_that_meets_a_dead_network_is_not_taken_for_undone(
             "NOTE", NOTE
         )
     )
-    assert attempt(persona, plan, url="http://127.0.0.1:9").counts == {RowOutcome.UNRESOLVED: 1}
+    # Soon after, so that its key is remembered and the call is made again.
+    assert attempt(persona, plan, url="http://127.0.0.1:9", utc=persona.utc).counts == {RowOutcome.UNRESOLVED: 1}
+    assert "its key is too old" not in last_results(plan)[1].reason
     assert len(persona.journal()) == 1
 
 

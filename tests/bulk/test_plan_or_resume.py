@@ -31,6 +31,7 @@ from airflow_provider_persona.bulk.plan.draft import (
     Draft,
     PlanOptions,
     complete,
+    new_draft,
     resume_or_draft,
 )
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE, Plan, PlanHeader, read_plan
@@ -137,6 +138,13 @@ def test_a_run_whose_end_is_known_is_gone_on_with_by_a_retry_and_begun_anew_by_a
     assert isinstance(found, Draft)
     found.close()
     assert found.header.run == f"dag/run/task/{number}"
+
+
+def test_plans_of_a_run_are_numbered_from_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        draft = new_draft([], tmp_path, PlanHeader("run", "s", None, CREATED))
+        draft.close()
+        assert (draft.folder, draft.header.run) == (tmp_path / str(number), f"run/{number}")
 
 
 def test_a_plan_that_exceeds_a_threshold_is_never_there_to_be_taken_up(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from bulk_runs import case_rows
 
+from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 from airflow_provider_persona.bulk.source.columns import ObjectRows
 from airflow_provider_persona.bulk.source.rows import InvalidRow, MappedRows
@@ -88,6 +90,52 @@ def test_a_source_that_knows_its_columns_needs_no_row_to_lack_one() -> None:
 
     with pytest.raises(MissingColumnError, match="status"):
         list(MappedRows(Empty(), ObjectRows(CASE)).read())
+
+
+STATUS = {"meta.status": "status"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"path": {}, "body": STATUS}, "lacks case-id; the operation's path is "),
+        (
+            {"path": {"case-id": "a", "x": "b", "w": "c"}, "body": STATUS},
+            "does not know w, x; the operation's path is ",
+        ),
+        ({"path": {"x": "b"}, "body": STATUS}, "lacks case-id; the operation's path is "),
+        ({"path": {"case-id": "a"}}, "set-status-for-a-case needs meta.status in body or constants"),
+        ({"constants": {"case-id": "a/b"}, "body": STATUS}, "case-id"),
+    ],
+)
+def test_a_call_that_lacks_what_its_operation_needs_is_refused_before_any_row(given: dict[str, Any], said: str) -> None:
+    with pytest.raises((BulkError, BadCallError), match=re.escape(said)):
+        OperationRows("set-status-for-a-case", **given)
+    assert OperationRows("set-status-for-a-case", constants={"case-id": "case_1"}, body=STATUS)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sent"),
+    [
+        ("fields", '{"a": 1}', {"a": 1}),
+        ("fields", ' {"a": 1}', {"a": 1}),
+        ("meta.object-ids", '["act_1"]', ["act_1"]),
+        ("name", '{"a": 1}', '{"a": 1}'),
+        ("fields", "plain", "plain"),
+    ],
+)
+def test_a_text_of_json_becomes_what_it_holds_where_an_object_or_ids_are_wanted(key: str, text: str, sent: Any) -> None:
+    rows = OperationRows("update-a-case", {"case-id": "case_id"}, {key: "column"})
+    body = rows._body_of({"case_id": "case_1", "column": text})
+    for name in key.split("."):
+        assert body is not None
+        body = body[name]
+    assert body == sent
+
+
+def test_a_text_that_is_no_json_makes_its_row_invalid_and_is_named_by_its_key() -> None:
+    rows = OperationRows("update-a-case", {"case-id": "case_id"}, {"fields": "column"})
+    assert rows.read({"case_id": "case_1", "column": "{"}) == InvalidRow("case_1", "fields is no valid JSON")
 
 
 def test_each_part_of_a_call_tells_its_rows_from_others() -> None:

@@ -60,6 +60,13 @@ def test_a_sample_is_spread_over_the_transitions(persona: VirtualPersona, tmp_pa
     assert sampled_rows(plan, 10_000) == by_number.keys()
 
 
+def test_another_plan_of_the_same_rows_has_another_sample(persona: VirtualPersona, tmp_path: Path) -> None:
+    """Else the rows that chance leaves out would be left out of each run."""
+    first, second = (plan_of(decisions(persona, 60), tmp_path / run, run=run) for run in ("run/1", "run/2"))
+    assert sampled_rows(first, 6) == sampled_rows(first, 6)
+    assert sampled_rows(first, 6) != sampled_rows(second, 6)
+
+
 def test_rows_without_a_live_status_and_rows_to_be_left_alone(persona: VirtualPersona, tmp_path: Path) -> None:
     rows = decisions(persona, 6)
     plan = plan_of([*rows, {"case_id": None, "status": "x"}], tmp_path)

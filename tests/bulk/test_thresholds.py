@@ -166,6 +166,13 @@ def test_a_limit_is_a_count_or_a_share(check: Any, taken: list[Any], refused: li
             check(value, "x")
 
 
+@pytest.mark.parametrize("name", ["max_changes", "max_change_ratio", "max_invalid"])
+def test_a_threshold_that_makes_no_sense_is_named(name: str) -> None:
+    given: dict[str, Any] = {name: -1}
+    with pytest.raises(BulkError, match=f"^{name} is a .*, not -1$"):
+        Thresholds(**given)
+
+
 def test_a_count_may_have_a_least_value() -> None:
     check_count(3, "x", least=3)
     with pytest.raises(BulkError, match="x is a number of rows, 3 or more, not 2"):

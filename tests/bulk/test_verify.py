@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bulk_runs import decisions, lines_of, plan_of
+from bulk_runs import RETRIEVE, decisions, lines_of, plan_of
 
 from airflow_provider_persona.bulk.ledger.verify import DIFFERENCES_FILE, verify
 from airflow_provider_persona.bulk.plan.file import Plan
+from persona_simulator import SimulatorConfig
 from tests.virtual_time import VirtualPersona
 
 
@@ -39,6 +40,17 @@ def test_what_is_not_as_left_stands_in_a_file_until_it_is_again(
     persona.act_as_human(first["case_id"], first["status"])
     assert looked_at(persona, plan, count) == (count - 1, 0)
     assert not (tmp_path / DIFFERENCES_FILE).exists()
+
+
+def test_an_object_that_is_not_listed_soon_enough_is_read_by_itself(tmp_path: Path) -> None:
+    """Reading the list is given up after six of its ten pages."""
+    persona = VirtualPersona(SimulatorConfig(cases=1000, limit=1_000_000))
+    rows = decisions(persona, 6)
+    plan = plan_of(rows, tmp_path)
+    for row in rows:
+        persona.act_as_human(row["case_id"], row["status"])
+    assert looked_at(persona, plan) == (6, 0)
+    assert persona.requests(operation=RETRIEVE)
 
 
 def test_an_object_that_is_not_there_any_more_is_a_difference(persona: VirtualPersona, tmp_path: Path) -> None:
