@@ -23,6 +23,12 @@ DAGS = Path(__file__).parents[1] / "dags"
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """A metadata database."""
+    prepare_dag_test()
+    gc.freeze()  # Airflow's models and servers came with it, and stay
+
+
+def prepare_dag_test() -> None:
+    """Make the metadata database, and take from `dag.test()` what costs time and changes nothing."""
     from airflow.utils import db
 
     from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
@@ -33,7 +39,6 @@ def airflow_db() -> None:
     if AIRFLOW_V_3_3_PLUS:
         _serve_only_the_newest_version()
         _remember_what_answers_depend_on()
-    gc.freeze()  # the database brings Airflow's models and servers with it, which stay
 
 
 def _share_the_execution_api() -> None:
