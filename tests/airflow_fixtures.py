@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sqlite3
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -22,13 +23,22 @@ DAGS = Path(__file__).parents[1] / "dags"
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """A metadata database."""
+    prepare_dag_test()
+    gc.freeze()  # Airflow's models and servers came with it, and stay
+
+
+def prepare_dag_test() -> None:
+    """Make the metadata database, and take from `dag.test()` what costs time and changes nothing."""
     from airflow.utils import db
 
-    from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS
+    from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
     db.initdb()
     if AIRFLOW_V_3_0_PLUS:
         _share_the_execution_api()
+    if AIRFLOW_V_3_3_PLUS:
+        _serve_only_the_newest_version()
+        _remember_what_answers_depend_on()
 
 
 def _share_the_execution_api() -> None:
@@ -40,6 +50,46 @@ def _share_the_execution_api() -> None:
 
     if not hasattr(supervisor.in_process_api_server, "cache_info"):
         supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
+
+
+def _serve_only_the_newest_version() -> None:
+    """Let the execution API serve the newest version of itself, the only one that `dag.test()` asks for.
+
+    Its first answer builds the routes of every version for workers of older Airflows, which takes four seconds.
+    """
+    from airflow.sdk.execution_time import supervisor
+    from cadwyn import HeadVersion, Version, VersionBundle
+    from cadwyn.route_generation import _DELETED_ROUTE_TAG
+
+    app = supervisor.in_process_api_server().app
+    served = app.versions
+    newest = Version(served.versions[0].value)
+    app.versions = VersionBundle(HeadVersion(), newest, api_version_var=served.api_version_var)
+    router = app._latest_version_router
+    # Cadwyn refuses a route of older versions only when none of them is there to have it.
+    router.routes = [route for route in router.routes if _DELETED_ROUTE_TAG not in getattr(route, "tags", ())]
+
+
+def _remember_what_answers_depend_on() -> None:
+    """Let FastAPI find out once what each dependency of a route needs.
+
+    An app with replaced dependencies, as that of `dag.test()`, finds it out anew for each request, which takes half of
+    the request's time.
+    """
+    from fastapi.dependencies import utils
+
+    inspect = utils.get_dependant
+
+    @lru_cache(maxsize=1000)
+    def remembered(scopes: tuple[str, ...], **given: Any) -> Any:
+        return inspect(parent_oauth_scopes=list(scopes), **given)
+
+    def get_dependant(**given: Any) -> Any:
+        if given.keys() != {"path", "call", "name", "parent_oauth_scopes", "scope"}:
+            return inspect(**given)  # while a route is made, which changes what it gets
+        return remembered(tuple(given.pop("parent_oauth_scopes") or ()), **given)
+
+    utils.get_dependant = get_dependant
 
 
 def put_into_database(dag: Any) -> None:

@@ -33,7 +33,7 @@ print("RESERVE", asyncio.run(PersonaAsyncHook("p").get_settings()).reserve)
 
 
 def test_an_older_common_compat_reads_the_connection_in_a_worker_thread():
-    done = subprocess.run([sys.executable, "-c", OLDER], capture_output=True, text=True, check=False, timeout=100)
+    done = run_program(OLDER)
     assert "RESERVE 0.5" in done.stdout, done.stderr[-2000:]
 
 

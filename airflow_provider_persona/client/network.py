@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -60,13 +61,7 @@ class Network:
 
     def ssl_context(self) -> ssl.SSLContext | bool:
         """Return what aiohttp needs to check certificates exactly as `requests` does."""
-        from urllib3.util.ssl_ import create_urllib3_context
-
-        if self.verify is False:
-            return False
-        context = create_urllib3_context()  # the protocols and ciphers of `requests`, and host names are checked
-        _load(context, str(self.verify))
-        return context
+        return False if self.verify is False else _trusting(str(self.verify))
 
 
 def network_of(settings: PersonaSettings, url: str | None = None) -> Network:
@@ -135,20 +130,38 @@ def _trusted(settings: PersonaSettings) -> str | bool:
 
 
 def _checked(path: str, what: str) -> str:
-    import ssl
-
     if not Path(path).exists():
         raise PersonaSettingsError(f"{what} names {path}, and there is no such file or folder of certificates")
     # Tried here, because `requests` and aiohttp would say of a damaged file no more than an error of TLS.
     try:
-        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        _trusting(path)
     except OSError:  # ssl.SSLError is one too
         raise PersonaSettingsError(f"{what} names {path}, and no certificate can be read from it") from None
     return path
 
 
-def _load(context: ssl.SSLContext, path: str) -> None:
+def _trusting(path: str) -> ssl.SSLContext:
     if Path(path).is_dir():
-        context.load_verify_locations(capath=path)
-    else:
-        context.load_verify_locations(cafile=path)
+        context = _empty_context()
+        context.load_verify_locations(capath=path)  # reads nothing yet
+        return context
+    state = Path(path).stat()
+    return _of_file(path, (state.st_ino, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=4)
+def _of_file(path: str, _state: tuple[int, int, int]) -> ssl.SSLContext:
+    """Read a file of certificates once, and again when it has changed.
+
+    That takes some 20 ms, in which no other trigger of the process runs, and a megabyte. All sessions may share what
+    was read: nobody changes it, and it holds nothing of a host or a login.
+    """
+    context = _empty_context()
+    context.load_verify_locations(cafile=path)
+    return context
+
+
+def _empty_context() -> ssl.SSLContext:
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    return create_urllib3_context()  # the protocols and ciphers of `requests`, and host names are checked

@@ -276,6 +276,30 @@ def test_the_connections_verify_wins_over_the_environment(connect, secure, autho
         connect(secure.url, policy=NO_RETRIES, verify=certifi.where()).call("list-all-cases")
 
 
+def test_certificates_are_read_once_and_again_when_their_file_is_replaced(connect, serve, authority, tmp_path):
+    (tmp_path / "next").mkdir()
+    renewed = make_authority(tmp_path / "next")
+    before, after = (serve(always(answer({"data": []})), each.context) for each in (authority, renewed))
+
+    def trusted():
+        return network_of(PersonaSettings.checked(api_key=SANDBOX_KEY, verify=str(authority.certificate))).ssl_context()
+
+    def answers(server):
+        try:
+            return connect(server.url, policy=NO_RETRIES, verify=str(authority.certificate)).call("list-all-cases")
+        except PersonaTransportError:
+            return None
+
+    first = trusted()
+    assert answers(before)
+    assert not answers(after)
+    assert trusted() is first
+    renewed.certificate.replace(authority.certificate)
+    assert answers(after)
+    assert not answers(before)
+    assert trusted() is not first
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="names of certificates in a folder are made by openssl")
 @pytest.mark.parametrize("is_linked", [True, False])
 def test_a_folder_of_certificates_is_trusted_by_its_hashed_names(connect, secure, authority, tmp_path, is_linked):

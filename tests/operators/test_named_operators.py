@@ -576,7 +576,7 @@ def test_rows_may_be_the_text_that_a_template_renders_to():
 def test_a_set_is_sent_in_the_same_order_by_each_process(code):
     """Else a retry in another process would have another body, so another key, and do a creation twice."""
     code = f"TAGS = {{'t1', 't2', 't3', 't4', 't5', 't6'}}; {code}; print(made(*given))"
-    seeds = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    seeds = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in (1, 2))  # two orders
     said = [subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True) for env in seeds]
     assert len({each.stdout.splitlines()[-1] for each in said}) == 1  # Airflow may say something before
 

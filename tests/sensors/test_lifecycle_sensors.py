@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -30,6 +28,7 @@ from airflow_provider_persona.version_compat import (
     AirflowSkipException,
     TaskDeferred,
 )
+from tests.airflow_process import run_program
 from tests.sensors.lives import BY_NAME, LIVES, change
 
 DEFERRED = {"deferrable": True, "first_poll_after": 0.1}
@@ -265,7 +264,6 @@ def test_importing_them_imports_nothing_heavy():
         f"import {lifecycle.__name__}\n"
         "print(*(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
-    imported = set(done.stdout.split())
+    imported = set(run_program(program).stdout.split())
     assert lifecycle.__name__ in imported
     assert not {"pydantic", "aiohttp", "requests", "airflow_provider_persona.api.lifecycle"} & imported

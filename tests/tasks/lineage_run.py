@@ -9,7 +9,6 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from airflow.utils import db
 from airflow.utils.session import create_session
 
 from airflow_provider_persona.operators.cases import PersonaUpdateCaseOperator
@@ -19,12 +18,12 @@ from airflow_provider_persona.transfers.persona_to_object_storage import Persona
 from airflow_provider_persona.transfers.persona_to_sql import PersonaToSqlOperator
 from airflow_provider_persona.transfers.sql_to_persona import SqlToPersonaCasesOperator
 from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, DAG, Asset
-from tests.airflow_fixtures import put_into_database
+from tests.airflow_fixtures import prepare_dag_test, put_into_database
 
 given = json.loads(sys.argv[1])
 QUERY = {"sql": given["sql"], "sql_conn_id": "warehouse"}
 
-db.initdb()
+prepare_dag_test()
 with DAG("lineage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False) as dag:
     plan = PersonaPlanCaseUpdatesOperator(task_id="plan", **QUERY)
     update = SqlToPersonaCasesOperator(task_id="update", outlets=[Asset(given["asset"])], **QUERY)
