@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
@@ -33,6 +34,9 @@ _SHARE_ASSIGNED: Final = 0.3
 _SHARE_TAGGED: Final = 0.1
 _SHARE_COMMENTED: Final = 0.05
 _SHARE_REVIEWED_BY_HAND: Final = 0.2
+
+_LARGEST_KEPT: Final = 1_000
+"""Cases of the largest world that is kept, about a megabyte. A test makes a world like that of the test before it."""
 
 _FIRST_NAMES: Final = (
     "Aino",
@@ -130,6 +134,52 @@ def populate(cases: int, seed: int, reviewers: Sequence[str]) -> World:
     :param seed: decides their contents.
     :param reviewers: e-mail addresses of the dashboard's users.
     """
+    if cases > _LARGEST_KEPT:
+        return _invented(cases, seed, reviewers)
+    return _copied(_kept(cases, seed, tuple(reviewers)))
+
+
+@lru_cache(maxsize=4)
+def _kept(cases: int, seed: int, reviewers: tuple[str, ...]) -> World:
+    return _invented(cases, seed, reviewers)
+
+
+def _copied(new: World) -> World:
+    """Return another world like a new one, which takes a fifth of the time that inventing it takes.
+
+    What can change is copied. The two share templates, users, actors and stubs, which are frozen.
+    """
+    world = World()
+    world.templates, world.users, world.queues = dict(new.templates), dict(new.users), dict(new.queues)
+    world.tags, world.objects = dict(new.tags), dict(new.objects)
+    for case in new.order:
+        world.adopt(
+            CaseRecord(
+                case_id=case.case_id,
+                ordinal=case.ordinal,
+                name=case.name,
+                template=case.template,
+                status=case.status,
+                created_at=case.created_at,
+                creator=case.creator,
+                fields=case.fields.copy(),
+                updated_at=case.updated_at,
+                updater=case.updater,
+                assigned_at=case.assigned_at,
+                assignee=case.assignee,
+                assigner=case.assigner,
+                resolved_at=case.resolved_at,
+                resolver=case.resolver,
+                queue_id=case.queue_id,
+                tags=case.tags.copy(),
+                object_ids=case.object_ids.copy(),
+                comment_ids=case.comment_ids.copy(),
+            )
+        )
+    return world
+
+
+def _invented(cases: int, seed: int, reviewers: Sequence[str]) -> World:
     world = World()
     for template in _templates():
         world.templates[template.template_id] = template

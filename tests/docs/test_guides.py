@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -66,13 +67,15 @@ def test_a_script_runs(snippet, persona_connection):
 @pytest.mark.parametrize("snippet", [each for each in _of("python") if _with_tests(each)], ids=str)
 def test_the_tests_that_a_guide_shows_pass(snippet, tmp_path):
     """In a process and an Airflow home of their own, as the guide says."""
-    home, folder = tmp_path / "airflow", tmp_path / "tests"
+    home, folder, dags = tmp_path / "airflow", tmp_path / "tests", tmp_path / "dags"
     folder.mkdir()
+    dags.mkdir()
+    shutil.copy(REPOSITORY / "dags" / "persona_update_one_case.py", dags)  # each test reads the whole folder
     (folder / "test_guide.py").write_text(snippet.text, "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AIRFLOW"))}
     environment |= {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from persona_simulator.clock import SimulatorClock, epoch_seconds, timestamp
 from persona_simulator.config import ResetRounding, SimulatorConfig
 from persona_simulator.faults import FaultKind, FaultPlan
 from persona_simulator.inflection import camel, kebab, snake
+from persona_simulator.population import populate
 from persona_simulator.rate_window import FixedWindow
 from persona_simulator.routes import find_route
+from persona_simulator.world import CaseRecord
 
 
 @pytest.mark.parametrize("key", ["case-template-id", "case_template_id", "caseTemplateId"])
@@ -88,6 +91,25 @@ def test_every_simulated_operation_has_its_route(operation_id) -> None:
 def test_what_has_no_route(target) -> None:
     method, path = target.split()
     assert find_route(method, path) is None
+
+
+def test_worlds_of_a_seed_are_alike_and_change_apart() -> None:
+    invented = populate(1_001, 7, ["a@b.example"])  # too large to be a copy of one that is kept
+    one, other = populate(300, 7, ["a@b.example"]), populate(300, 7, ["a@b.example"])
+    assert one.order == other.order == invented.order[:300]
+    assert one.objects == other.objects == dict(list(invented.objects.items())[: len(one.objects)])
+    assert (one.templates, one.users, one.queues, one.tags) == (
+        invented.templates,
+        invented.users,
+        invented.queues,
+        invented.tags,
+    )
+    assert one.cases == other.cases == {case.case_id: case for case in one.order}
+    for case, twin in [(one, other), *zip(one.order, other.order, strict=True)]:
+        names = [each.name for each in fields(case)] if isinstance(case, CaseRecord) else list(vars(case))
+        mutable = [name for name in names if isinstance(getattr(case, name), list | dict)]
+        assert len(mutable) > 5
+        assert not [name for name in mutable if getattr(case, name) is getattr(twin, name)]
 
 
 def test_a_plan_follows_from_seed_and_number() -> None:
