@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -65,3 +66,10 @@ def at_a_moment():
         each.end()
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def all_garbage_collected():
+    """Collect what a stop at any line leaves, such as an open socket. Else Python warns of it in a test of others."""
+    yield
+    gc.collect()

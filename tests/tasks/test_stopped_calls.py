@@ -35,6 +35,7 @@ from airflow_provider_persona.version_compat import AIRFLOW_V_3_0_PLUS, BaseOper
 pytestmark = [
     pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 raises out of its handler by itself"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # as in test_stopping_everywhere
+    pytest.mark.usefixtures("all_garbage_collected"),
 ]
 
 TRIES = int(os.environ.get("PERSONA_STOPS") or 4)

@@ -38,7 +38,10 @@ from tests.tasks.test_stopping import _raised_where_it_is_dropped
 from tests.transfers.databases import SQLITE, connect_warehouse
 
 # Raised between the opening of a file and the block that closes it, an exception leaves the closing to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("all_garbage_collected"),
+]
 
 TRIES = int(os.environ.get("PERSONA_STOPS") or 1)
 SLOW_QUERY = """
