@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,9 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(options)
     except (ValueError, ValidationError, OSError) as refusal:
         parser.error(str(refusal))
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    came: list[int] = []
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: came.append(number))
     if hasattr(signal, "pthread_sigmask"):  # a `SimulatorProcess` begins without interrupts
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
@@ -106,7 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f" limit={config.limit}/{config.window_seconds:g}s",
             flush=True,
         )
-        ended.wait()
+        # No wait on a lock or an `Event`: a signal that comes just before the thread sleeps there does not wake it.
+        while not came:
+            time.sleep(0.1)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)  # it ends already
     return 0
 
 

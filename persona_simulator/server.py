@@ -186,7 +186,11 @@ class SimulatorProcess(SimulatorControl):
         if self._process is None:
             return
         self._process.terminate()
-        self._process.wait(timeout=15)
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
