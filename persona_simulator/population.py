@@ -35,8 +35,8 @@ _SHARE_TAGGED: Final = 0.1
 _SHARE_COMMENTED: Final = 0.05
 _SHARE_REVIEWED_BY_HAND: Final = 0.2
 
-_LARGEST_KEPT: Final = 1_000
-"""Cases of the largest world that is kept, about a megabyte. A test makes a world like that of the test before it."""
+_LARGEST_KEPT: Final = 3_000
+"""Cases of the largest world that is kept, in some megabytes. A test makes a world like that of the test before it."""
 
 _FIRST_NAMES: Final = (
     "Aino",

@@ -213,17 +213,22 @@ _DEEPEST = 300
 by then. Persona's own answers have about ten."""
 
 
+_NESTED = (dict, list)
+
+
 def _is_deeper(value: Any, most: int) -> bool:
     """Whether a parsed value has more levels; without recursion."""
-    level = [value]
+    level = [value] if isinstance(value, _NESTED) else []
     for _ in range(most):
         level = [
             child
             for node in level
-            if isinstance(node, dict | list)
             for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, _NESTED)
         ]
-    return any(isinstance(node, dict | list) for node in level)
+        if not level:
+            return False
+    return bool(level)
 
 
 def _parsed(text: str) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.client.transport import Sending
+from persona_simulator import SimulatorConfig
 from tests.virtual_time import VirtualPersona
 
 
@@ -45,7 +46,7 @@ class StrangePersona(VirtualPersona):
     """
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
-        super().__init__()
+        super().__init__(SimulatorConfig(cases=0))
         self.asked: list[Asked] = []
         self._answer = answer
 

@@ -94,7 +94,7 @@ def test_what_has_no_route(target) -> None:
 
 
 def test_worlds_of_a_seed_are_alike_and_change_apart() -> None:
-    invented = populate(1_001, 7, ["a@b.example"])  # too large to be a copy of one that is kept
+    invented = populate(3_001, 7, ["a@b.example"])  # too large to be a copy of one that is kept
     one, other = populate(300, 7, ["a@b.example"]), populate(300, 7, ["a@b.example"])
     assert one.order == other.order == invented.order[:300]
     assert one.objects == other.objects == dict(list(invented.objects.items())[: len(one.objects)])
