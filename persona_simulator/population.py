@@ -6,6 +6,7 @@ Everything follows from the seed. The people look real so that a test for leaks 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -145,7 +146,7 @@ def _kept(cases: int, seed: int, reviewers: tuple[str, ...]) -> World:
 
 
 def _copied(new: World) -> World:
-    """Return another world like a new one, which takes a fifth of the time that inventing it takes.
+    """Return another world like a new one, which takes a third of the time that inventing it takes.
 
     What can change is copied. The two share templates, users, actors and stubs, which are frozen.
     """
@@ -154,26 +155,15 @@ def _copied(new: World) -> World:
     world.tags, world.objects = dict(new.tags), dict(new.objects)
     for case in new.order:
         world.adopt(
-            CaseRecord(
-                case_id=case.case_id,
-                ordinal=case.ordinal,
-                name=case.name,
-                template=case.template,
-                status=case.status,
-                created_at=case.created_at,
-                creator=case.creator,
+            replace(
+                case,
                 fields=case.fields.copy(),
-                updated_at=case.updated_at,
-                updater=case.updater,
-                assigned_at=case.assigned_at,
-                assignee=case.assignee,
-                assigner=case.assigner,
-                resolved_at=case.resolved_at,
-                resolver=case.resolver,
-                queue_id=case.queue_id,
                 tags=case.tags.copy(),
+                attachments=case.attachments.copy(),
                 object_ids=case.object_ids.copy(),
                 comment_ids=case.comment_ids.copy(),
+                index_history=[],
+                rendered={},
             )
         )
     return world
