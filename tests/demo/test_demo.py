@@ -18,14 +18,6 @@ from demo.airflow_run import AirflowRun
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def heeds_interrupts() -> Iterator[None]:
-    """Processes heed SIGINT, also where a shell runs the tests in the background and lets them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def _demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The demonstration as a group of processes, as in a terminal; what it leaves is killed at the end."""
@@ -58,7 +50,7 @@ def _is_alive(group: int) -> bool:
 @pytest.mark.parametrize(
     ("awaited", "number"), [("A simulated Persona", signal.SIGTERM), ("Running the Dag", signal.SIGINT)]
 )
-def test_a_signal_ends_it_and_all_that_it_started(tmp_path, awaited, number, heeds_interrupts):
+def test_a_signal_ends_it_and_all_that_it_started(tmp_path, awaited, number):
     with _demo(tmp_path) as running:
         assert running.stdout is not None
         printed = ""
