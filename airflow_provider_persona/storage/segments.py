@@ -201,13 +201,13 @@ class SegmentWriter:
         except Exception as error:  # fsspec's stores raise what their libraries raise
             raise cannot_write(self._log.folder, error) from error
 
-    async def sync(self, but: int = 0) -> None:
+    async def sync(self, all_but: int = 0) -> None:
         """Let what was put down so far outlive the machine; in an object store it does.
 
-        :param but: how many lines, the last ones, need not.
+        :param all_but: how many lines, the last ones, need not.
         :raises StoreError: when the disk refuses.
         """
-        mine = self._taken - but
+        mine = self._taken - all_but
         if self._file is None or self._durable >= mine:
             return
         try:

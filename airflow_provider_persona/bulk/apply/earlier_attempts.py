@@ -40,7 +40,7 @@ class EarlierAttempts:
 
     def rows_left(self, plan: Plan) -> Iterator[tuple[PlanRow, RowContext]]:
         """Yield the rows of the plan that are not settled, each with what is known about it."""
-        in_doubt, unsynced = self.state.in_doubt, self.state.unsynced
+        new = 0
         for row in plan.rows():
             if self.state.is_settled(row.number):
                 if row.number % 1000 == 0:
@@ -53,10 +53,9 @@ class EarlierAttempts:
             # sends nothing, so its outcome is none.
             is_new = self.state.outcome(row.number) in (None, RowOutcome.PLANNED)
             is_new = is_new and row.number not in self.state.begun  # what was begun by its own note counts apart
-            context = self.context(row.number, in_doubt=in_doubt > 0, may_be_lost=unsynced > 0)
-            in_doubt -= is_new and row.planned is Planned.CHANGE
-            unsynced -= is_new and row.planned is Planned.CHANGE
-            yield row, context
+            in_doubt, may_be_lost = self.state.in_doubt > new, self.state.unsynced > new
+            new += is_new and row.planned is Planned.CHANGE
+            yield row, self.context(row.number, in_doubt=in_doubt, may_be_lost=may_be_lost)
 
     def context(self, row: int, *, in_doubt: bool, may_be_lost: bool) -> RowContext:
         """Return what is known about a row.

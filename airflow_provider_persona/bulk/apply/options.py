@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from airflow_provider_persona.bulk.apply.halt import DEFAULT_RETRY_SHARE, CircuitBreaker
 from airflow_provider_persona.bulk.ledger.report import Approval
+from airflow_provider_persona.bulk.ledger.writer import unsynced_rows
 from airflow_provider_persona.bulk.plan.limits import check_count, check_count_or_share
 
 DEFAULT_CONCURRENCY = 24
@@ -54,3 +55,12 @@ class ApplyOptions:
             check_count(self.sample, "sample", least=1)
         check_count_or_share(self.max_failures, "max_failures")
         CircuitBreaker(self.max_retry_share)
+
+    def unsynced_rows(self, rows: int) -> int:
+        """Return of how many rows a power cut may take all lines of the ledger: the first that have no outcome.
+
+        :param rows: rows of the plan. Those of a sample are begun here and there, so any may be among them.
+        """
+        if self.dry_run:
+            return 0  # it begins none
+        return rows if self.sample is not None else unsynced_rows(self.concurrency)

@@ -30,7 +30,7 @@ from airflow_provider_persona.bulk.ledger.ledger import (
 from airflow_provider_persona.bulk.ledger.outcomes import NOT_DONE, RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from airflow_provider_persona.bulk.ledger.verify import verify
-from airflow_provider_persona.bulk.ledger.writer import LedgerWriter, unsynced_rows
+from airflow_provider_persona.bulk.ledger.writer import LedgerWriter
 from airflow_provider_persona.bulk.plan.file import Plan, PlanRow
 from airflow_provider_persona.bulk.plan.limits import is_exceeded
 from airflow_provider_persona.client import AsyncPersonaClient
@@ -100,12 +100,13 @@ class _Run:
         self._writer = PlanWriter(plan, client, options)
         # Two attempts that begin at once find the same number, and `open` gives the segment to one of them only.
         self._first_segment = ledger_of(plan.folder).last + 1
-        is_at_risk = as_local(plan.folder) is not None and not options.dry_run
-        at_risk = unsynced_rows(options.concurrency) if options.sample is None else header.rows  # here and there
-        opening = (options.concurrency, self._now(), options.approval, at_risk if is_at_risk else 0)
-        self._ledger = LedgerWriter(plan.folder, header.hash, self._first_segment, *opening)
+        approval, unsynced = options.approval, options.unsynced_rows(header.rows)
+        self._ledger = LedgerWriter(
+            plan.folder, header.hash, self._first_segment, options.concurrency, self._now(), approval, unsynced
+        )
         # A checkpoint must cover each row where the ledger's disk may be lost.
-        self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, is_at_risk)
+        covers_rows = as_local(plan.folder) is not None and not options.dry_run
+        self._keeper = CheckpointKeeper(checkpoints, self._checkpoint, self._ledger.require_newest, covers_rows)
 
     def _take_over(self, carried: Checkpoint) -> Mapping[str, Any] | None:
         """Take in what a checkpoint knows of a lost ledger; return that for the new ledger, or None for nothing."""

@@ -113,12 +113,11 @@ class LedgerState:
             `concurrency` rows may have been under way when their attempts broke off.
         :param unsynced: rows of which a power cut takes all lines, at most.
         """
-        if at != self._attempt:
-            self.break_off()
-        if at != self._attempt and self.last_at is not None and self.in_doubt:
-            self.in_doubt_since = min(self.in_doubt_since or self.last_at, self.last_at)
         # Else it is one more segment of the same attempt. A stop in that moment can leave it behind the closing line.
         if at != self._attempt:
+            self.break_off()
+            if self.last_at is not None and self.in_doubt:
+                self.in_doubt_since = min(self.in_doubt_since or self.last_at, self.last_at)
             self._attempt, self.last_at, self._is_dry_run, self.end = at, at, False, None
         self._concurrency, self._unsynced = concurrency, unsynced
         if not notes_begun:

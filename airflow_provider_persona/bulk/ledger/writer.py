@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, ledger_of
 from airflow_provider_persona.bulk.ledger.outcomes import RowResult
 from airflow_provider_persona.bulk.ledger.report import Approval
-from airflow_provider_persona.storage.paths import StorePath
+from airflow_provider_persona.storage.paths import StorePath, as_local
 from airflow_provider_persona.storage.segments import SegmentWriter
 
 _UNSYNCED = 256
@@ -47,7 +47,7 @@ class LedgerWriter:
     ) -> None:
         self._plan_hash = plan_hash
         opening: dict[str, Any] = {"plan": plan_hash, "concurrency": concurrency, "at": at, "notes_begun": True}
-        if unsynced:
+        if unsynced and as_local(folder) is not None:  # in an object store each line outlives the machine
             opening["unsynced"] = unsynced
         if approval is not None:
             opening["approval"] = approval.to_json()
