@@ -106,12 +106,12 @@ def test_a_slow_answer_within_the_timeout_is_taken(persona, connect, approval):
 
 
 def test_an_answer_that_dribbles_is_cut_though_every_byte_is_in_time(persona, connect, open_case):
-    persona.script_fault(FaultKind.SLOW, seconds=4)
+    persona.script_fault(FaultKind.SLOW, seconds=30)
     face = connect(persona.url, read_timeout=0.5, connect_timeout=0.1, policy=NO_RETRIES)
     begun = time.monotonic()
     with pytest.raises(PersonaTransportError):
         face.call("retrieve-case", path={"case-id": open_case})
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 25
 
 
 def test_a_hang_is_repeated_under_the_same_key(persona, connect, approval):
