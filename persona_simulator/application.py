@@ -22,7 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 CONTROL_PREFIX: Final = "/_simulator/"
 _JSON_ONLY: Final = [(b"content-type", b"application/json")]
-_PIECES: Final = 10
+_PIECES: Final = 100
 
 
 class SimulatorApp:
