@@ -5,6 +5,8 @@ UV := .venv-uv/bin/uv
 AS_PIP := .venv-uv/bin/python tools/as_pip.py
 AIRFLOW3 := .venv-airflow3
 AIRFLOW2 := .venv-airflow2
+# Six processes share the tests, since they wait for much of their time. Those marked `docs` belong to `make docs`.
+SUITE := -m pytest -n 6 --dist worksteal -m "not docs"
 CONTRACT := .venv-contract
 MUTANTS := .venv-mutants
 PRISM := @stoplight/prism-cli@5.14.2
@@ -21,10 +23,10 @@ demo: $(AIRFLOW3)/ready  ## Update 1,200 cases of a simulated Persona from a SQL
 	$(AIRFLOW3)/bin/python -m demo
 
 test: $(AIRFLOW3)/ready  ## Run the tests on Airflow 3.3.2 (ARGS go to pytest)
-	$(call suite,$(AIRFLOW3))
+	$(AIRFLOW3)/bin/python $(SUITE) $(ARGS)
 
 test-airflow2: $(AIRFLOW2)/ready  ## Run the same tests on Airflow 2.11.2
-	$(call suite,$(AIRFLOW2))
+	$(AIRFLOW2)/bin/python $(SUITE) $(ARGS)
 
 contract: specification $(AIRFLOW3)/ready $(CONTRACT)/ready  ## Hold simulator and catalogue against Persona's specification (SPEC=path)
 	PERSONA_SPECIFICATION="$(SPEC)" $(AIRFLOW3)/bin/python -m tools.contract
@@ -122,14 +124,6 @@ $(MUTANTS)/ready: constraints/mutants.txt $(AIRFLOW3)/ready | $(UV)
 	$(AIRFLOW3)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	  $$($(MUTANTS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_airflow3.pth
 	touch $@
-
-# Four processes share the tests, since half of the time they wait. Those marked `alone` follow by themselves, and those
-# marked `docs` belong to `make docs`. ARGS may name tests of one sort only, and then pytest says with status 5 that the
-# other call found none.
-define suite
-	$(1)/bin/python -m pytest -n 4 --dist worksteal -m "not alone and not docs" $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
-	$(1)/bin/python -m pytest -m alone $(ARGS) $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
-endef
 
 define environment
 	@echo "Setting up $(1) from $(2)"

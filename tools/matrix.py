@@ -190,7 +190,7 @@ def _suite(python: Path, folder: Path) -> str:
     folder.mkdir()
     for name in COPIED:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
-    command = [python, "-m", "pytest", "-q", "-m", "not alone", "-p", "no:cacheprovider", *SUITE]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE]
     done = subprocess.run(command, cwd=folder, env=_bare(), capture_output=True, text=True, check=False)
     if done.returncode:
         print(
