@@ -184,7 +184,8 @@ def test_no_transaction_is_open_while_the_rows_are_read(persona, tmp_path, monke
         for _ in range(2):  # the table is made, and it is there
             with KeyedTable(warehouse_hook(), name, ["id", "type"]).opened():
                 cursor.execute(states, (name,))
-                assert [row[0] for row in cursor.fetchall()] == ["idle"]
+                # The connection of the round before may still be ending, on a busy server.
+                assert {row[0] for row in cursor.fetchall()} == {"idle"}
                 connection.commit()
         cursor.execute(f"DROP TABLE {name}")
         connection.commit()
