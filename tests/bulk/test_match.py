@@ -514,7 +514,7 @@ def test_a_run_that_is_tried_again_asks_nothing_and_sends_nothing(persona: Virtu
         {"type": "inquiry"},
         {"id": 1.5},
     ],
-    ids=json.dumps,
+    ids=["unprintable", "path", "dots", "long", "another type", "number"],
 )
 def test_an_object_that_no_call_can_name_or_of_another_kind_costs_its_row(
     tmp_path: Path, odd: dict[str, Any], several: bool
