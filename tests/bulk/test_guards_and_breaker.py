@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_persona.api.errors import (
@@ -15,7 +17,7 @@ from airflow_provider_persona.api.errors import (
 from airflow_provider_persona.api.limits import WindowState
 from airflow_provider_persona.bulk.apply.halt import CircuitBreaker, Halt
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate
+from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.guards import Guards, drift
 from airflow_provider_persona.bulk.subjects.subject import ObjectState
 
@@ -91,6 +93,14 @@ def test_an_estimate_goes_by_the_present_window(window: WindowState | None, expe
     assert expected.to_xcom() == {
         "requests": 400, "seconds": expected.seconds, "limit": expected.limit, "reserve": 0.2
     }  # fmt: skip
+    matching = {"by": "reference-id", "values": 9, "priced": 9, "requests": 8}
+    assert replace(expected, matching=matching).to_xcom() == {**expected.to_xcom(), "matching": matching}
+
+
+@pytest.mark.parametrize("limits", [(300, 500, 9000), (500, 300, 9000), (9000, 500, 300)])
+def test_of_several_limits_the_tightest_counts(limits: tuple[int, ...]) -> None:
+    answer = {"data": [{"attributes": {"limit": n, "remaining": 1, "seconds-to-reset": 30}} for n in limits]}
+    assert tightest_limit(answer) == WindowState(300, 1, 30)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bulk_runs import CREATED, last_results
+from bulk_runs import CREATED, last_results, plan_of
 from landed_folder import LANDED
 from object_shelf import shelf_path
 
@@ -117,6 +117,14 @@ def test_a_plan_shows_what_was_intended_and_no_value() -> None:
     assert index.counts() == plan.header.planned
     assert dict(index.transitions()) == plan.header.transitions
     assert list(rows_of_plan(plan)) == index.page(RowFilter(), 0, 1000)[1]
+
+
+@pytest.mark.parametrize("repeats", [0, 1, 2, 7])
+def test_a_plan_with_collapsed_repeats_has_numbers_beyond_its_count_of_rows(tmp_path: Path, repeats: int) -> None:
+    rows = [{"case_id": "case_1", "status": "Open"}] * (1 + repeats) + [{"case_id": "case_2", "status": "Open"}]
+    index = index_of(plan_of(rows, tmp_path))
+    total, shown = index.page(RowFilter(), 0, 100)
+    assert (total, [(row.number, row.object_id) for row in shown]) == (2, [(1, "case_1"), (2 + repeats, "case_2")])
 
 
 def test_what_comes_to_the_ledger_is_read_on_and_half_a_line_waits(tmp_path: Path) -> None:

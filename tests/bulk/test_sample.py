@@ -20,6 +20,7 @@ from airflow_provider_persona.bulk.errors import BulkError, RunFailedError
 from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
 from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.ledger.writer import unsynced_rows
 from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import resume_or_draft
 from airflow_provider_persona.bulk.source.rows import MappedRows
@@ -135,6 +136,12 @@ def test_a_dry_run_has_no_sample(persona: VirtualPersona, tmp_path: Path) -> Non
     job = job_of(CASE, CASE.rows(CASE.ids(persona, 4)), dry_run=True, sample=2)
     report = carried_out(persona, job, tmp_path)
     assert (outcomes(report), report.sample, writes(persona)) == ({"planned": 4}, None, 0)
+
+
+def test_a_power_cut_may_hide_any_row_of_a_plan_in_a_sample_and_only_the_first_ones_without() -> None:
+    assert ApplyOptions(sample=5).unsynced_rows(1_000_000) == 1_000_000
+    assert ApplyOptions(concurrency=4).unsynced_rows(1_000_000) == unsynced_rows(4)
+    assert ApplyOptions(sample=5, dry_run=True).unsynced_rows(1_000_000) == 0  # it begins none
 
 
 @pytest.mark.parametrize("sample", [0, -1, 2.5, True, "ten"])
