@@ -21,7 +21,7 @@ from bulk_runs import (
 
 from airflow_provider_persona.api.retry import NO_RETRIES
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
-from airflow_provider_persona.bulk.errors import BulkError, RunStoppedError
+from airflow_provider_persona.bulk.errors import RunStoppedError
 from airflow_provider_persona.bulk.job import judge
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE
@@ -304,12 +304,6 @@ def test_the_ledger_ends_with_the_balance(persona: VirtualPersona, tmp_path: Pat
     assert {line["plan"] for line in lines} == {plan.header.hash}
     assert lines[0]["segment"] == 1
     assert (lines[-1]["end"], lines[-1]["counts"]) == ("complete", {"updated": 5})
-
-
-@pytest.mark.parametrize("options", [{"max_retry_share": 0.0}, {"concurrency": 0}])
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(BulkError):
-        ApplyOptions(**options)
 
 
 def test_what_a_failed_row_had_changed_before_is_on_the_ledger(persona: VirtualPersona, tmp_path: Path) -> None:

@@ -342,6 +342,8 @@ def test_rows_that_could_name_two_objects_or_none_are_refused(persona: VirtualPe
         Match.of("email", None, CASE.subject)
     with pytest.raises(BulkError, match="match_many is none, newest, all, not 'first'"):
         Match.of("reference-id", "first", CASE.subject)
+    with pytest.raises(BulkError, match="match_many says nothing without match_by"):
+        Match.of(None, "all", CASE.subject)
 
 
 def test_another_key_is_another_source(persona: VirtualPersona) -> None:
