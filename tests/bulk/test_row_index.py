@@ -86,6 +86,16 @@ def test_filters_find_the_rows_that_they_name() -> None:
         assert index.page(nothing, 0, 100) == (0, [])
 
 
+@pytest.mark.parametrize("with_ledger", [True, False])
+def test_a_row_is_found_by_the_id_of_its_object(tmp_path: Path, with_ledger: bool) -> None:
+    rows = [{"case_id": case_id, "status": "Open"} for case_id in ("case_1", None, "case_3", "case_4")]
+    index = index_of(plan_of(rows, tmp_path), with_ledger=with_ledger)
+    for number in (1, 3, 4):
+        total, found = index.page(RowFilter(object_id=f"case_{number}"), 0, 100)
+        assert (total, [row.number for row in found]) == (1, [number])
+    assert index.page(RowFilter(object_id="case_2"), 0, 100) == (0, [])
+
+
 def test_rows_of_each_outcome_and_open_ones_are_shown_and_found(tmp_path: Path) -> None:
     plan, each = long_run(tmp_path, 9), list(RowOutcome)
     (tmp_path / "ledger-00001.jsonl").unlink()
