@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import pytest
+
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.reasons import MOST, OTHERS, Labels, Reason, ReasonCount
 
@@ -70,6 +72,19 @@ def test_however_many_reasons_there_are_ten_are_told_and_every_row_is_counted() 
     assert len(found) == MOST
     assert sum(reason.count for reason in found) == 2_000
     assert found[-1].reason == "other reasons; see the ledger"
+
+
+@pytest.mark.parametrize("different", [MOST - 1, MOST])
+def test_up_to_ten_reasons_are_told_each_by_itself(different: int) -> None:
+    found = top_reasons(failed(number, f"reason {number:02}") for number in range(different))
+    assert [reason.reason for reason in found] == [f"failed: reason {number:02}" for number in range(different)]
+
+
+def test_the_reasons_after_the_first_nine_are_one_with_examples_of_the_first_of_them() -> None:
+    rows = [failed(100 * number + row, f"reason {number}") for number in range(12) for row in range(13 - number)]
+    *nine, others = top_reasons(rows)
+    assert [reason.count for reason in nine] == [13, 12, 11, 10, 9, 8, 7, 6, 5]
+    assert others == Reason("other reasons; see the ledger", 4 + 3 + 2, ("case_900", "case_901", "case_902"))
 
 
 def test_reasons_are_counted_while_somebody_else_reads_the_ledger() -> None:

@@ -137,6 +137,17 @@ def test_a_plan_with_collapsed_repeats_has_numbers_beyond_its_count_of_rows(tmp_
     assert (total, [(row.number, row.object_id) for row in shown]) == (2, [(1, "case_1"), (2 + repeats, "case_2")])
 
 
+@pytest.mark.parametrize("name", ["complete", "stopped"])
+def test_a_plan_shows_each_row_as_it_was_planned(name: str) -> None:
+    plan = landed(name)
+    shown = index_of(plan, with_ledger=False).page(RowFilter(), 0, 1000)[1]
+    told = [(row.number, row.object_id, row.state, row.from_status, row.to_status, row.reason) for row in shown]
+    assert told == [
+        (row.number, row.object_id, row.planned.value, row.from_status, row.to_status, row.reason)
+        for row in plan.rows()
+    ]
+
+
 def test_what_comes_to_the_ledger_is_read_on_and_half_a_line_waits(tmp_path: Path) -> None:
     for name in ("plan.jsonl", "ledger-00001.jsonl"):
         (tmp_path / name).write_bytes((LANDED / "complete" / name).read_bytes())
