@@ -288,6 +288,22 @@ def test_a_key_of_more_than_a_page_of_objects_names_none_but_the_newest(
     assert [row.object_id for row in newest.rows()] == [cases[0]]
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(100, "100 cases have that account-id; match_many"), (101, "more than 100 cases have that acc")]
+)
+def test_a_list_that_is_read_to_its_end_tells_the_same_of_such_a_key(
+    persona: VirtualPersona, tmp_path: Path, count: int, told: str
+) -> None:
+    shared(persona, count)
+    others = list(keyed_objects(persona, CASE, "account-id", 20))
+    plan = planned(
+        persona, job_by(CASE, keyed_rows(CASE, "account-id", ["act_shared", *others]), "account-id"), tmp_path
+    )
+    assert not any(lists_of(persona, CASE))
+    (reason,) = reasons(plan)
+    assert reason.startswith(told)
+
+
 def test_two_rows_about_one_object_repeat_or_contradict_one_another(persona: VirtualPersona, tmp_path: Path) -> None:
     (case_id, *_) = shared(persona, 1)
     own = case_id.replace("case_", "act_")

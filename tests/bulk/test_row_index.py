@@ -243,6 +243,15 @@ def test_memory_grows_by_a_few_bytes_a_row_and_a_page_reads_its_own_lines(tmp_pa
     assert index.pace.stretches() == [(five_past, {"updated": rows - rows // 100, "failed": rows // 100})]
 
 
+@pytest.mark.parametrize(("stretches", "seconds"), [(240, 10), (241, 20)])
+def test_stretches_are_doubled_only_when_there_are_too_many(stretches: int, seconds: int) -> None:
+    pace, began = Pace(), datetime.fromisoformat(CREATED)
+    for number in range(stretches):
+        pace.add((began + timedelta(seconds=10 * number)).isoformat(), "updated")
+    assert pace.seconds == seconds
+    assert sum(counts["updated"] for _, counts in pace.stretches()) == stretches
+
+
 def test_the_pace_of_a_long_run_needs_no_more_room_than_that_of_a_short_one() -> None:
     pace, began = Pace(), datetime(2026, 1, 5, 8, tzinfo=UTC)
     for minute in range(3 * 24 * 60):
