@@ -169,6 +169,17 @@ def test_the_price_is_told_with_the_time_under_the_limit_before_the_reads(
     assert persona.state()["limit"] == 30
 
 
+def test_where_the_limit_cannot_be_asked_for_the_price_is_told_without_the_time(
+    persona: VirtualPersona, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = keyed_objects(persona, CASE, "reference-id", 11)
+    persona.script_fault("redirect", operation="list-all-rate-limits")
+    with caplog.at_level(logging.INFO):
+        plan = planned(persona, job_by(CASE, keyed_rows(CASE, "reference-id", list(objects))), tmp_path)
+    assert [row.object_id for row in plan.rows()] == list(objects.values())
+    assert "Finding the cases of 11 different values of reference-id takes about 11 requests\n" in caplog.text
+
+
 def test_a_batch_that_has_too_many_objects_is_read_one_key_at_a_time(persona: VirtualPersona, tmp_path: Path) -> None:
     """Two accounts share one filter; one has more inquiries than two pages show."""
     kind = next(kind for kind in KINDS if kind.name == "inquiry")
@@ -325,6 +336,7 @@ def test_the_key_stands_in_its_column_or_where_the_mapping_says(persona: Virtual
         "capitals": ([{"REFERENCE_ID": "customer-sim000001", "ADD_TAGS": "x"}], None),
         "mapped": ([{"crm": "customer-sim000001", "add_tags": "x"}], {"reference_id": "crm"}),
         "mapped-hyphen": ([{"crm": "customer-sim000001", "add_tags": "x"}], {"reference-id": "crm"}),
+        "all mapped": ([{"crm": "customer-sim000001", "label": "x"}], {"reference-id": "crm", "add_tags": "label"}),
         "padded": ([{"reference_id": "customer-sim000001   ", "add_tags": "x"}], None),
     }
     for name, (rows, mapping) in rows_of.items():
@@ -336,14 +348,15 @@ def test_numbers_are_keys_and_what_cannot_be_one_is_invalid(persona: VirtualPers
     kind = next(kind for kind in KINDS if kind.name == "account")
     (account,) = kind.ids(persona, 1)
     persona.change_object(account, attributes={"reference-id": "4711"})
-    values = [4711, None, "  ", True, 1.5, "x" * 501, "a,b"]
+    values = [4711, None, "  ", True, 1.5, "x" * 501, "x" * 500, "a,b"]
     rows = [{"reference_id": value, "add_tags": "x"} for value in values]
     plan = planned(persona, job_by(kind, rows), tmp_path)
-    assert [row.object_id for row in plan.rows()] == [account, *[None] * 6]
+    assert [row.object_id for row in plan.rows()] == [account, *[None] * 7]
     assert reasons(plan) == {
         "no reference-id": 2,
         "the reference-id is neither text nor a whole number": 2,
         "the reference-id has more than 500 characters": 1,
+        "no account with that reference-id": 1,
         "the reference-id has a comma, which Persona's filter takes for the end of a value": 1,
     }
 
