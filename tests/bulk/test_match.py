@@ -169,6 +169,17 @@ def test_the_price_is_told_with_the_time_under_the_limit_before_the_reads(
     assert persona.state()["limit"] == 30
 
 
+@pytest.mark.parametrize(("keys", "asks", "lists"), [(10, 0, [True] * 10), (11, 1, [False] * 3)])
+def test_up_to_ten_keys_are_looked_for_at_once_and_more_are_priced_and_listed_first(
+    persona: VirtualPersona, tmp_path: Path, keys: int, asks: int, lists: list[bool]
+) -> None:
+    objects = keyed_objects(persona, CASE, "account-id", keys)
+    plan = planned(persona, job_by(CASE, keyed_rows(CASE, "account-id", list(objects)), "account-id"), tmp_path)
+    assert [row.object_id for row in plan.rows()] == list(objects.values())
+    assert len(persona.requests(operation="list-all-rate-limits")) == asks
+    assert lists_of(persona, CASE) == lists
+
+
 def test_where_the_limit_cannot_be_asked_for_the_price_is_told_without_the_time(
     persona: VirtualPersona, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
