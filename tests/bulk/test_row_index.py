@@ -177,6 +177,19 @@ def test_damaged_lines_are_counted_and_the_other_rows_are_shown(tmp_path: Path) 
     assert index.page(RowFilter(), 0, 100)[0] == 13
 
 
+def test_a_record_of_a_row_that_the_plan_has_not_harms_no_other(tmp_path: Path) -> None:
+    """Also where it comes between the call for the records and their reading."""
+    plan, ledger = long_run(tmp_path, 9), tmp_path / "ledger-00001.jsonl"
+    index = index_of(plan)
+    records = index.results()
+    with ledger.open("a") as file:
+        file.write(ledger.read_text().splitlines()[-1].replace('"row": 9', '"row": 10') + "\n")
+    assert [record.row for record in records] == list(range(1, 10))
+    for found in (index, index_of(plan)):
+        assert found.read_on(EVERYTHING)
+        assert [row.number for row in found.page(RowFilter(), 0, 9)[1]] == list(range(1, 10))
+
+
 def test_the_ledger_of_another_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.jsonl").write_bytes((LANDED / "complete" / "plan.jsonl").read_bytes())
     (tmp_path / "ledger-00001.jsonl").write_bytes((LANDED / "stopped" / "ledger-00001.jsonl").read_bytes())
