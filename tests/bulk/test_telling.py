@@ -197,3 +197,12 @@ def test_each_look_is_told_in_the_first_minute_and_then_one_in_half_a_minute_or_
         told.clear()
     # The last one says no more than that the attempt is alive.
     assert found == [(10, 1), (50, 2), (60, 3), (90, 4), (96, 9), (396, 9)]
+
+
+@pytest.mark.parametrize(("changes", "done", "left"), [(10, 10, 0.0), (0, 10, 0.0), (0, 9, None), (10, 9, None)])
+def test_no_time_is_left_once_all_rows_are_done_and_before_that_it_is_unknown_without_a_request(
+    changes: int, done: int, left: float | None
+) -> None:
+    header = header_of(rows=10, planned={"change": changes, "unchanged": 10 - changes})
+    telling = Telling(VirtualPersona().client(), header, ApplyOptions(), lambda _: None)
+    assert telling.progress(Counter({RowOutcome.UNCHANGED: done})).left == left
