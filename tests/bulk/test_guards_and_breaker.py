@@ -85,8 +85,9 @@ def test_drift_is_another_status_or_a_later_change(
         (WindowState(0, 0, 60), Estimate(400, None, 0, 0.2)),
         (WindowState(300, 300, 30), Estimate(400, 30.0, 300, 0.2)),
         (WindowState(300, 0, 30), Estimate(400, 90.0, 300, 0.2)),
+        (WindowState(1, 1, 60), Estimate(400, 399 * 60.0, 1, 0.2)),
     ],
-    ids=["unknown", "zero", "fresh", "used up"],
+    ids=["unknown", "zero", "fresh", "used up", "one a window"],
 )
 def test_an_estimate_goes_by_the_present_window(window: WindowState | None, expected: Estimate) -> None:
     assert estimate(400, window, 0.2) == expected

@@ -50,6 +50,17 @@ def test_a_row_with_another_text_than_before_counts_for_that_one_only() -> None:
     assert labels.code_of(OTHERS) == 0
 
 
+def test_texts_after_the_first_250_are_told_together_and_last_and_equally_frequent_ones_by_the_alphabet() -> None:
+    labels = Labels()
+    texts = [f"text {number}" for number in range(999, 749, -1)]
+    for row, text in enumerate(texts):
+        labels.put(row, text)
+    assert labels.counts() == [(text, 1) for text in sorted(texts)]
+    for row in range(250, 253):
+        labels.put(row, f"further {row}")
+    assert labels.counts() == [*((text, 1) for text in sorted(texts)), (OTHERS, 3)]
+
+
 def test_a_row_that_a_later_attempt_settled_is_no_failure_any_more() -> None:
     again = [failed(2, REFUSED.format("b")), RowResult(1, "case_1", RowOutcome.UPDATED), failed(3, "refused otherwise")]
     found = top_reasons([*(failed(number, REFUSED.format(number)) for number in (1, 2, 3)), *again])
