@@ -290,6 +290,15 @@ def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) 
     assert (state.in_doubt, state.in_doubt_since) == (0, None)
 
 
+def test_an_attempt_that_left_nothing_in_doubt_makes_a_later_doubt_no_older() -> None:
+    state = LedgerState()
+    state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24, notes_begun=True)
+    state.end_attempt(AttemptEnd.STOPPED)
+    state.begin_attempt("2026-01-05T00:50:00.000+00:00", 24)
+    state.begin_attempt("2026-01-05T00:55:00.000+00:00", 24)
+    assert (state.in_doubt, state.in_doubt_since) == (24, "2026-01-05T00:50:00.000+00:00")
+
+
 def test_an_attempt_that_goes_on_in_another_segment_leaves_nothing_in_doubt_by_that() -> None:
     state = LedgerState()
     state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24)
