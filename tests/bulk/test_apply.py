@@ -21,9 +21,11 @@ from bulk_runs import (
 
 from airflow_provider_persona.api.retry import NO_RETRIES
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
-from airflow_provider_persona.bulk.errors import BulkError, RunStoppedError
+from airflow_provider_persona.bulk.errors import RunStoppedError
 from airflow_provider_persona.bulk.job import judge
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
+from airflow_provider_persona.bulk.ledger.report import Approval
+from airflow_provider_persona.bulk.ledger.writer import unsynced_rows
 from airflow_provider_persona.bulk.plan.file import VALUES_FILE
 from persona_simulator import READ_ONLY_KEY, SimulatorConfig, SimulatorControl, SimulatorServer
 from tests.virtual_time import VirtualPersona
@@ -306,10 +308,15 @@ def test_the_ledger_ends_with_the_balance(persona: VirtualPersona, tmp_path: Pat
     assert (lines[-1]["end"], lines[-1]["counts"]) == ("complete", {"updated": 5})
 
 
-@pytest.mark.parametrize("options", [{"max_retry_share": 0.0}, {"concurrency": 0}])
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(BulkError):
-        ApplyOptions(**options)
+@pytest.mark.parametrize("approval", [None, Approval("ana", "2026-01-05T07:59:00+00:00", "ticket 7")])
+def test_the_ledger_begins_with_the_approval_of_the_plan_and_the_rows_at_risk(
+    persona: VirtualPersona, tmp_path: Path, approval: Approval | None
+) -> None:
+    report = attempt(persona, plan_of(decisions(persona, 2), tmp_path), approval=approval, concurrency=4)
+    opening = lines_of(tmp_path / "ledger-00001.jsonl")[0]
+    assert opening.get("approval") == (None if approval is None else approval.to_json())
+    assert report.approval == approval
+    assert (opening["concurrency"], opening["notes_begun"], opening["unsynced"]) == (4, True, unsynced_rows(4))
 
 
 def test_what_a_failed_row_had_changed_before_is_on_the_ledger(persona: VirtualPersona, tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def test_stretches_and_generations_come_back_as_they_were(share: float) -> None:
     assert (found.counts, found.concurrency) == ({"updated": 9}, 24)
 
 
+@pytest.mark.parametrize(("generation", "kept"), [(0, {}), (255, {"7": 255}), (256, {"7": 255}), (4000, {"7": 255})])
+def test_a_generation_that_no_row_gets_to_is_kept_as_the_highest_of_a_byte(
+    generation: int, kept: dict[str, int]
+) -> None:
+    assert there_and_back(replace(BASE, generations={"7": generation})).generations == kept
+
+
 def test_every_second_row_failing_takes_little_room() -> None:
     settled = [[row, row] for row in range(1, 1_000_000, 2)]
     generations = {str(row): 1 for row in range(2, 1_000_000, 2)}

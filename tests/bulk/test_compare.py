@@ -295,6 +295,23 @@ def test_what_was_seen_before_a_kill_is_not_asked_again(
         assert again <= 10 - after + 2
 
 
+def test_a_kill_before_the_page_of_the_newest_came_leaves_no_case_unseen(
+    thousand: VirtualPersona, tmp_path: Path
+) -> None:
+    rows = wanted(thousand, 900, 0.9)
+    notes = SegmentedLog(tmp_path, "seen")
+    with spooled(rows) as spool, pytest.raises(KilledError):
+        _killed_after(thousand, spool, "list", 4, notes)
+    (file,) = tmp_path.iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line).get("walk") != ""]
+    assert 1 < len(kept) < len(lines)
+    file.write_bytes(b"".join(kept))
+    with spooled(rows) as spool:
+        compared(thousand, spool, "list", notes=notes)
+        assert seen_right(spool) == truly_right(thousand, rows)
+
+
 def _killed_after(sim: VirtualPersona, spool: Spool, mode: str, answers: int, notes: SegmentedLog) -> None:
     async def go() -> None:
         async with sim.client() as client:

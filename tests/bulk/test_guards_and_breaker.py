@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_persona.api.errors import (
@@ -15,7 +17,7 @@ from airflow_provider_persona.api.errors import (
 from airflow_provider_persona.api.limits import WindowState
 from airflow_provider_persona.bulk.apply.halt import CircuitBreaker, Halt
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate
+from airflow_provider_persona.bulk.plan.estimate import Estimate, estimate, tightest_limit
 from airflow_provider_persona.bulk.plan.guards import Guards, drift
 from airflow_provider_persona.bulk.subjects.subject import ObjectState
 
@@ -83,14 +85,23 @@ def test_drift_is_another_status_or_a_later_change(
         (WindowState(0, 0, 60), Estimate(400, None, 0, 0.2)),
         (WindowState(300, 300, 30), Estimate(400, 30.0, 300, 0.2)),
         (WindowState(300, 0, 30), Estimate(400, 90.0, 300, 0.2)),
+        (WindowState(1, 1, 60), Estimate(400, 399 * 60.0, 1, 0.2)),
     ],
-    ids=["unknown", "zero", "fresh", "used up"],
+    ids=["unknown", "zero", "fresh", "used up", "one a window"],
 )
 def test_an_estimate_goes_by_the_present_window(window: WindowState | None, expected: Estimate) -> None:
     assert estimate(400, window, 0.2) == expected
     assert expected.to_xcom() == {
         "requests": 400, "seconds": expected.seconds, "limit": expected.limit, "reserve": 0.2
     }  # fmt: skip
+    matching = {"by": "reference-id", "values": 9, "priced": 9, "requests": 8}
+    assert replace(expected, matching=matching).to_xcom() == {**expected.to_xcom(), "matching": matching}
+
+
+@pytest.mark.parametrize("limits", [(300, 500, 9000), (500, 300, 9000), (9000, 500, 300)])
+def test_of_several_limits_the_tightest_counts(limits: tuple[int, ...]) -> None:
+    answer = {"data": [{"attributes": {"limit": n, "remaining": 1, "seconds-to-reset": 30}} for n in limits]}
+    assert tightest_limit(answer) == WindowState(300, 1, 30)
 
 
 @pytest.mark.parametrize(

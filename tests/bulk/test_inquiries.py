@@ -117,6 +117,18 @@ def test_expiry_and_resumption_are_taken_back_and_nothing_else(persona: VirtualP
     assert isinstance(back["inq_d"], InvalidRow)
 
 
+@pytest.mark.parametrize("before", [None, "pending", "expired", "created", "completed"])
+@pytest.mark.parametrize("after", ["approved", "declined", "needs_review", "pending", "expired"])
+def test_only_what_expired_or_was_resumed_is_taken_back(before: str | None, after: str) -> None:
+    told = INQUIRY.no_way_back(before, after)
+    if after in ("approved", "declined"):
+        assert told == f"{after} is a decision, and no action takes a decision back"
+    elif after == "needs_review":
+        assert told == "no action but a decision takes an inquiry out of needs_review"
+    else:
+        assert told == (f"no action leads back to {before}" if before in ("created", "completed") else "")
+
+
 def test_a_forbidden_transition_stops_a_plan_of_inquiries(persona: VirtualPersona, tmp_path: Path) -> None:
     from airflow_provider_persona.bulk.errors import ThresholdError
     from airflow_provider_persona.bulk.plan.thresholds import Thresholds

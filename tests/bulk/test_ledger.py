@@ -126,6 +126,18 @@ def test_a_line_that_is_cut_within_a_letter_is_passed_over(tmp_path: Path) -> No
     assert list(read_results(tmp_path, "hash")) == []
 
 
+def test_a_line_of_another_plan_among_those_of_this_one_is_damaged_and_settles_nothing(tmp_path: Path) -> None:
+    write(tmp_path, [updated(1), updated(2), updated(3)])
+    path = tmp_path / "ledger-00001.jsonl"
+    opening, first, second, *rest = path.read_bytes().splitlines(keepends=True)
+    foreign = second.replace(b'"plan":"hash"', b'"plan":"other"')
+    assert foreign != second
+    path.write_bytes(b"".join([opening, first, foreign, *rest]))
+    state = read_ledger(tmp_path, "hash")
+    assert ([state.is_settled(row) for row in (1, 2, 3)], state.damaged) == ([True, False, True], 1)
+    assert [result.row for result in read_results(tmp_path, "hash")] == [1, 3]
+
+
 def test_the_ledger_of_another_plan_is_refused_before_any_request(persona: SimulatorServer, tmp_path: Path) -> None:
     attempt(persona, plan_of(decisions(persona, 2), tmp_path))
     sent = len(persona.requests())
@@ -276,6 +288,15 @@ def test_doubt_is_as_old_as_the_earliest_attempt_that_broke_off(tmp_path: Path) 
     assert state.in_doubt_since == "2026-01-05T00:10:00.000+00:00"
     state.end_attempt(AttemptEnd.FAILED)
     assert (state.in_doubt, state.in_doubt_since) == (0, None)
+
+
+def test_an_attempt_that_left_nothing_in_doubt_makes_a_later_doubt_no_older() -> None:
+    state = LedgerState()
+    state.begin_attempt("2026-01-05T00:00:00.000+00:00", 24, notes_begun=True)
+    state.end_attempt(AttemptEnd.STOPPED)
+    state.begin_attempt("2026-01-05T00:50:00.000+00:00", 24)
+    state.begin_attempt("2026-01-05T00:55:00.000+00:00", 24)
+    assert (state.in_doubt, state.in_doubt_since) == (24, "2026-01-05T00:50:00.000+00:00")
 
 
 def test_an_attempt_that_goes_on_in_another_segment_leaves_nothing_in_doubt_by_that() -> None:

@@ -97,10 +97,16 @@ def test_what_is_not_known_is_no_sample() -> None:
         {"reserve": True, "samples": [3, None, [], [1, 2, 3], ["1", 2, 3, 4]]},
         {"reserve": 7, "samples": [[1, 2, 0, 0], [1, 2, 3, 4], [-1, 2, 3, 3], [1, True, 3, 3], [1, 2.5, 3, 3]]},
         {"reserve": -0.1, "samples": [[10**12, 2, 3, 3]]},
+        {"reserve": 1, "samples": [[10**11, 2, 3, 3]]},
     ],
 )
 def test_what_is_no_record_is_none(record: object) -> None:
     assert limit_use_of(record) == (None, [])
+
+
+@pytest.mark.parametrize("sample", [(0, 0, 1, 0), (10**11 - 1, 5, 3, 3)])
+def test_the_least_and_the_most_that_a_record_may_hold_is_read(sample: tuple[int, ...]) -> None:
+    assert limit_use_of({"reserve": 0, "samples": [list(sample)]}) == (0.0, [LimitSample(*sample)])
 
 
 def test_a_record_that_somebody_made_long_is_cut() -> None:

@@ -169,6 +169,28 @@ def test_the_price_is_told_with_the_time_under_the_limit_before_the_reads(
     assert persona.state()["limit"] == 30
 
 
+@pytest.mark.parametrize(("keys", "asks", "lists"), [(10, 0, [True] * 10), (11, 1, [False] * 3)])
+def test_up_to_ten_keys_are_looked_for_at_once_and_more_are_priced_and_listed_first(
+    persona: VirtualPersona, tmp_path: Path, keys: int, asks: int, lists: list[bool]
+) -> None:
+    objects = keyed_objects(persona, CASE, "account-id", keys)
+    plan = planned(persona, job_by(CASE, keyed_rows(CASE, "account-id", list(objects)), "account-id"), tmp_path)
+    assert [row.object_id for row in plan.rows()] == list(objects.values())
+    assert len(persona.requests(operation="list-all-rate-limits")) == asks
+    assert lists_of(persona, CASE) == lists
+
+
+def test_where_the_limit_cannot_be_asked_for_the_price_is_told_without_the_time(
+    persona: VirtualPersona, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = keyed_objects(persona, CASE, "reference-id", 11)
+    persona.script_fault("redirect", operation="list-all-rate-limits")
+    with caplog.at_level(logging.INFO):
+        plan = planned(persona, job_by(CASE, keyed_rows(CASE, "reference-id", list(objects))), tmp_path)
+    assert [row.object_id for row in plan.rows()] == list(objects.values())
+    assert "Finding the cases of 11 different values of reference-id takes about 11 requests\n" in caplog.text
+
+
 def test_a_batch_that_has_too_many_objects_is_read_one_key_at_a_time(persona: VirtualPersona, tmp_path: Path) -> None:
     """Two accounts share one filter; one has more inquiries than two pages show."""
     kind = next(kind for kind in KINDS if kind.name == "inquiry")
@@ -288,6 +310,22 @@ def test_a_key_of_more_than_a_page_of_objects_names_none_but_the_newest(
     assert [row.object_id for row in newest.rows()] == [cases[0]]
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(100, "100 cases have that account-id; match_many"), (101, "more than 100 cases have that acc")]
+)
+def test_a_list_that_is_read_to_its_end_tells_the_same_of_such_a_key(
+    persona: VirtualPersona, tmp_path: Path, count: int, told: str
+) -> None:
+    shared(persona, count)
+    others = list(keyed_objects(persona, CASE, "account-id", 20))
+    plan = planned(
+        persona, job_by(CASE, keyed_rows(CASE, "account-id", ["act_shared", *others]), "account-id"), tmp_path
+    )
+    assert not any(lists_of(persona, CASE))
+    (reason,) = reasons(plan)
+    assert reason.startswith(told)
+
+
 def test_two_rows_about_one_object_repeat_or_contradict_one_another(persona: VirtualPersona, tmp_path: Path) -> None:
     (case_id, *_) = shared(persona, 1)
     own = case_id.replace("case_", "act_")
@@ -309,6 +347,7 @@ def test_the_key_stands_in_its_column_or_where_the_mapping_says(persona: Virtual
         "capitals": ([{"REFERENCE_ID": "customer-sim000001", "ADD_TAGS": "x"}], None),
         "mapped": ([{"crm": "customer-sim000001", "add_tags": "x"}], {"reference_id": "crm"}),
         "mapped-hyphen": ([{"crm": "customer-sim000001", "add_tags": "x"}], {"reference-id": "crm"}),
+        "all mapped": ([{"crm": "customer-sim000001", "label": "x"}], {"reference-id": "crm", "add_tags": "label"}),
         "padded": ([{"reference_id": "customer-sim000001   ", "add_tags": "x"}], None),
     }
     for name, (rows, mapping) in rows_of.items():
@@ -320,14 +359,15 @@ def test_numbers_are_keys_and_what_cannot_be_one_is_invalid(persona: VirtualPers
     kind = next(kind for kind in KINDS if kind.name == "account")
     (account,) = kind.ids(persona, 1)
     persona.change_object(account, attributes={"reference-id": "4711"})
-    values = [4711, None, "  ", True, 1.5, "x" * 501, "a,b"]
+    values = [4711, None, "  ", True, 1.5, "x" * 501, "x" * 500, "a,b"]
     rows = [{"reference_id": value, "add_tags": "x"} for value in values]
     plan = planned(persona, job_by(kind, rows), tmp_path)
-    assert [row.object_id for row in plan.rows()] == [account, *[None] * 6]
+    assert [row.object_id for row in plan.rows()] == [account, *[None] * 7]
     assert reasons(plan) == {
         "no reference-id": 2,
         "the reference-id is neither text nor a whole number": 2,
         "the reference-id has more than 500 characters": 1,
+        "no account with that reference-id": 1,
         "the reference-id has a comma, which Persona's filter takes for the end of a value": 1,
     }
 
@@ -342,6 +382,8 @@ def test_rows_that_could_name_two_objects_or_none_are_refused(persona: VirtualPe
         Match.of("email", None, CASE.subject)
     with pytest.raises(BulkError, match="match_many is none, newest, all, not 'first'"):
         Match.of("reference-id", "first", CASE.subject)
+    with pytest.raises(BulkError, match="match_many says nothing without match_by"):
+        Match.of(None, "all", CASE.subject)
 
 
 def test_another_key_is_another_source(persona: VirtualPersona) -> None:
@@ -454,10 +496,13 @@ def test_what_was_found_before_a_kill_is_not_asked_again(persona: VirtualPersona
     asyncio.run(_note_other_rows(notes))
     assert matched(skip=25) is None
     assert CANARY not in "".join(file.read_text() for file in tmp_path.iterdir())
+    (file,) = tmp_path.iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:5], lines[5][:20] + b"\n", *lines[6:]]))  # a damaged note costs its own read
     asked = len(listed(persona, CASE))
     found = matched(skip=None)
     assert found == [f"case_sim{number:06d}" for number in range(1, 41)]
-    assert len(listed(persona, CASE)) - asked <= 40 - 25 + 16 + 1
+    assert len(listed(persona, CASE)) - asked <= 40 - 25 + 16 + 2
     asked = len(listed(persona, CASE))
     assert matched(None, timedelta(hours=2)) == found  # what is older is asked anew
     assert len(listed(persona, CASE)) - asked == 41
@@ -514,7 +559,7 @@ def test_a_run_that_is_tried_again_asks_nothing_and_sends_nothing(persona: Virtu
         {"type": "inquiry"},
         {"id": 1.5},
     ],
-    ids=json.dumps,
+    ids=["unprintable", "path", "dots", "long", "another type", "number"],
 )
 def test_an_object_that_no_call_can_name_or_of_another_kind_costs_its_row(
     tmp_path: Path, odd: dict[str, Any], several: bool

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import pytest
+
 from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome, RowResult
 from airflow_provider_persona.bulk.ledger.reasons import MOST, OTHERS, Labels, Reason, ReasonCount
 
@@ -48,6 +50,17 @@ def test_a_row_with_another_text_than_before_counts_for_that_one_only() -> None:
     assert labels.code_of(OTHERS) == 0
 
 
+def test_texts_after_the_first_250_are_told_together_and_last_and_equally_frequent_ones_by_the_alphabet() -> None:
+    labels = Labels()
+    texts = [f"text {number}" for number in range(999, 749, -1)]
+    for row, text in enumerate(texts):
+        labels.put(row, text)
+    assert labels.counts() == [(text, 1) for text in sorted(texts)]
+    for row in range(250, 253):
+        labels.put(row, f"further {row}")
+    assert labels.counts() == [*((text, 1) for text in sorted(texts)), (OTHERS, 3)]
+
+
 def test_a_row_that_a_later_attempt_settled_is_no_failure_any_more() -> None:
     again = [failed(2, REFUSED.format("b")), RowResult(1, "case_1", RowOutcome.UPDATED), failed(3, "refused otherwise")]
     found = top_reasons([*(failed(number, REFUSED.format(number)) for number in (1, 2, 3)), *again])
@@ -70,6 +83,19 @@ def test_however_many_reasons_there_are_ten_are_told_and_every_row_is_counted() 
     assert len(found) == MOST
     assert sum(reason.count for reason in found) == 2_000
     assert found[-1].reason == "other reasons; see the ledger"
+
+
+@pytest.mark.parametrize("different", [MOST - 1, MOST])
+def test_up_to_ten_reasons_are_told_each_by_itself(different: int) -> None:
+    found = top_reasons(failed(number, f"reason {number:02}") for number in range(different))
+    assert [reason.reason for reason in found] == [f"failed: reason {number:02}" for number in range(different)]
+
+
+def test_the_reasons_after_the_first_nine_are_one_with_examples_of_the_first_of_them() -> None:
+    rows = [failed(100 * number + row, f"reason {number}") for number in range(12) for row in range(13 - number)]
+    *nine, others = top_reasons(rows)
+    assert [reason.count for reason in nine] == [13, 12, 11, 10, 9, 8, 7, 6, 5]
+    assert others == Reason("other reasons; see the ledger", 4 + 3 + 2, ("case_900", "case_901", "case_902"))
 
 
 def test_reasons_are_counted_while_somebody_else_reads_the_ledger() -> None:

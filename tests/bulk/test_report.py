@@ -27,7 +27,7 @@ REPORT = Report(
     retries=5,
     throttled=1,
     waited=12.3456,
-    seconds=20.0,
+    seconds=20.0456,
     resumed=40,
     environment="env_1",
 )
@@ -61,7 +61,7 @@ def test_xcom_gets_every_outcome_and_plain_data() -> None:
         "retries": 5,
         "throttled": 1,
         "waited_seconds": 12.346,
-        "seconds": 20.0,
+        "seconds": 20.046,
         "resumed": 40,
         "not_done": 2,
         "verified": None,

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bulk_runs import CREATED, last_results
+from bulk_runs import CREATED, last_results, plan_of
 from landed_folder import LANDED
 from object_shelf import shelf_path
 
@@ -86,6 +86,16 @@ def test_filters_find_the_rows_that_they_name() -> None:
         assert index.page(nothing, 0, 100) == (0, [])
 
 
+@pytest.mark.parametrize("with_ledger", [True, False])
+def test_a_row_is_found_by_the_id_of_its_object(tmp_path: Path, with_ledger: bool) -> None:
+    rows = [{"case_id": case_id, "status": "Open"} for case_id in ("case_1", None, "case_3", "case_4")]
+    index = index_of(plan_of(rows, tmp_path), with_ledger=with_ledger)
+    for number in (1, 3, 4):
+        total, found = index.page(RowFilter(object_id=f"case_{number}"), 0, 100)
+        assert (total, [row.number for row in found]) == (1, [number])
+    assert index.page(RowFilter(object_id="case_2"), 0, 100) == (0, [])
+
+
 def test_rows_of_each_outcome_and_open_ones_are_shown_and_found(tmp_path: Path) -> None:
     plan, each = long_run(tmp_path, 9), list(RowOutcome)
     (tmp_path / "ledger-00001.jsonl").unlink()
@@ -119,6 +129,25 @@ def test_a_plan_shows_what_was_intended_and_no_value() -> None:
     assert list(rows_of_plan(plan)) == index.page(RowFilter(), 0, 1000)[1]
 
 
+@pytest.mark.parametrize("repeats", [0, 1, 2, 7])
+def test_a_plan_with_collapsed_repeats_has_numbers_beyond_its_count_of_rows(tmp_path: Path, repeats: int) -> None:
+    rows = [{"case_id": "case_1", "status": "Open"}] * (1 + repeats) + [{"case_id": "case_2", "status": "Open"}]
+    index = index_of(plan_of(rows, tmp_path))
+    total, shown = index.page(RowFilter(), 0, 100)
+    assert (total, [(row.number, row.object_id) for row in shown]) == (2, [(1, "case_1"), (2 + repeats, "case_2")])
+
+
+@pytest.mark.parametrize("name", ["complete", "stopped"])
+def test_a_plan_shows_each_row_as_it_was_planned(name: str) -> None:
+    plan = landed(name)
+    shown = index_of(plan, with_ledger=False).page(RowFilter(), 0, 1000)[1]
+    told = [(row.number, row.object_id, row.state, row.from_status, row.to_status, row.reason) for row in shown]
+    assert told == [
+        (row.number, row.object_id, row.planned.value, row.from_status, row.to_status, row.reason)
+        for row in plan.rows()
+    ]
+
+
 def test_what_comes_to_the_ledger_is_read_on_and_half_a_line_waits(tmp_path: Path) -> None:
     for name in ("plan.jsonl", "ledger-00001.jsonl"):
         (tmp_path / name).write_bytes((LANDED / "complete" / name).read_bytes())
@@ -146,6 +175,19 @@ def test_damaged_lines_are_counted_and_the_other_rows_are_shown(tmp_path: Path) 
     assert index.damaged == 3
     assert index.counts()["open"] == 3
     assert index.page(RowFilter(), 0, 100)[0] == 13
+
+
+def test_a_record_of_a_row_that_the_plan_has_not_harms_no_other(tmp_path: Path) -> None:
+    """Also where it comes between the call for the records and their reading."""
+    plan, ledger = long_run(tmp_path, 9), tmp_path / "ledger-00001.jsonl"
+    index = index_of(plan)
+    records = index.results()
+    with ledger.open("a") as file:
+        file.write(ledger.read_text().splitlines()[-1].replace('"row": 9', '"row": 10') + "\n")
+    assert [record.row for record in records] == list(range(1, 10))
+    for found in (index, index_of(plan)):
+        assert found.read_on(EVERYTHING)
+        assert [row.number for row in found.page(RowFilter(), 0, 9)[1]] == list(range(1, 10))
 
 
 def test_the_ledger_of_another_plan_is_refused(tmp_path: Path) -> None:
@@ -212,6 +254,15 @@ def test_memory_grows_by_a_few_bytes_a_row_and_a_page_reads_its_own_lines(tmp_pa
     assert index.reasons() == [("failed: Persona answered 422", rows // 100)]
     five_past = int(datetime(2026, 1, 5, 8, 5, tzinfo=UTC).timestamp())
     assert index.pace.stretches() == [(five_past, {"updated": rows - rows // 100, "failed": rows // 100})]
+
+
+@pytest.mark.parametrize(("stretches", "seconds"), [(240, 10), (241, 20)])
+def test_stretches_are_doubled_only_when_there_are_too_many(stretches: int, seconds: int) -> None:
+    pace, began = Pace(), datetime.fromisoformat(CREATED)
+    for number in range(stretches):
+        pace.add((began + timedelta(seconds=10 * number)).isoformat(), "updated")
+    assert pace.seconds == seconds
+    assert sum(counts["updated"] for _, counts in pace.stretches()) == stretches
 
 
 def test_the_pace_of_a_long_run_needs_no_more_room_than_that_of_a_short_one() -> None:

@@ -120,6 +120,30 @@ def test_a_value_that_json_cannot_carry_makes_its_row_invalid_and_names_type_and
     assert reason.endswith("(column note)")
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("most", "too_much", "said"),
+    [
+        (nested(100), nested(101), "a field is nested deeper than 100 times"),
+        (2**1024 - 1, 2**1024, "a field is not a finite number"),
+        (1 - 2**1024, -(2**1024), "a field is not a finite number"),
+        (Decimal("9E+308"), Decimal("1E+309"), "a field is not a finite number"),
+    ],
+    ids=["depth", "number", "negative", "Decimal"],
+)
+def test_the_most_that_json_carries_is_taken_and_more_makes_the_row_invalid(
+    most: Any, too_much: Any, said: str
+) -> None:
+    assert sent(most) == most
+    assert said in problem(too_much)
+
+
 def test_a_value_that_holds_itself_makes_its_row_invalid() -> None:
     value: list[Any] = []
     value.append(value)

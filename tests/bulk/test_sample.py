@@ -19,7 +19,9 @@ from airflow_provider_persona.bulk.apply.writers import sampled_rows
 from airflow_provider_persona.bulk.errors import BulkError, RunFailedError
 from airflow_provider_persona.bulk.job import BulkJob, judge, run
 from airflow_provider_persona.bulk.ledger.ledger import AttemptEnd, read_ledger
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Report
+from airflow_provider_persona.bulk.ledger.writer import unsynced_rows
 from airflow_provider_persona.bulk.plan.compare import CompareMode
 from airflow_provider_persona.bulk.plan.draft import resume_or_draft
 from airflow_provider_persona.bulk.source.rows import MappedRows
@@ -90,6 +92,10 @@ def test_a_sample_is_applied_and_verified_and_the_next_run_does_the_rest(
     sampled = {plan_row.object_id for plan_row in plan.rows() if plan_row.number in sampled_rows(plan, 3)}
     assert {effect.object_id for effect in effects(persona) if effect.changed} == sampled
     assert read_ledger(plan.folder, plan.header.hash).end is AttemptEnd.SAMPLED
+    told, seen = last_results(plan), {row.number: row.from_status for row in plan.rows()}
+    left = {row: result for row, result in told.items() if result.outcome is RowOutcome.PLANNED}
+    assert {result.reason for result in left.values()} == {"not in the sample"}
+    assert {row: result.from_status for row, result in left.items()} == {row: seen[row] for row in left}
 
     bigger = applied(persona, plan, sample=5)
     assert outcomes(bigger) == {"updated": 5, "planned": 4, "invalid": 1}
@@ -135,6 +141,13 @@ def test_a_dry_run_has_no_sample(persona: VirtualPersona, tmp_path: Path) -> Non
     job = job_of(CASE, CASE.rows(CASE.ids(persona, 4)), dry_run=True, sample=2)
     report = carried_out(persona, job, tmp_path)
     assert (outcomes(report), report.sample, writes(persona)) == ({"planned": 4}, None, 0)
+    assert {result.reason for result in last_results(plan_in(tmp_path)).values()} == {""}
+
+
+def test_a_power_cut_may_hide_any_row_of_a_plan_in_a_sample_and_only_the_first_ones_without() -> None:
+    assert ApplyOptions(sample=5).unsynced_rows(1_000_000) == 1_000_000
+    assert ApplyOptions(concurrency=4).unsynced_rows(1_000_000) == unsynced_rows(4)
+    assert ApplyOptions(sample=5, dry_run=True).unsynced_rows(1_000_000) == 0  # it begins none
 
 
 @pytest.mark.parametrize("sample", [0, -1, 2.5, True, "ten"])

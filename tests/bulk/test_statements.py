@@ -22,6 +22,8 @@ from airflow_provider_persona.bulk.source.statements import holds_several, is_em
         ("WITH merge AS (SELECT 1) SELECT * FROM merge", None),
         ("WITH RECURSIVE a (b, c) AS (SELECT 1, 2), update (x) AS (SELECT 2) SELECT 1", None),
         ("TRUNCATE x", "TRUNCATE"),
+        ("(DELETE FROM x)", "DELETE"),
+        ("; /* a */ ((DROP TABLE x))", "DROP"),
         ("  ", None),
         ("SELECT 1 UNION DELETE FROM x", None),
         ("(WITH a AS (SELECT 1) INSERT INTO x SELECT 1)", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 
 from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.apply.run import apply_plan
+from airflow_provider_persona.bulk.apply.telling import Telling
 from airflow_provider_persona.bulk.ledger.checkpoint import Checkpoint
+from airflow_provider_persona.bulk.ledger.outcomes import RowOutcome
 from airflow_provider_persona.bulk.ledger.report import Progress, Report
 from persona_simulator import SimulatorConfig
-from tests.bulk.bulk_runs import decisions, plan_of
-from tests.virtual_time import VirtualPersona
+from tests.bulk.bulk_runs import decisions, header_of, plan_of
+from tests.virtual_time import VirtualPersona, VirtualTime
 
 WINDOW = 60
 
@@ -179,3 +182,27 @@ def test_after_a_kill_the_next_attempt_says_where_the_last_one_was(
     with caplog.at_level("INFO"):
         _run(sim, plan, Told(sim))
     assert "was killed, or lost its machine, at 50 of 80 rows" in caplog.text
+
+
+def test_each_look_is_told_in_the_first_minute_and_then_one_in_half_a_minute_or_after_a_twentieth_of_the_rows() -> None:
+    looks = [(10, 1), (20, 1), (50, 2), (60, 3), (61, 4), (89, 4), (90, 4), (95, 8), (96, 9), (395, 9), (396, 9)]
+    time, told = VirtualTime(), list[Progress]()
+    client = VirtualPersona().client(clock=time.now)
+    telling = Telling(client, header_of(rows=100, planned={"change": 100}), ApplyOptions(), told.append)
+    found = []
+    for at, done in looks:
+        time.pass_by(at - time.now())
+        telling.tell(Counter({RowOutcome.UPDATED: done}))
+        found += [(at, done)] if told else []
+        told.clear()
+    # The last one says no more than that the attempt is alive.
+    assert found == [(10, 1), (50, 2), (60, 3), (90, 4), (96, 9), (396, 9)]
+
+
+@pytest.mark.parametrize(("changes", "done", "left"), [(10, 10, 0.0), (0, 10, 0.0), (0, 9, None), (10, 9, None)])
+def test_no_time_is_left_once_all_rows_are_done_and_before_that_it_is_unknown_without_a_request(
+    changes: int, done: int, left: float | None
+) -> None:
+    header = header_of(rows=10, planned={"change": changes, "unchanged": 10 - changes})
+    telling = Telling(VirtualPersona().client(), header, ApplyOptions(), lambda _: None)
+    assert telling.progress(Counter({RowOutcome.UNCHANGED: done})).left == left

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_persona.bulk.apply.options import ApplyOptions
 from airflow_provider_persona.bulk.errors import BulkError, ThresholdError
 from airflow_provider_persona.bulk.plan.file import PlanHeader
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses
@@ -171,6 +172,23 @@ def test_a_threshold_that_makes_no_sense_is_named(name: str) -> None:
     given: dict[str, Any] = {name: -1}
     with pytest.raises(BulkError, match=f"^{name} is a .*, not -1$"):
         Thresholds(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"concurrency": 0}, "concurrency is a number of rows, 1 or more, not 0"),
+        ({"sample": 0}, "sample is a number of rows, 1 or more, not 0"),
+        ({"max_failures": 1.5}, "max_failures is a number of rows or a share from 0.0 to 1.0, not 1.5"),
+        ({"max_retry_share": 0}, "max_retry_share is the retries for every success, above 0, not 0"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named_and_the_least_that_does_is_taken(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BulkError, match=f"^{re.escape(said)}$"):
+        ApplyOptions(**given)
+    ApplyOptions(concurrency=1, sample=1, max_failures=1.0, max_retry_share=0.001)
 
 
 def test_a_count_may_have_a_least_value() -> None:
