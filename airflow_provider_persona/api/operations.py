@@ -343,6 +343,10 @@ def operation(operation_id: str) -> Operation:
 
     :raises BadCallError: when there is none; it names similar ids.
     """
+    if not isinstance(operation_id, str):
+        raise BadCallError(
+            f"operation_id is a text like list-all-cases, not a value of type {type(operation_id).__name__}"
+        )
     try:
         return catalogue()[operation_id]
     except KeyError:

@@ -29,8 +29,8 @@ class ReportChange(Change):
     """The wanted state of one report. What is not given stays as it is. Tags as for `Change`.
 
     :param dismiss_reason: dismisses matches, with this reason.
-    :param dismiss_matches: ids of the entities or media to dismiss; all matches by default. Reports of adverse media
-        need them.
+    :param dismiss_matches: ids of the entities or media to dismiss; all matches when it is left out, and an empty list
+        is refused. Reports of adverse media need them.
     :param dismiss_type: whether these are ids of an `entity` or of `media`.
     :param review_matches: what `review-matches` takes as attributes.
     :param monitoring: `active` or `paused`.
@@ -53,6 +53,9 @@ class ReportChange(Change):
     def _makes_sense(self) -> ReportChange:
         if self.dismiss_matches and self.dismiss_reason is None:
             raise ValueError("dismiss_matches needs a dismiss_reason")
+        if self.dismiss_reason is not None and "dismiss_matches" in self.model_fields_set and not self.dismiss_matches:
+            # Left out it means all of them. A query that finds none to dismiss gives an empty list, and means none.
+            raise ValueError("dismiss_matches names no match; leave it out to dismiss all of them")
         return self
 
     def _all_steps(self) -> Iterator[Step]:

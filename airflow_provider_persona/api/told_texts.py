@@ -25,6 +25,16 @@ _NUMBER: Final = re.compile(r"(?<![\w.])\+?\(?\d[\d ().:/-]{4,}\d(?!\w)")
 _PLAIN_NAME: Final = re.compile(r"(?!.*\d{6})[A-Za-z0-9_~.\[\]-]{1,60}")
 
 
+def shown_text(text: str) -> str:
+    """Return a name or a label of a user as a message shows it: as it is, or quoted with escapes.
+
+    A text with characters that nobody sees (a blank at its end, a zero-width one) would look like another text in the
+    message, and one with a line break would make two lines of it.
+    """
+    is_plain = text.isprintable() and text != "" and text == text.strip()
+    return text if is_plain else repr(text)
+
+
 def told_title(title: Any, request: Request | None = None) -> str | None:
     """Return a title as one short printable line without personal data, or None when it is empty.
 

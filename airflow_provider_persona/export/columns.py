@@ -21,7 +21,8 @@ class Columns:
     :param mapping: from columns to attributes, dotted, in Persona's spelling: `{"status": "status", "score":
         "fields.risk_score"}`; `relationships.accounts` gives the ids of what is related, separated by commas.
     :raises StoreError: when a column has no plain name.
-    :raises ExportError: when the mapping is no mapping, is empty, or names `id` or `type`, which are there anyway.
+    :raises ExportError: when the mapping is no mapping, is empty, names `id` or `type`, which are there anyway, or has
+        two names that differ in capitals only.
     """
 
     def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
@@ -30,6 +31,8 @@ class Columns:
         self._paths = {checked_column(name): str(path) for name, path in (mapping or {}).items()}
         if taken := {name.lower() for name in self._paths} & {ID, TYPE}:
             raise ExportError(f"the column {min(taken)} is there in any case; leave it out of columns")
+        if len({name.lower() for name in self._paths}) < len(self._paths):  # databases take them for one column
+            raise ExportError("columns has two names that differ in capitals only")
         self._seen: set[str] = set()
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -93,23 +94,43 @@ def read_file(address: str, limit: int) -> bytes:
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]] | None, columns: Sequence[str]) -> bytes:
-    if not rows:
-        raise BadCallError("rows is a list of mappings, with at least one in it")
-    named = list(dict.fromkeys(name for row in rows for name in row))
+    named = list(dict.fromkeys(name for row in rows or () for name in row))
+    if not rows or not named:
+        raise BadCallError("rows is a list of mappings, with at least one in it, and that not empty")
     unknown = [name for name in named if name not in columns]
     if unknown:
         raise BadCallError(f"Persona imports no column {', '.join(map(str, unknown))}; it knows {', '.join(columns)}")
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, named, restval="")
     writer.writeheader()
-    writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in rows)
+    for number, row in enumerate(rows, start=1):
+        writer.writerow({name: _cell_of(row, name, number) for name in row})
     return text.getvalue().encode()
 
 
-def _as_cell(value: Any) -> Any:
-    if isinstance(value, set | frozenset):  # in an order that a retry repeats: other bytes would be another import
-        value = sorted(map(str, value))
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+def _cell_of(row: Mapping[str, Any], name: str, number: int) -> str:
+    """Return a value as the text of a cell, the same in each try: other bytes would be another import.
+
+    Python's own text of a value is none: under the reference id `nan` all rows without one would be one person.
+
+    :raises BadCallError: when the value has no such text, naming row, column and type.
+    """
+    from airflow_provider_persona.bulk.source.rows import RowError
+    from airflow_provider_persona.bulk.source.values import value_in
+
+    try:
+        value = value_in(row, name)
+    except RowError as error:
+        raise BadCallError(f"row {number}: {error}") from None
+    if isinstance(value, list) and not any(isinstance(part, dict | list) or part is None for part in value):
+        return ",".join(map(_cell, value))
+    if isinstance(value, dict | list):
+        raise BadCallError(f"row {number}: a cell holds a text, a number or a list of such (column {name})")
+    return _cell(value)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def as_imported_kind(value: Any, name: str) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.links import PLAN_LINKS
+from airflow_provider_persona.tasks.arguments import as_names
 from airflow_provider_persona.tasks.bulk_arguments import (
     COLUMNS_OF,
     Applying,
@@ -221,4 +222,4 @@ class PersonaRevertPlanOperator(BulkOperator):
 
 def _places(given: Mapping[str, Any]) -> list[str]:
     """Return where a plan may come from."""
-    return [state_address(given["state_path"]), *given["trusted_paths"]]
+    return [state_address(given["state_path"]), *(as_names(given["trusted_paths"], "trusted_paths") or ())]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from airflow_provider_persona.tasks.arguments import JsonObject, Text
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.tasks.arguments import JsonObject, Text, is_given
 from airflow_provider_persona.tasks.call_arguments import attribute, body, part, path
 from airflow_provider_persona.tasks.call_operator import PersonaCallOperator
 from airflow_provider_persona.tasks.files import LIMIT_DOC, MAX_BYTES, OUTPUT_DOC
+
+if TYPE_CHECKING:
+    from airflow_provider_persona.tasks.call_checks import Call
 
 
 class PersonaCreateReportOperator(PersonaCallOperator):
@@ -54,6 +61,17 @@ class PersonaDismissReportMatchesOperator(PersonaCallOperator):
     dismiss_type: Text | None = attribute(
         "`entity` for all about somebody, or `media` for one article; needed with `entity_id`.", default=None
     )
+
+    def call_of(self, values: Mapping[str, Any], operation_id: str | None = None) -> Call:
+        """Return the call.
+
+        :raises BadCallError: when `dismiss_type` says of what kind the match is, and no match is named: an `entity_id`
+            that comes from another task may be nothing, and without one Persona dismisses all matches.
+        """
+        match = values["entity_id"]
+        if values["dismiss_type"] is not None and (match is None or (isinstance(match, str) and not is_given(match))):
+            raise BadCallError("dismiss_type goes with entity_id, which is not given; without both, all are dismissed")
+        return super().call_of(values, operation_id)
 
 
 class PersonaPauseReportMonitoringOperator(PersonaCallOperator):

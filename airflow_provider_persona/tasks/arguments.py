@@ -146,6 +146,31 @@ def as_mapping(value: Any, name: str) -> Mapping[str, Any] | None:
     return found
 
 
+def check_whole(value: Any, name: str, what: str) -> None:
+    """Make sure, when the Dag is parsed, that an argument that is no template is a whole number of at least 1.
+
+    :param what: what it counts.
+    :raises ValueError: when it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is a number of {what}, 1 or more, not {value!r}")
+
+
+def as_parameters(value: Any, name: str) -> Mapping[str, Any] | Sequence[Any] | None:
+    """Return the parameters of a query; None when they are not given.
+
+    A text must be read back: SQLite would take each of its characters for a parameter.
+
+    :raises BadCallError: when it is something else.
+    """
+    if value is None or (isinstance(value, str) and not is_given(value)):
+        return None
+    found = read_back(value) if isinstance(value, str) else value
+    if not isinstance(found, Mapping | Sequence) or isinstance(found, str | bytes | bytearray):
+        raise BadCallError(f"{name} is a list or a mapping, or a template of one")
+    return found
+
+
 def as_names(value: Any, name: str) -> list[str] | None:
     """Return a list of names, in the order given, those of a set sorted; None when it is not given.
 

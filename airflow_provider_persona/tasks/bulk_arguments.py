@@ -7,7 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_persona.tasks.arguments import as_bool, as_mapping, as_number, as_seconds, as_strict_number
+from airflow_provider_persona.tasks.arguments import (
+    as_bool,
+    as_mapping,
+    as_number,
+    as_parameters,
+    as_seconds,
+    as_strict_number,
+)
 from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
 
 if TYPE_CHECKING:
@@ -267,7 +274,8 @@ def query_source(given: Mapping[str, Any]) -> QuerySource:
     sql, hook_params = given["sql"], as_mapping(given["sql_hook_params"], "sql_hook_params")
     if not isinstance(sql, str):
         raise BulkError(f"sql is the text of one query, not a value of type {type(sql).__name__}")
-    return QuerySource(sql, given["sql_conn_id"], given["parameters"], hook_params, given.get("sql_file"))
+    parameters = as_parameters(given["parameters"], "parameters")
+    return QuerySource(sql, given["sql_conn_id"], parameters, hook_params, given.get("sql_file"))
 
 
 def one_step_job(kind: str, source: RowSource, given: Mapping[str, Any]) -> BulkJob:

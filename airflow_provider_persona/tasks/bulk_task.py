@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.links import (
     RUN_LINKS,
@@ -16,7 +17,7 @@ from airflow_provider_persona.links import (
     PersonaTabLink,
     push_page_links,
 )
-from airflow_provider_persona.tasks.arguments import as_text, is_given
+from airflow_provider_persona.tasks.arguments import as_text, check_whole, is_given
 from airflow_provider_persona.tasks.bulk_arguments import check_matching
 from airflow_provider_persona.tasks.declared_arguments import RESERVE_DOC, Argument, TakesArguments, argument, given_to
 from airflow_provider_persona.tasks.identity import TaskIdentity, Tries
@@ -76,11 +77,10 @@ class BulkOperator(BaseOperator, metaclass=TakesArguments):
             if each.choices and given[name] not in (None, *each.choices):
                 raise ValueError(f"{name} is {', '.join(each.choices)}, not {given[name]!r}")
         check_matching(given)
-        sql, concurrency = given.get("sql"), given["concurrency"]
+        sql = given.get("sql")
         if isinstance(sql, str) and sql.endswith(".sql"):
             self._sql_file = sql  # for errors: when the task runs, `sql` is what stands in the file
-        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
-            raise ValueError(f"concurrency is a number of requests, 1 or more, not {concurrency!r}")
+        check_whole(given["concurrency"], "concurrency", "requests")
 
     def given(self) -> dict[str, Any]:
         """Return the values of the arguments by name, as rendered, and the file of the query."""
@@ -163,7 +163,8 @@ class TaskRun:
         repeats = f"; {header.repeats} repeats collapsed" if header.repeats else ""
         self.task.log.info("Planned %d rows: %s%s", header.rows, planned, repeats)
         details = [
-            f"{count} {'row goes' if count == 1 else 'rows go'} {name}" for name, count in header.transitions.items()
+            f"{count} {'row goes' if count == 1 else 'rows go'} {shown_text(name)}"
+            for name, count in header.transitions.items()
         ]
         details += [f"{count} of them cannot be taken back: {reason}" for reason, count in header.irreversible.items()]
         if header.on_matching:
@@ -171,7 +172,8 @@ class TaskRun:
         self.log_group("The plan", [*details, f"Plan: {plan.uri}", f"Hash: {header.hash}"])
         for label in header.unknown_labels:
             self.task.log.warning(
-                "No object and no template in Persona has the status %s. Check how guards and rows spell it", label
+                "No object and no template in Persona has the status %s. Check how guards and rows spell it",
+                shown_text(label),
             )
 
     def log_progress(self, progress: object) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_persona.api.operations import BadCallError
+from airflow_provider_persona.tasks.arguments import as_mapping
 from airflow_provider_persona.version_compat import AirflowException, AirflowFailException, BaseHook
 
 if TYPE_CHECKING:
@@ -33,14 +35,18 @@ def sql_hook_of(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> D
 
     :param conn_id: id of the connection.
     :param hook_params: further arguments of the hook.
+    :raises BadCallError: when `hook_params` is no mapping from names.
     :raises AirflowFailException: when it is not a connection to a database, or its provider or driver is not installed;
         no retry would help.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+    params = as_mapping(hook_params, "sql_hook_params") or {}
+    if not all(isinstance(name, str) for name in params):
+        raise BadCallError("the keys of sql_hook_params are names, which are texts")
     connection: Any = BaseHook.get_connection(conn_id)
     try:
-        hook = connection.get_hook(hook_params=dict(hook_params or {}))
+        hook = connection.get_hook(hook_params=dict(params))
     except (AirflowException, ImportError) as error:
         # 'Unknown hook type "…"' is what Airflow raises where no provider knows the type; it has no class of its own.
         if not isinstance(error, ImportError) and "hook type" not in str(error):

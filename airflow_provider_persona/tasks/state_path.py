@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_persona.api.operations import BadCallError
 from airflow_provider_persona.tasks.arguments import as_text, is_given
 from airflow_provider_persona.version_compat import conf
 
@@ -17,7 +18,10 @@ def store_path(address: str) -> StorePath:
 
     :param address: like `/data/persona` or `s3://aws_default@bucket/persona`.
     :raises StoreError: when the package for such a store is not installed, or the address is malformed.
+    :raises BadCallError: when it is empty. Taken for a path, it is the folder in which the worker happens to be.
     """
+    if not isinstance(address, str) or not is_given(address):
+        raise BadCallError("the address of a file or folder is empty; a template may have rendered to nothing")
     if "://" not in address:
         return Path(address).expanduser()
     from airflow_provider_persona.version_compat import ObjectStoragePath

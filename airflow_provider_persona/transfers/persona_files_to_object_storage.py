@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_persona.hooks.form import DEFAULT_CONN_ID
 from airflow_provider_persona.tasks.airflow_arguments import TypedOperator
-from airflow_provider_persona.tasks.arguments import JsonObject, Names, Text, as_seconds
+from airflow_provider_persona.tasks.arguments import JsonObject, Names, Text, as_seconds, check_whole
 from airflow_provider_persona.tasks.call_arguments import DeclaresArguments, check_once
 from airflow_provider_persona.tasks.declared_arguments import Argument, argument, given_to, values_of
 from airflow_provider_persona.tasks.failure import at_work
@@ -72,10 +72,12 @@ class PersonaFilesToObjectStorageOperator(TypedOperator, metaclass=DeclaresArgum
         """Check what stands in the Dag.
 
         :raises BadCallError: when there is no such operation, or a path parameter is missing.
+        :raises ValueError: when `max_files` makes no sense.
         """
         from airflow_provider_persona.export.files import check_files_operation
 
         as_seconds(self.timeout, "timeout")
+        check_whole(self.max_files, "max_files", "files")
         check_files_operation(self.operation_id, self.path)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
@@ -96,6 +98,7 @@ class PersonaFilesToObjectStorageOperator(TypedOperator, metaclass=DeclaresArgum
             check_once(self)
             given = values_of(self) | {"timeout": as_seconds(self.timeout, "timeout")}
             folder = store_path(given.pop("output_path"))  # the rest of the arguments are those of `FilesJob`
+            given["file_hosts"] = given["file_hosts"] or ()  # a template may have rendered to nothing
             with PersonaHook(given.pop("persona_conn_id")) as hook:
                 files = FilesJob(folder=folder, **given).fetch(stop_of(self).hold(hook.client))
                 kind = kind_of_operation(self.operation_id)

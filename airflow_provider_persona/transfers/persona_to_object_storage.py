@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.tasks.arguments import check_whole
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.failure import at_work
 from airflow_provider_persona.tasks.openlineage import folder_at, lineage_of
@@ -46,8 +47,9 @@ class PersonaToObjectStorageOperator(PersonaReadOperator):
         """
         super().check_arguments()
         given = self.given()
-        if given["file_format"] not in ("jsonl", "parquet") or given["pages_per_part"] < 1:
-            raise ValueError("file_format is jsonl or parquet, and pages_per_part 1 or more")
+        check_whole(given["pages_per_part"], "pages_per_part", "pages")
+        if given["file_format"] not in ("jsonl", "parquet"):
+            raise ValueError(f"file_format is jsonl or parquet, not {given['file_format']!r}")
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return inputs, outputs and counts for OpenLineage, after success and after failure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_persona.tasks.arguments import check_whole
 from airflow_provider_persona.tasks.bulk_arguments import HOOK_PARAMS_DOC, SQL_CONN_DOC
 from airflow_provider_persona.tasks.declared_arguments import argument
 from airflow_provider_persona.tasks.failure import at_work
@@ -49,8 +50,7 @@ class PersonaToSqlOperator(PersonaReadOperator):
         :raises ValueError: when `batch_pages` makes no sense.
         """
         super().check_arguments()
-        if self.given()["batch_pages"] < 1:
-            raise ValueError("batch_pages is 1 or more")
+        check_whole(self.given()["batch_pages"], "batch_pages", "pages")
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
         """Return inputs, outputs and counts for OpenLineage, after success and after failure."""

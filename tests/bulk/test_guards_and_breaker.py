@@ -31,6 +31,8 @@ from airflow_provider_persona.bulk.subjects.subject import ObjectState
         (None, None, "Open", "open", "its status is open, expected was Open"),
         (None, None, "Open", None, "its status is None, expected was Open"),
         ("Open", None, None, "Open", None),
+        (None, None, "Open\u200b", "Open", "its status is Open, expected was 'Open\\u200b'"),
+        (" Open", None, "Open\n", "Open", "its status is Open, expected was 'Open\\n'"),
         (["Open", "Pending"], None, None, "Pending", None),
         (["Pending", "Open"], None, None, "Declined", "its status is Declined, and only Open, Pending may be changed"),
         ([], None, None, "Open", "its status is Open, and only  may be changed"),

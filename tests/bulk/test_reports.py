@@ -102,6 +102,20 @@ def test_personas_word_on_single_matches_without_a_reason_is_not_asked_for() -> 
         ReportChange(dismiss_matches=("ent_1",))
 
 
+@pytest.mark.parametrize("none", [[], (), "[]", "{}", ",", '""', [""], [" "], '[""]', '{""}'])
+def test_a_list_of_no_match_dismisses_none_and_not_all(persona: VirtualPersona, tmp_path: Path, none: Any) -> None:
+    rows = [{"report_id": report_of(persona), "dismiss_reason": "homonym", "dismiss_matches": none}]
+    assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"invalid": 1}
+    assert "dismiss_matches" in results_in(tmp_path)["rep_one"].reason
+    assert effects(persona) == []
+
+
+def test_an_empty_list_of_matches_is_fine_where_nothing_is_dismissed(persona: VirtualPersona, tmp_path: Path) -> None:
+    row = {"report_id": report_of(persona), "dismiss_reason": None, "dismiss_matches": [], "add_tags": "seen"}
+    assert outcomes(carried_out(persona, job_of(KIND, [row]), tmp_path)) == {"updated": 1}
+    assert calls(persona, "dismiss-matches") == 0
+
+
 @pytest.mark.parametrize("given", [True, 1, "true", " TRUE "])
 def test_what_counts_as_true(given: Any) -> None:
     found = ObjectReader(REPORT, {"report_id": "id", "rerun": "again"}).read({"id": "rep_1", "again": given})

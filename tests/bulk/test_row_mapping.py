@@ -302,6 +302,23 @@ def test_a_blank_column_of_tags_leaves_the_tags_as_they_are_and_an_empty_list_re
     assert mapping.read({**row, "tags": "[]"}).change.tags == ()
 
 
+@pytest.mark.parametrize("text", [",", " , ,", '""', '" "', '","'])
+@pytest.mark.parametrize("column", ["tags", "add_tags", "remove_tags", "add_objects"])
+def test_a_text_without_a_name_in_it_is_no_empty_list(column: str, text: str) -> None:
+    said = f"{column} holds no name; an empty list is written as []"
+    assert reason({"case_id": "case_1", "status": "Open", column: text}) == said
+
+
+@pytest.mark.parametrize("names", [[""], ["vip", " "], '["vip", ""]', '{vip,""}', '{" "}'])
+def test_a_blank_name_in_a_list_makes_its_row_invalid(names: Any) -> None:
+    assert reason({"case_id": "case_1", "status": "Open", "tags": names}) == "tags holds a blank name"
+
+
+@pytest.mark.parametrize("names", [["vip  ", "watch "], '["vip ", " watch"]', '{"vip  ",watch}'])
+def test_names_have_no_blanks_around_them_however_they_come(names: Any) -> None:
+    assert wish({"case_id": "case_1", "tags": names}).change.tags == ("vip", "watch")
+
+
 @pytest.mark.parametrize("case_id", [7, True, b"case_1", [CANARY]])
 def test_an_id_that_is_no_text_is_told_so(case_id):
     assert reason({"case_id": case_id, "status": "Open"}) == "the case id is not text"
@@ -314,6 +331,14 @@ def test_an_expected_status_of_nan_is_none_as_null_is():
 def test_the_padding_of_a_char_column_is_taken_off():
     found = wish({"case_id": "case_1   ", "status": "Declined  ", "expected_status": "In Review   "})
     assert (found.object_id, found.change.status, found.expected_status) == ("case_1", "Declined", "In Review")
+    found = wish(
+        {"case_id": "case_1", "case_queue_id": "ccq_1   ", "assignee": "a@b.example  ", "sla_expires_in": "60 "}
+    )
+    assert found.change.model_dump(exclude_unset=True) == {
+        "case_queue_id": "ccq_1",
+        "assignee": "a@b.example",
+        "sla_expires_in": 60,
+    }
 
 
 def test_a_name_that_the_user_gives_is_found_whatever_its_capitals():
@@ -377,6 +402,33 @@ def test_columns_in_capitals_are_found_with_their_guard():
 def test_a_column_that_nearly_has_one_of_our_names_is_refused(column):
     with pytest.raises(MissingColumnError, match=r"is it (expected_status|case_queue_id)"):
         ObjectRows(CASE, None).reader(["case_id", "status", column])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (["case_id", "status\u200b"], "have no column status; their columns are case_id, 'status\\u200b'"),
+        ([" case_id", "status"], "have no column case_id; their columns are ' case_id', status"),
+        (["case_id", ""], "have no column status; their columns are case_id, ''"),
+        (["case_id", "status", "expected_status\xa0"], "have a column 'expected_status\\xa0'; is it expected_status?"),
+    ],
+)
+def test_a_column_with_characters_that_nobody_sees_is_named_with_them(columns: list[str], said: str) -> None:
+    with pytest.raises(MissingColumnError, match=re.escape(said)):
+        ObjectRows(CASE, None).reader(columns)
+
+
+@pytest.mark.parametrize("odd", [1, None, True, ("a",)])
+def test_a_key_of_a_mapping_that_is_no_text_is_refused_in_words(odd: Any) -> None:
+    columns = ["case_id", "status", "x"]
+    for mapping in ({odd: "x"}, {"status": "x", odd: "x"}, {"fields": {odd: "x"}}):
+        with pytest.raises(BulkError, match="the keys of mapping are names, which are texts"):
+            ObjectRows(CASE, mapping).reader(columns)
+    for argument in ("path", "body", "constants"):
+        given = {"path": {"case-id": "case_id"}, "body": {"meta.status": "status"}, "constants": {}}
+        given[argument] = {**given[argument], odd: "x"}
+        with pytest.raises(BulkError, match=f"the keys of {argument} are names, which are texts"):
+            OperationRows("set-status-for-a-case", **given)
 
 
 def test_a_column_that_the_mapping_uses_may_be_called_as_it_likes():

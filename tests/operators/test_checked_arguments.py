@@ -128,3 +128,20 @@ def test_what_a_template_turns_out_to_lack_fails_for_good(persona_connection):
     with pytest.raises(AirflowFailException, match="inquiry-id"):
         operator.execute({})
     assert persona_connection.requests() == []
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {}])
+def test_an_operation_that_is_no_text_is_told_so(odd):
+    with pytest.raises(BadCallError, match="operation_id is a text"):
+        PersonaOperator(task_id="call", operation_id=odd)
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", " "])
+def test_a_match_that_turns_out_to_be_none_does_not_dismiss_all(persona_connection, nothing):
+    operator = reports.PersonaDismissReportMatchesOperator(
+        task_id="call", report_id="rep_1", reason="homonym", entity_id="{{ params.match }}", dismiss_type="entity"
+    )
+    operator.entity_id = nothing
+    with pytest.raises(AirflowFailException, match="dismiss_type goes with entity_id, which is not given"):
+        operator.execute({})
+    assert persona_connection.requests() == []

@@ -227,6 +227,13 @@ def moved(plan, folder):
     return {**plan, "plan": str(folder / "plan.jsonl")}
 
 
+@pytest.mark.parametrize("odd", [5, True, "/tmp", {5: "x"}, [None]])
+def test_places_that_are_no_list_of_texts_are_trusted_in_nothing(persona_connection, plan, odd):
+    with pytest.raises(AirflowFailException, match="trusted_paths is a list of names"):
+        execute(PersonaApplyPlanOperator(task_id="t", plan=plan, trusted_paths=odd))
+    assert persona_connection.journal() == []
+
+
 @pytest.mark.parametrize("operator", [PersonaApplyPlanOperator, PersonaRevertPlanOperator])
 def test_a_plan_from_elsewhere_is_not_read_unless_its_place_is_trusted(persona_connection, plan, tmp_path, operator):
     name = "plan" if operator is PersonaApplyPlanOperator else "report"

@@ -11,9 +11,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -540,6 +542,12 @@ def test_an_import_of_a_file_and_of_rows_arrives_as_a_file(run, persona_connecti
         ({"file": "/no/such/file.csv"}, "no file"),
         ({"file": "nosuchstore://bucket/file.csv"}, "cannot be used here"),
         ({"rows": []}, "at least one"),
+        ({"rows": [{}, {}]}, "at least one"),
+        ({"rows": [{"tags": "a"}, {"reference_id": b"x"}]}, r"^row 2: a field is binary, .*column reference_id"),
+        ({"rows": [{"reference_id": {"a": 1}}]}, r"^row 1: a cell holds a text, .*column reference_id"),
+        ({"rows": [{"reference_id": "\ud800"}]}, r"^row 1: a field is no valid Unicode .column reference_id"),
+        ({"rows": [{"reference_id": float("inf")}]}, r"^row 1: a field is not a finite number"),
+        ({"rows": [{"tags": ["a", None]}]}, r"^row 1: a cell holds a text"),
         ({"rows": [{"reference": "x"}]}, "reference"),
         ({"rows": [{"reference_id": "x" * 100}], "max_bytes": 50}, "more than 50 bytes"),
     ],
@@ -562,6 +570,35 @@ def test_rows_may_be_the_text_that_a_template_renders_to():
     operator.rows = "[{'reference_id': 'f-4', 'tags': ['a', 'b']}]"
     (call,) = operator.calls()
     assert base64.b64decode(call.body["data"]["attributes"]["file"]["data"]) == b'reference_id,tags\r\nf-4,"a,b"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, '""'),
+        (float("nan"), '""'),
+        (Decimal("NaN"), '""'),
+        (Decimal("12.50"), "12.5"),
+        (date(1990, 2, 3), "1990-02-03"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (7, "7"),
+        (["a", 1], '"a,1"'),
+        ("ü", "ü"),
+    ],
+)
+def test_a_cell_is_never_pythons_own_text_of_a_value(value, cell):
+    (call,) = importers.PersonaImportAccountsOperator(task_id="x", rows=[{"reference_id": value}]).calls()
+    sent = base64.b64decode(call.body["data"]["attributes"]["file"]["data"]).decode()
+    assert sent == f"reference_id\r\n{cell}\r\n"
+
+
+@pytest.mark.parametrize("nothing", ["", "None", " "])
+def test_an_output_path_that_renders_to_nothing_is_no_folder_of_the_worker(persona_connection, nothing):
+    operator = inquiries.PersonaPrintInquiryOperator(task_id="x", inquiry_id="inq_sim000001", output_path="{{ x }}")
+    operator.output_path = nothing
+    with pytest.raises(AirflowFailException, match="answers with a file; give output_path"):
+        operator.execute(_context())
+    assert persona_connection.requests() == []
 
 
 def test_a_set_is_sent_in_the_same_order_by_each_process():

@@ -33,6 +33,7 @@ def decisions(persona_connection, warehouse):
         ("mapping", ["abc", "{", 5, ["a"], [("status", "status")]]),
         ("max_retry_share", ["x", None, 0]),
         ("state_path", [True, ["a"], {}]),
+        ("parameters", ["AB", "5", 5, True, b"AB"]),
         ("ledger_table", [True, ["a"]]),
         ("progress_every", ["x", None, -1]),
     ],
@@ -82,6 +83,21 @@ def test_an_operation_is_named_by_a_text(operation_id):
 def test_a_mapping_may_be_what_a_template_makes_of_one():
     given = json.dumps({"case_id": "case_id", "status": "status"})
     assert execute(SqlToPersonaCasesOperator(task_id="t", mapping=given, **QUERY))["counts"]["updated"] == 3
+
+
+@pytest.mark.usefixtures("decisions")
+@pytest.mark.parametrize("text", ["['Declined', 1]", '["Declined", 1]', "('Declined', 1)"])
+def test_parameters_of_a_query_may_be_what_a_template_makes_of_them(persona_connection, text):
+    sql = "SELECT * FROM decisions WHERE status = ? LIMIT ?"
+    execute(SqlToPersonaCasesOperator(task_id="t", **{**QUERY, "sql": sql, "parameters": text}))
+    assert len(persona_connection.journal()) == 1
+
+
+@pytest.mark.usefixtures("decisions")
+@pytest.mark.parametrize("nothing", ["", "None", "{}", "[]"])
+def test_parameters_that_render_to_nothing_are_none(persona_connection, nothing):
+    execute(SqlToPersonaCasesOperator(task_id="t", **{**QUERY, "parameters": nothing}))
+    assert len(persona_connection.journal()) == 3
 
 
 def test_a_folder_may_be_given_as_a_path(persona_connection, tmp_path):

@@ -203,6 +203,7 @@ def test_arguments_may_be_the_text_that_a_template_renders_to(files, persona, at
     """As the text it was, `attributes` would name no attribute: no file, and a task that succeeds."""
     path, attributes = f"{{{{ {{'case-id': '{CASE}'}} | tojson }}}}", "{{ ['attachments'] }}"
     assert _summary(files(path=path, attributes=attributes, file_hosts="{{ [] }}"))["count"] == 2
+    assert _summary(files(path=path, attributes=attributes, file_hosts="{{ none }}"))["count"] == 2
 
 
 def test_an_object_without_files_is_a_success_with_none(files, persona):

@@ -520,10 +520,27 @@ def test_a_single_text_in_place_of_a_list_of_attributes_fails_when_the_dag_is_pa
         PersonaToObjectStorageOperator(task_id="t", operation_id="list-all-cases", output_path="out", fields="status")
 
 
-@pytest.mark.parametrize("arguments", [{"file_format": "csv"}, {"pages_per_part": 0}])
-def test_other_arguments_are_checked_too(arguments):
-    with pytest.raises(ValueError, match="file_format is jsonl or parquet"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"file_format": "csv"}, "file_format is jsonl or parquet, not 'csv'"),
+        *(({"pages_per_part": odd}, "pages_per_part is a number of pages, 1 or more") for odd in (0, None, "2", 1.5)),
+    ],
+)
+def test_other_arguments_are_checked_too(arguments, said):
+    with pytest.raises(ValueError, match=said):
         PersonaToObjectStorageOperator(task_id="t", operation_id="list-all-cases", output_path="out", **arguments)
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "None", None, 5])
+def test_an_output_path_that_renders_to_nothing_is_no_folder_of_the_worker(
+    persona_connection, tmp_path, monkeypatch, nothing
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AirflowFailException, match="the address of a file or folder is empty; a template may have"):
+        _execute(tmp_path, output_path=nothing)
+    assert persona_connection.requests() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

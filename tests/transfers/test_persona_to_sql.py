@@ -292,8 +292,11 @@ def test_a_failed_incremental_read_is_done_again(fill, persona, sqlite_table):
         ("cases; DROP TABLE x", {}, "a table must be named"),
         ("cases", {"columns": {"a b": "status"}}, "a column must be named"),
         ("cases", {"columns": {"Type": "status"}}, "leave it out of columns"),
+        ("cases", {"columns": {"a": "status", "A": "tags"}}, "two names that differ in capitals only"),
         ("cases", {"columns": {}}, "columns is a mapping"),
         ("cases", {"sql_conn_id": "persona_default"}, "no database connection"),
+        ("cases", {"sql_hook_params": "abc"}, "sql_hook_params is a mapping"),
+        ("cases", {"sql_hook_params": {5: "x"}}, "the keys of sql_hook_params are names"),
         ("cases", {"operation_id": "list-all-reports"}, "of several types"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_provider_persona.api.lifecycle import labels
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.bulk.subjects.subject import ObjectState
 
 NOT_AS_LEFT = "it is not as the run left it: somebody has changed its fields, queue or assignee since"
@@ -42,13 +43,18 @@ class Guards:
         :param status: the status just read.
         :param expected: the status that the row expects, or None.
         """
+        is_now = f"its status is {_shown(status)}"
         if expected is not None and status != expected:
-            return f"its status is {status}, expected was {expected}"
+            return f"{is_now}, expected was {_shown(expected)}"
         if self.only_from is not None and status not in self.only_from:
-            return f"its status is {status}, and only {', '.join(sorted(self.only_from))} may be changed"
+            return f"{is_now}, and only {', '.join(map(_shown, sorted(self.only_from)))} may be changed"
         if status in self.never_from:
-            return f"its status is {status}, which is never changed"
+            return f"{is_now}, which is never changed"
         return None
+
+
+def _shown(status: str | None) -> str:
+    return str(status) if status is None else shown_text(status)
 
 
 def drift(current: ObjectState, planned_from: str | None, updated_at: str | None) -> str | None:
@@ -59,7 +65,7 @@ def drift(current: ObjectState, planned_from: str | None, updated_at: str | None
     :param updated_at: when it had last been changed then, ISO 8601; None to compare the status only.
     """
     if current.status != planned_from:
-        return f"drift: its status is {current.status}, and was {planned_from} when planned"
+        return f"drift: its status is {_shown(current.status)}, and was {_shown(planned_from)} when planned"
     if updated_at is not None and current.updated_at not in (None, updated_at):
         at = datetime.fromisoformat(current.updated_at).isoformat(timespec="seconds")
         return f"drift: it was changed at {at}, after it was looked at for the plan"

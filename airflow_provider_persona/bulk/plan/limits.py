@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.bulk.errors import BulkError
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -72,4 +73,5 @@ def why_in_vain(rows: int, invalid: int, skipped: int, unknown_labels: Sequence[
         return f"all {rows} rows are invalid"
     if not unknown_labels:
         return None
-    return f"all {rows} rows were skipped or invalid, and nothing in Persona has the status {', '.join(unknown_labels)}"
+    labels = ", ".join(map(shown_text, unknown_labels))
+    return f"all {rows} rows were skipped or invalid, and nothing in Persona has the status {labels}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_persona.api.literals import read_literal
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.bulk.errors import BulkError, ThresholdError
 from airflow_provider_persona.bulk.plan.file import UNKNOWN_STATUS, PlanHeader
 from airflow_provider_persona.bulk.plan.labels import UnknownStatuses
@@ -93,7 +94,7 @@ class Thresholds:
 
     def _misspelt(self, header: PlanHeader) -> Iterable[str]:
         if self.unknown_statuses is UnknownStatuses.FAIL and header.unknown_labels:
-            name, labels = header.subject.name, ", ".join(header.unknown_labels)
+            name, labels = header.subject.name, ", ".join(map(shown_text, header.unknown_labels))
             yield f"no {name} and no template of one has the status {labels}; check how guards and rows spell it"
 
     def _forbidden(self, header: PlanHeader) -> Iterable[str]:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
 
 _DOUBLED = re.compile(r":\d+$")
+
+
+def check_names(names: Iterable[Any], argument: str) -> None:
+    """Make sure that the keys of a mapping are texts. A Dag may write a number where a name is meant.
+
+    :param argument: the mapping.
+    :raises BulkError: when one is none.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise BulkError(f"the keys of {argument} are names, which are texts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,5 @@ class ColumnNames:
 
     def lacks(self, missing: Iterable[str]) -> MissingColumnError:
         """Return the error for columns that are not there."""
-        return MissingColumnError(
-            f"the rows have no column {', '.join(missing)}; their columns are {', '.join(self.found) or '(none)'}"
-        )
+        names, found = (", ".join(map(shown_text, some)) for some in (missing, self.found))
+        return MissingColumnError(f"the rows have no column {names}; their columns are {found or '(none)'}")

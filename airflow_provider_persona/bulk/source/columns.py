@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from airflow_provider_persona.api.errors import faults_of
 from airflow_provider_persona.api.operations import BadCallError, path_segment
+from airflow_provider_persona.api.told_texts import shown_text
 from airflow_provider_persona.bulk.errors import BulkError, MissingColumnError
-from airflow_provider_persona.bulk.source.column_names import ColumnNames
+from airflow_provider_persona.bulk.source.column_names import ColumnNames, check_names
 from airflow_provider_persona.bulk.source.matching import Match, key_of
 from airflow_provider_persona.bulk.source.rows import InvalidRow, ObjectKey, Row, RowError
 from airflow_provider_persona.bulk.source.values import names_of, object_of, text_in, value_in
@@ -85,6 +86,7 @@ class ObjectRows:
     def _mapping(self) -> dict[str, Any]:
         """Return the mapping by our names; a column may have the filter's name, with a hyphen, in both."""
         given = dict(self.mapping or {})
+        check_names([*given, *(given["fields"] if isinstance(given.get("fields"), Mapping) else ())], "mapping")
         return given if self.match is None else {self.match.column_of(name): to for name, to in given.items()}
 
 
@@ -162,7 +164,7 @@ class ObjectReader:
         change: dict[str, Any] = {}
         for name, part in self.subject.parts.items():
             if name in self.columns:
-                reads = text_in if part.type is PartType.STATUS else value_in
+                reads = value_in if part.type in _AS_THEY_ARE else text_in
                 value = _part_of(part.type, reads(row, self.columns[name]), name)
                 if value is not None:
                     change[name] = value
@@ -173,7 +175,10 @@ class ObjectReader:
         return change
 
 
-_NOT_GIVEN: Mapping[PartType, tuple[str, ...]] = {PartType.VALUE: ("",), PartType.NAMES: ("", "null")}
+_AS_THEY_ARE: Final = (PartType.NAMES, PartType.OBJECT)
+"""Parts that are no single text, so that a column of type CHAR(n) pads nothing that matters."""
+
+_NOT_GIVEN: Final[Mapping[PartType, tuple[str, ...]]] = {PartType.VALUE: ("",), PartType.NAMES: ("", "null")}
 
 
 def _part_of(kind: PartType, value: Any, name: str) -> Any:
@@ -210,4 +215,5 @@ def _refuse_misspelt(unused: list[str], extra: set[str]) -> None:
     """Refuse a column that nearly has one of our names: taken for another one, its guard would silently not guard."""
     for name in unused:
         for column in difflib.get_close_matches(name, {column.lower() for column in extra}, n=1, cutoff=0.85):
-            raise MissingColumnError(f"the rows have a column {column}; is it {name}? Rename it, or leave it out")
+            shown = shown_text(column)
+            raise MissingColumnError(f"the rows have a column {shown}; is it {name}? Rename it, or leave it out")

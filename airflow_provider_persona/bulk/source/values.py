@@ -81,15 +81,22 @@ def names_of(value: Any, name: str) -> tuple[str, ...]:
 
     :param value: what `json_value` returned.
     :param name: the column's name in the error.
-    :raises RowError: when it is none of these.
+    :returns: the names, without blanks around them.
+    :raises RowError: when it is none of these, or a name is blank.
     """
     if isinstance(value, str):
         value = _list_in(value.strip(), name)
     if isinstance(value, str):  # the text of a JSON text, as MariaDB gives it
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part for part in value.split(",") if part.strip()]
+        if not value:
+            # What is left of `CONCAT(a, ',', b)` without an a and a b. Taken for an empty list it removes all tags.
+            raise RowError(f"{name} holds no name; an empty list is written as []")
     if not isinstance(value, list) or not all(map(_is_text, value)):
         raise RowError(f"{name} is no list of texts")
-    return tuple(value)
+    names = tuple(part.strip() for part in value)
+    if not all(names):
+        raise RowError(f"{name} holds a blank name")
+    return names
 
 
 def _list_in(text: str, name: str) -> Any:

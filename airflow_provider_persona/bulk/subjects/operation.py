@@ -13,7 +13,7 @@ from airflow_provider_persona.api.messages import Request
 from airflow_provider_persona.api.operations import BadCallError, operation, path_segment
 from airflow_provider_persona.api.own_headers import wrong_names
 from airflow_provider_persona.bulk.errors import BulkError
-from airflow_provider_persona.bulk.source.column_names import ColumnNames
+from airflow_provider_persona.bulk.source.column_names import ColumnNames, check_names
 from airflow_provider_persona.bulk.source.rows import InvalidRow, Row, RowError
 from airflow_provider_persona.bulk.source.values import json_value, parse_json, text_in, value_in
 
@@ -102,6 +102,8 @@ class OperationRows:
             raise BulkError(f"{self.operation_id} only reads; a bulk run is for operations that write")
         if called.headers:
             raise BulkError(f"{self.operation_id} {wrong_names(called.headers, ())}, which rows cannot give")
+        for argument in ("path", "body", "constants"):
+            check_names(getattr(self, argument), argument)
         given = {*self.path, *(name for name in self.constants if name in called.path_parameters)}
         missing = [name for name in called.path_parameters if name not in given]
         unknown = sorted(set(self.path) - set(called.path_parameters))
