@@ -215,7 +215,7 @@ class Operation:
             raise BadCallError(f"{self.operation_id} {problem}")
 
     def _own_headers(self, given: Mapping[str, Any]) -> Mapping[str, str]:
-        by_name = {name.lower(): value for name, value in given.items() if value is not None}
+        by_name = {str(name).lower(): value for name, value in given.items() if value is not None}
         if problem := wrong_names(self.headers, by_name) or wrong_value(self.headers, by_name):
             raise BadCallError(f"{self.operation_id} {problem}")
         return {name: by_name[name.lower()] for name in self.headers}
@@ -230,7 +230,7 @@ class Operation:
         return filled
 
     def _check_path_names(self, given: Iterable[str]) -> None:
-        there = set(given)
+        there = set(map(str, given))  # a Dag may write a number where a name is meant
         missing = [name for name in self.path_parameters if name not in there]
         unknown = sorted(there.difference(self.path_parameters))
         if missing or unknown:

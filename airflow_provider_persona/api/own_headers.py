@@ -13,9 +13,9 @@ def wrong_names(wanted: Mapping[str, str], given: Iterable[str]) -> str | None:
     """Say which headers are missing or too many, None when none is.
 
     :param wanted: the beginning of the value of each header, by name.
-    :param given: names in any capitals.
+    :param given: names in any capitals; a Dag may write a number where a name is meant.
     """
-    known, there = {name.lower() for name in wanted}, {name.lower() for name in given}
+    known, there = {name.lower() for name in wanted}, {str(name).lower() for name in given}
     if missing := [name for name in wanted if name.lower() not in there]:
         return f"needs {', '.join(missing)} in its headers"
     if there - known:

@@ -138,9 +138,9 @@ def as_imported_kind(value: Any, name: str) -> str:
 
     :raises BadCallError: when it imports none of this kind.
     """
-    if value not in _ITEMS:
+    if not isinstance(value, str) or value not in _ITEMS:
         raise BadCallError(f"{name} is one of {', '.join(_ITEMS)}, not {value!r}; Persona imports no other items")
-    return str(value)
+    return value
 
 
 def _calls_with_the_file(operator: Any) -> Sequence[Call]:

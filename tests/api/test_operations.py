@@ -151,6 +151,11 @@ def test_an_unknown_path_parameter_is_named():
         set_status("case_1", case_id="case_1")
 
 
+def test_a_path_parameter_that_is_no_text_is_unknown():
+    with pytest.raises(BadCallError, match="retrieve-case does not know 5"):
+        operation("retrieve-case").bind({"case-id": "case_1", 5: "x"})
+
+
 def test_a_path_value_that_is_no_text_is_refused():
     with pytest.raises(BadCallError, match="cannot be put into a path: 'int'"):
         set_status(7)
@@ -426,6 +431,7 @@ def test_relays_have_a_prefix_of_their_own():
         ({"Authorization": "PrivateToken token=x"}, "needs Persona-Relay-Secret in its headers"),
         ({**CLAIMING, "Persona-Relay-Secret": None}, "needs Persona-Relay-Secret in its headers"),
         ({**CLAIMING, "X-Other": "x"}, "takes no header x-other"),
+        ({**CLAIMING, 5: "x"}, "takes no header 5"),
         ({**CLAIMING, "Authorization": "Bearer hush"}, "needs a header Authorization that begins with 'PrivateToken"),
         ({**CLAIMING, "Authorization": "PrivateToken token="}, "and then the token"),
         ({**CLAIMING, "Persona-Relay-Secret": "hush\r\nX-Other: 1"}, "printable ASCII"),

@@ -601,6 +601,12 @@ def test_an_output_path_that_renders_to_nothing_is_no_folder_of_the_worker(perso
     assert persona_connection.requests() == []
 
 
+@pytest.mark.parametrize("kind", [[], {}, 5, "country"])
+def test_a_kind_of_which_no_items_are_imported_is_named(kind):
+    with pytest.raises(BadCallError, match="kind is one of email-address, .*, not .*; Persona imports no other items"):
+        importers.PersonaImportListItemsOperator(task_id="x", list_id="lst_1", kind=kind, rows=[{"value": "a"}])
+
+
 def test_a_set_is_sent_in_the_same_order_by_each_process():
     """Else a retry in another process would have another body, so another key, and do a creation twice."""
     code = (
