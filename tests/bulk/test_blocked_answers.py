@@ -79,6 +79,18 @@ def test_a_write_that_a_firewall_held_up_is_failed(tmp_path: Path, status: int) 
     assert "a later read does not show the change" in last_results(plan)[1].reason
 
 
+def test_a_firewall_that_forbids_every_write_stops_the_run(tmp_path: Path) -> None:
+    def answers(asked: Asked) -> Answer:
+        return (403, b"<html>No</html>") if asked.method == "POST" else (200, case(asked.case_id, "Open"))
+
+    rows = [{"case_id": f"case_{number}", "status": "Declined"} for number in range(100)]
+    with StrangePersona(answers) as persona:
+        report = attempt(persona, plan_of(rows, tmp_path), concurrency=5)
+        assert len([asked for asked in persona.asked if asked.method == "POST"]) <= 10
+    assert report.stopped_for_good
+    assert "rows one after another were forbidden" in (report.stopped or "")
+
+
 def test_a_write_in_doubt_stays_open_when_the_key_is_refused_for_another_row(tmp_path: Path) -> None:
     """The first row's answer is lost. Before it is asked for again, the second row learns that the key has ended."""
     refused = Response(401, {}, b'{"errors": [{"title": "Token is invalid"}]}')
