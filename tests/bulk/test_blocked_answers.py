@@ -3,50 +3,22 @@ row is called failed that was done, and none unchanged without a word when the r
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bulk_runs import RETRIEVE, SET_STATUS, attempt, changes, decisions, last_results, plan_of
-from strange_persona import Answer, Asked, StrangePersona, case
+from strange_persona import Answer, Asked, BehindFirewall, Block, StrangePersona, case
 
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Response, TransportFailure
 from airflow_provider_persona.bulk.ledger.outcomes import OWN_DOING, RowOutcome
 from airflow_provider_persona.client.transport import Sending
-from persona_simulator import SimulatorConfig
-from tests.virtual_time import VirtualPersona
-
-Block = Callable[[Sending, Outcome], Outcome]
 
 LOST = TransportFailure(FailurePoint.MAYBE_SENT, "reset")
 
 
 def page(status: int) -> Response:
     return Response(status, {"Content-Type": "text/html"}, b"<html>Blocked by policy</html>")
-
-
-class BehindFirewall(VirtualPersona):
-    """Persona behind something that sees its answers.
-
-    :param block: takes what was sent and Persona's answer, and returns what arrives.
-    """
-
-    def __init__(self, block: Block) -> None:
-        super().__init__(SimulatorConfig(cases=20, limit=1_000_000))
-        self.block = block
-
-    def transport(self, settings: Any) -> Any:
-        inner, persona = super().transport(settings), self
-
-        class Blocking:
-            async def transmit(self, sending: Sending) -> Outcome:
-                return persona.block(sending, await inner.transmit(sending))
-
-            async def close(self) -> None:
-                await inner.close()
-
-        return Blocking()
 
 
 def blocked(operation_id: str, *instead: Outcome) -> Block:
