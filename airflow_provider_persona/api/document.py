@@ -149,8 +149,12 @@ class Document:
         return str(link) if link else None
 
 
+_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Python has no times far beyond these, so whoever goes a few minutes back or forth would meet its `OverflowError`."""
+
+
 def moment(value: Any) -> datetime | None:
-    """Return a time in UTC; None for anything that is not a time.
+    """Return a time in UTC; None for anything that is not a time, and for the first and the last year that Python has.
 
     :param value: text in ISO 8601. Without an offset it counts as UTC.
     """
@@ -158,9 +162,10 @@ def moment(value: Any) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        found = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # OverflowError: the year 1 with an offset has no time in UTC
         return None
+    return found if _FIRST <= found < _LAST else None
 
 
 def _below(value: Any, keys: list[str]) -> Any:

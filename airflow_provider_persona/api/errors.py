@@ -186,15 +186,27 @@ _BY_STATUS: dict[int, tuple[type[PersonaError], str]] = {
 """Class and advice for statuses that tell what is wrong; `_kind_and_advice` has the exceptions."""
 
 
+def is_personas(refusal: Response) -> bool:
+    """Whether Persona itself refused: each of its refusals has a list of problems (docs.withpersona.com/errors).
+
+    What stands in between, like a firewall, gives a page of its own.
+    """
+    return bool(_problems(refusal))
+
+
 def first_problem(response: Response) -> Mapping[str, Any]:
     """Return the first entry of `errors` in an answer, or an empty mapping when there is none."""
+    first = next(iter(_problems(response)), None)
+    return first if isinstance(first, Mapping) else {}
+
+
+def _problems(response: Response) -> list[Any]:
     try:
         parsed = response.json()
     except ValueError:
-        return {}
+        return []
     errors = parsed.get("errors") if isinstance(parsed, Mapping) else None
-    first = errors[0] if isinstance(errors, list) and errors else None
-    return first if isinstance(first, Mapping) else {}
+    return errors if isinstance(errors, list) else []
 
 
 def is_quota(response: Response) -> bool:
@@ -239,12 +251,17 @@ _OF_THE_KEY = ("api key", "permission", "ip address", "not enabled")
 """Words in the details of a 403 that is not about one object (Persona's specification, `responses/forbidden`)."""
 
 
+_NOBODYS_404 = "not as Persona does; check the connection's host, and what stands between it and Airflow"
+
+
 def _kind_and_advice(response: Response, request: Request) -> tuple[type[PersonaError], str]:
     if is_quota(response):
         return PersonaQuotaError, ""
     status = response.status
     if status == 408 or not 200 <= status < 500:
         return PersonaServerError, ""
+    if status == 404 and not is_personas(response):
+        return PersonaAnswerError, _NOBODYS_404  # it proves no absence: the page of a gateway, or of a wrong host
     kind, advice = _BY_STATUS.get(status, (PersonaAnswerError, ""))
     if status == 403:
         problem = first_problem(response)

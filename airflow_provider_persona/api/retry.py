@@ -22,11 +22,13 @@ from airflow_provider_persona.api.answers import fault_of
 from airflow_provider_persona.api.errors import (
     PersonaAnswerError,
     PersonaError,
+    PersonaKeyPermissionError,
     PersonaRateLimitError,
     PersonaTransportError,
     PersonaUnresolvedError,
     error_for,
     first_problem,
+    is_personas,
     is_quota,
 )
 from airflow_provider_persona.api.limits import LONGEST_WAIT, wait_of
@@ -61,6 +63,9 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(delays=())
+
+_NOT_TAKEN_IN = frozenset({401, 407, 413, 414, 431})
+"""Refusals after which nobody has acted on the request, whoever refuses it: for its login or its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +196,23 @@ class _Pause:
         return self.now - self.attempt.key_born <= KEY_GOOD_FOR
 
 
+def given_up(request: Request, attempt: Attempt, error: PersonaError) -> Failed | Unresolved:
+    """Return what becomes of a call of which no further attempt is made, for a reason that tells nothing of the others.
+
+    :param request: the request.
+    :param attempt: the attempt that is not made, or that failed for that reason.
+    :param error: the reason.
+    """
+    is_open = attempt.maybe_done and not request.only_reads
+    return Unresolved(_unknown(request, str(error), error)) if is_open else Failed(error)
+
+
 def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: float, decision: Decision) -> Decision:
     """Return a decision, corrected where earlier attempts may have had their effect."""
     if request.only_reads:
         return decision
-    if isinstance(decision, Failed) and attempt.maybe_done and not _tells_of_the_effect(request, outcome, attempt):
-        return Unresolved(_unknown(request, str(decision.error), decision.error))
+    if isinstance(decision, Failed) and not _tells_of_the_effect(request, outcome, attempt, decision.error):
+        return given_up(request, attempt, decision.error)
     if not isinstance(decision, SendAgain) or not request.takes_idempotency_key or not decision.attempt.maybe_done:
         return decision
     if now + decision.after - decision.attempt.key_born <= KEY_GOOD_FOR:
@@ -210,15 +226,17 @@ def _remembering(request: Request, outcome: Outcome, attempt: Attempt, now: floa
     return Unresolved(_unknown(request, f"{decision.because}, and its key is too old to tell"))
 
 
-def _tells_of_the_effect(request: Request, outcome: Outcome, attempt: Attempt) -> bool:
+def _tells_of_the_effect(request: Request, outcome: Outcome, attempt: Attempt, error: PersonaError) -> bool:
     """Whether a refusal tells what became of the earlier attempts: under one key it is the answer to all of them.
 
-    401 and 429 come before Persona looks at the key. A refusal under another key, or of a call without one, may be
-    about what an earlier attempt has done: nothing is redacted or approved twice.
+    401 and 429 come before Persona looks at the key, and so does a 403 about the API key, which can lose a permission
+    between two attempts. A refusal under another key, or of a call without one, may be about what an earlier attempt
+    has done: nothing is redacted or approved twice. A page of a firewall is no answer to any of them.
     """
-    if not request.takes_idempotency_key or attempt.maybe_done_elsewhere:
+    if not request.takes_idempotency_key or attempt.maybe_done_elsewhere or not isinstance(outcome, Response):
         return False
-    return isinstance(outcome, Response) and outcome.status not in (401, 429) and outcome.status >= 400
+    comes_before = isinstance(error, PersonaKeyPermissionError) or outcome.status in (401, 429)
+    return outcome.status >= 400 and not comes_before and is_personas(outcome)
 
 
 def _after_silence(request: Request, failure: TransportFailure, pause: _Pause) -> Decision:
@@ -266,11 +284,12 @@ def _after_refusal(request: Request, response: Response, pause: _Pause) -> Decis
         if request.repeatable:
             return pause.next_key(f"status {status}") or _give_up(request, error, pause, maybe_done=True)
         return Unresolved(_unknown(request, f"status {status}", response))
-    if status == 409:
-        return _after_conflict(request, response, error, pause)
     if 300 <= status < 400:
         return Failed(_redirect_refused(request, response))
-    return Failed(error)
+    if status not in _NOT_TAKEN_IN and not is_personas(response):
+        # Some firewalls look at answers too, and put their page in the place of one after Persona has acted.
+        return _give_up(request, error, pause, maybe_done=True)
+    return _after_conflict(request, response, error, pause) if status == 409 else Failed(error)
 
 
 def _after_conflict(request: Request, response: Response, error: PersonaError, pause: _Pause) -> Decision:

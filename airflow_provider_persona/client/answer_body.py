@@ -39,6 +39,7 @@ _CHUNK: Final = 64 * 1024
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _PLAIN: Final = ("", "identity")
 _PACKED: Final = ("gzip", "x-gzip", "deflate")
+_NOT_ASKED_FOR: Final = "is packed in a way that was not asked for"
 
 
 class UnusableBodyError(Exception):
@@ -62,7 +63,7 @@ class Body:
     def __init__(self, encoding: str | None, limit: int, too_large: str, write: Callable[[bytes], Any]) -> None:
         name = (encoding or "").strip().lower()
         if name not in (*_PLAIN, *_PACKED):
-            raise UnusableBodyError("is packed in a way that was not asked for")
+            raise UnusableBodyError(_NOT_ASKED_FOR)
         self._stream = zlib.decompressobj(_GZIP_OR_ZLIB) if name in _PACKED else None
         self._limit = limit
         self._too_large = too_large
@@ -170,6 +171,9 @@ def copy_body(
     promised = int(length) if _LENGTH.fullmatch(length) else None
     too_large = f"is larger than {limit} bytes; raise max_bytes if it is meant to be"
     try:
+        # `http.client` takes the chunks apart and nothing else, so what is packed for the way would become the file.
+        if answer.headers.get("Transfer-Encoding", "chunked").strip().lower() not in ("chunked", "identity"):
+            raise UnusableBodyError(_NOT_ASKED_FOR)  # noqa: TRY301 - as `Body` says it
         body = Body(answer.headers.get("Content-Encoding"), limit, too_large, sink.write)
         body.check_size(promised or 0)
         # An attempt that broke off has left its part here.

@@ -21,7 +21,7 @@ from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import FailurePoint, Outcome, Request, Response, TransportFailure
 from airflow_provider_persona.api.patience import Patience
 from airflow_provider_persona.api.rate_limit import Grant, Wait, WindowBudget
-from airflow_provider_persona.api.retry import Decision, Done, Failed, RetryPolicy, SendAgain
+from airflow_provider_persona.api.retry import Decision, Done, Failed, RetryPolicy, SendAgain, given_up
 from airflow_provider_persona.api.server_clock import ServerClock
 from airflow_provider_persona.api.settings import PersonaSettings
 from airflow_provider_persona.client.transport import Sending
@@ -164,7 +164,7 @@ class Client:
             generation = exchange.attempt.generation  # `conclude` moves the exchange on
             grant: Grant = yield _AWAIT_TURN
             # Asked after the wait: it may take a minute, and meanwhile the task may have to stop.
-            hindrance = self._hindrance(fresh_until)
+            hindrance = self._hindrance(exchange, fresh_until)
             if hindrance is not None:
                 with self._lock:
                     self.budget.unused(grant)  # a grant that nobody gives back counts as under way for ever
@@ -194,12 +194,14 @@ class Client:
             if is_anew and not may_repeat:
                 return NotSent.LOOK_FIRST
 
-    def _hindrance(self, fresh_until: float) -> BaseException | NotSent | None:
+    def _hindrance(self, exchange: Exchange, fresh_until: float) -> BaseException | NotSent | None:
         """Return why nothing may be sent now."""
         if (stop := self._stop()) is not None:
             return stop
         if self._refusal is not None:
-            return self._refusal  # Persona would refuse every further call with this key
+            # Persona would refuse every further call with this key. It refused another call: what an earlier attempt of
+            # this one did, before the key was refused, stays open.
+            return given_up(exchange.request, exchange.attempt, self._refusal).error
         return NotSent.STALE if self.clock() > fresh_until else None
 
     def _patience_for(self, exchange: Exchange, longest: float) -> float:

@@ -6,6 +6,7 @@ they may read the task instances and the XCom of the Dag in the path. Only the s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import resources
@@ -118,7 +119,7 @@ def _add_pages(app: FastAPI) -> None:
 
 def _add_data(app: FastAPI, files: RunFiles) -> None:
     @app.get("/data/task/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
-    def task(records: RecordsDep, session: SessionDep, user: GetUserDep) -> dict[str, Any]:
+    def task(records: RecordsDep, session: SessionDep, user: GetUserDep) -> Response:
         answer: dict[str, Any] = {**task_answer(records), "approvals": [], "files": None, "why": None}
         answer["limit_use"] = limit_answer(records)
         may_revert = _may(user, REVERT_DAG, DagAccessEntity.RUN, method="POST")
@@ -132,7 +133,7 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
         wanted = answer["plan"]["hash"]
         if wanted and _may(user, records.address.dag_id, DagAccessEntity.HITL_DETAIL):
             answer["approvals"] = [asdict(each) for each in approvals_of(session, records.address, wanted)]
-        return answer
+        return _json(answer)
 
     @app.get("/data/rows/" + _OF_A_TASK, dependencies=_MAY_READ_TASKS)
     def rows(
@@ -143,18 +144,18 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
         reason: str | None = None,
         transition: str | None = None,
         object_id: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Response:
         wanted = RowFilter(state or None, reason or None, transition or None, object_id or None)
         try:
             with files.index_of(records, _readable_by(user), _SECONDS) as (index, is_complete):
-                return rows_answer(index, wanted, page) | {"is_complete": is_complete}
+                return _json(rows_answer(index, wanted, page) | {"is_complete": is_complete})
         except (BulkError, OSError) as error:
             raise CannotReadError(str(error)) from error
 
     @app.get("/data/runs", dependencies=_MAY_READ_TASKS)
     def runs(
         session: SessionDep, user: GetUserDep, page: Annotated[int, Query(ge=0, le=1_000_000)] = 0, dag: str = ""
-    ) -> dict[str, Any]:
+    ) -> Response:
         readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
         may_see = _readable_by(user)
         total, found = list_records(
@@ -164,13 +165,15 @@ def _add_data(app: FastAPI, files: RunFiles) -> None:
             size=_RUNS_ON_A_PAGE,
             named=dag.strip(),
         )
-        return {
-            "total": total,
-            "page": page,
-            "pages": max(1, -(-total // _RUNS_ON_A_PAGE)),
-            "size": _RUNS_ON_A_PAGE,
-            "runs": [task_answer(records) for records in found],
-        }
+        return _json(
+            {
+                "total": total,
+                "page": page,
+                "pages": max(1, -(-total // _RUNS_ON_A_PAGE)),
+                "size": _RUNS_ON_A_PAGE,
+                "runs": [task_answer(records) for records in found],
+            }
+        )
 
 
 def _add_downloads(app: FastAPI, files: RunFiles) -> None:
@@ -189,6 +192,15 @@ def _add_downloads(app: FastAPI, files: RunFiles) -> None:
                 raise CannotReadError("The ledger is so long that it is not read yet; download it again in a moment")
             lines = ledger_csv(index.results())
         return _download(lines, records, "ledger")
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    """Return an answer as a browser can read it, whatever somebody has put into an XCom or a ledger.
+
+    JSON of ASCII only, because half of a character cannot be sent as UTF-8. A number that JSON does not have is null.
+    """
+    readable = json.loads(json.dumps(answer), parse_constant=lambda _: None)
+    return Response(json.dumps(readable), media_type="application/json")
 
 
 def _page(request: Request, name: str, status: int = 200) -> HTMLResponse:

@@ -58,7 +58,7 @@ def _csv(columns: Mapping[str, str], rows: Iterable[Any]) -> Iterator[bytes]:
 
 
 def _taken(text: io.StringIO) -> bytes:
-    found = text.getvalue().encode()
+    found = text.getvalue().encode(errors="replace")  # half of a character must not break off the download
     text.seek(0)
     text.truncate()
     return found

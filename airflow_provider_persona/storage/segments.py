@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider_persona.api.messages import canonical_json, compact_json
@@ -135,6 +136,7 @@ class SegmentWriter:
         self._look_ahead()
         self._opening = dict(opening)
         self._file: IO[bytes] | None = None
+        self._path: Path | None = None
         self._is_torn = False
         self._lines: list[bytes] = []
         self._taken = self._durable = 0
@@ -178,6 +180,15 @@ class SegmentWriter:
         following, local = self._following, self._following_local  # a local look takes less time than a thread
         if is_there(local) if local is not None else await asyncio.to_thread(is_there, following):
             raise _fenced(following)
+
+    def require_there(self) -> None:
+        """Make sure that a local file is still where it was begun. A deleted one takes each line, and keeps none.
+
+        :raises StoreError: when it is not.
+        """
+        # By its name only: some file systems give one file another number each time.
+        if self._path is not None and not is_there(self._path):
+            raise cannot_write(self._path, FileNotFoundError())
 
     async def put(self, line: Mapping[str, Any]) -> None:
         """Put a line down; when this returns, it outlives the process.
@@ -284,7 +295,7 @@ class SegmentWriter:
             # Without a buffer there is nothing left to write when the file is closed, so closing cannot fail.
             # `x` is what fences: of two attempts that begin at the same number, the system lets one through.
             try:
-                self._file = open_private(path, "xb", buffering=0)
+                self._file, self._path = open_private(path, "xb", buffering=0), path
             except FileExistsError:
                 raise _fenced(path) from None
             self._append(opening)

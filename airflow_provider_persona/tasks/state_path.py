@@ -22,16 +22,22 @@ def store_path(address: str) -> StorePath:
     """
     if not isinstance(address, str) or not is_given(address):
         raise BadCallError("the address of a file or folder is empty; a template may have rendered to nothing")
+    from airflow_provider_persona.storage.errors import StoreError
+
+    # Others would be taken for a path below the folder in which this process happens to work; the next has another one.
+    if address.lower().startswith("file:") and not address.lower().startswith("file:///"):
+        raise StoreError(f"{address} cannot be used here; write file:///folder, or the path alone")
     if "://" not in address:
-        return Path(address).expanduser()
+        try:
+            return Path(address).expanduser()
+        except RuntimeError:
+            raise StoreError(f"{address} cannot be used here: there is no such home folder") from None
     from airflow_provider_persona.version_compat import ObjectStoragePath
 
     try:
         path: Any = ObjectStoragePath(address)  # a UPath; on some versions of Airflow its type does not say so
         _ = path.fs  # makes a missing package show here, and not with the first file
     except (ImportError, ValueError) as error:
-        from airflow_provider_persona.storage.errors import StoreError
-
         raise StoreError(
             f"{address} cannot be used here ({error}); check the address, and that its store's package is installed"
         ) from error

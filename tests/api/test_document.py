@@ -83,7 +83,13 @@ def test_no_next_link(links):
     assert Document({"data": [], "links": links}).next_link is None
 
 
-@pytest.mark.parametrize("value", [None, 5, "", "yesterday", "0001-01-01T00:00:00+23:59", "2026-13-01T00:00:00Z"])
+# The first and the last year that Python has: a few minutes before or after them, it has none.
+EDGES = ["0001-01-01T00:00:00Z", "0001-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, "", "yesterday", "0001-01-01T00:00:00+23:59", "2026-13-01T00:00:00Z", *EDGES]
+)
 def test_what_is_no_time_is_none(value):
     assert moment(value) is None
 

@@ -63,6 +63,13 @@ def test_the_status_decides_the_class(status, name):
     assert str(error).endswith("[req_1]")
 
 
+@pytest.mark.parametrize("body", [b"<html>Not found</html>", b"", b'{"message": "no Route"}', b'{"errors": []}'])
+def test_a_404_that_is_not_personas_proves_no_absence(body):
+    error = error_for(Response(404, {}, body), asked("retrieve-case"))
+    assert type(error).__name__ == "PersonaAnswerError"
+    assert "not as Persona does; check the connection's host" in str(error)
+
+
 @pytest.mark.parametrize("status", [403, 429])
 def test_a_quota_is_told_apart(status):
     error = error_for(answered(status, {"title": "Quota exceeded", "details": CANARY}), asked("create-a-case"))

@@ -66,6 +66,13 @@ TABLE = [
     (answer(422),                     INVALID,    INVALID,      INVALID,      INVALID),
     (answer(500),                     "next key", "next key",   "next key",   "unresolved"),
     (answer(501),                     "next key", "next key",   "next key",   "unresolved"),
+    # What a firewall or a wrong host says proves nothing of a write, unless it says that it took nothing in.
+    (answer(400, body=HTML),          INVALID,    "unresolved", "unresolved", "unresolved"),
+    (answer(403, body=HTML),          DENIED,      "unresolved", "unresolved", "unresolved"),
+    (answer(404, body=HTML),          ODD,        "unresolved", "unresolved", "unresolved"),
+    (answer(409, body=HTML),          CLASH,      "unresolved", "unresolved", "unresolved"),
+    (answer(451, body=b'{"message": "No"}'), ODD, "unresolved", "unresolved", "unresolved"),
+    (answer(413, body=HTML),          ODD,        ODD,          ODD,          ODD),
     (answer(502, body=HTML),          "next key", "next key",   "next key",   "unresolved"),
     (answer(503, body=HTML),          "next key", "next key",   "next key",   "unresolved"),
     (answer(504, body=HTML),          "next key", "next key",   "next key",   "unresolved"),
@@ -324,6 +331,16 @@ def test_a_refusal_tells_of_the_attempts_under_its_own_key_only(request_made, do
         second = decide(request_made, answer(503), first.attempt, 6.0, POLICY)
         third = decide(request_made, doubt, second.attempt, 7.0, POLICY)
         assert after(request_made, refusal, third.attempt) == "unresolved"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [answer(422, body=HTML), answer(413, body=HTML), answer(403, "Forbidden", "API key lacks case.write")],
+    ids=["a page", "a page for its size", "a key that lost a permission"],
+)
+def test_a_refusal_that_comes_before_persona_looks_tells_of_no_attempt(refusal):
+    silence = decide(MOVE, SILENT, Attempt(key_born=0.0), 5.0, POLICY)
+    assert after(MOVE, refusal, silence.attempt) == "unresolved"
 
 
 def test_a_refusal_after_a_restart_tells_of_the_first_key_only():

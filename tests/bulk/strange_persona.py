@@ -1,4 +1,4 @@
-"""Something in Persona's place that gives whatever a test wants, for answers that Persona itself never gives."""
+"""Something in Persona's place, or in front of it, that gives whatever a test wants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from airflow_provider_persona.api.messages import Response
+from airflow_provider_persona.api.messages import Outcome, Response
 from airflow_provider_persona.client.transport import Sending
 from persona_simulator import SimulatorConfig
 from tests.virtual_time import VirtualPersona
@@ -74,3 +74,29 @@ class _Strange:
 
     async def close(self) -> None:
         """Do nothing."""
+
+
+Block = Callable[[Sending, Outcome], Outcome]
+
+
+class BehindFirewall(VirtualPersona):
+    """Persona behind something that sees its answers.
+
+    :param block: takes what was sent and Persona's answer, and returns what arrives.
+    """
+
+    def __init__(self, block: Block, cases: int = 20) -> None:
+        super().__init__(SimulatorConfig(cases=cases, limit=1_000_000))
+        self.block = block
+
+    def transport(self, settings: Any) -> Any:
+        inner, persona = super().transport(settings), self
+
+        class Blocking:
+            async def transmit(self, sending: Sending) -> Outcome:
+                return persona.block(sending, await inner.transmit(sending))
+
+            async def close(self) -> None:
+                await inner.close()
+
+        return Blocking()

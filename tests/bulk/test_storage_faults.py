@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from bulk_runs import case_rows
+from bulk_runs import attempt, case_rows, decisions, plan_of
 from lengths import SOAK, STORMS
 from object_shelf import Shelf, shelf_path
 from storms import IN_A_STORE, ON_DISK, Storm, lose_tail
+from strange_persona import BehindFirewall
 from trials import End, Trial
 
+from airflow_provider_persona.api.messages import Outcome
 from airflow_provider_persona.bulk.plan.file import PlanHeader
 from airflow_provider_persona.bulk.plan.spool import Spool
 from airflow_provider_persona.bulk.plan.write import write_spooled
+from airflow_provider_persona.client.transport import Sending
 from airflow_provider_persona.storage.errors import StoreError
 from airflow_provider_persona.storage.segments import SegmentedLog, SegmentWriter
 from tests.storage.full_disk import files_of_at_most
@@ -140,3 +144,34 @@ def test_a_full_disk_under_the_lines_of_a_plan_is_said(tmp_path: Path, with_valu
         with files_of_at_most(10), pytest.raises(StoreError, match="a temporary file cannot be written"):
             write_spooled(spool, tmp_path, header)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("gone", ["the folder", "the ledger", "its name"])
+@pytest.mark.parametrize("request_number", [30, 120], ids=["in the middle", "while the last rows are under way"])
+def test_a_run_without_a_ledger_sends_nothing_more_and_does_not_succeed(
+    tmp_path: Path, gone: str, request_number: int
+) -> None:
+    """A deleted file takes each line that is written to it, and keeps none."""
+    sent, folder = Counter[str](), tmp_path / "run"
+
+    def counted(_: Sending, answer: Outcome) -> Outcome:
+        sent["requests"] += 1
+        if sent["requests"] == request_number:
+            _take_away(folder, gone)
+        return answer
+
+    persona = BehindFirewall(counted, cases=120)
+    plan = plan_of(decisions(persona), folder)
+    with pytest.raises(StoreError, match=r"ledger-00001.jsonl, cannot be written to \(FileNotFoundError\)") as error:
+        attempt(persona, plan, concurrency=4)
+    assert error.value.retryable
+    assert sent["requests"] < request_number + 4
+
+
+def _take_away(folder: Path, gone: str) -> None:
+    if gone == "the folder":
+        shutil.rmtree(folder)
+    elif gone == "the ledger":
+        (folder / "ledger-00001.jsonl").unlink()
+    else:
+        folder.rename(folder.with_name("moved"))

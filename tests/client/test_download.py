@@ -385,6 +385,15 @@ def test_a_file_that_is_packed_in_another_way_is_refused(fetch):
         fetch(link)
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip"])
+def test_a_file_that_is_packed_for_the_way_is_refused(fetch, coding):
+    content = gzip.compress(b"%PDF-1.4")
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+    packed = answer(body=chunked, Transfer_Encoding=coding)
+    with one_host(packed) as (link, _), pytest.raises(PersonaAnswerError, match="is packed in a way"):
+        fetch(link)
+
+
 @pytest.mark.parametrize("length", ["abc", "", "-1", "8, 8", "\u0668", "9" * 5000])
 def test_a_length_that_is_no_number_counts_as_none(fetch, length):
     answered = answer(body=b"%PDF-1.4").replace(b"\r\n\r\n", f"\r\nContent-Length: {length}\r\n\r\n".encode(), 1)

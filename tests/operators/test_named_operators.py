@@ -603,7 +603,7 @@ def test_an_output_path_that_renders_to_nothing_is_no_folder_of_the_worker(perso
 
 @pytest.mark.parametrize("kind", [[], {}, 5, "country"])
 def test_a_kind_of_which_no_items_are_imported_is_named(kind):
-    with pytest.raises(BadCallError, match="kind is one of email-address, .*, not .*; Persona imports no other items"):
+    with pytest.raises(BadCallError, match="Persona imports no other items"):
         importers.PersonaImportListItemsOperator(task_id="x", list_id="lst_1", kind=kind, rows=[{"value": "a"}])
 
 

@@ -327,6 +327,21 @@ def test_nothing_private_leaves_with_any_answer(seen: Seen) -> None:
         assert SANDBOX_KEY not in said
 
 
+def test_half_of_a_character_and_no_number_break_neither_a_tab_nor_the_list_of_runs(kept: Seen) -> None:
+    """A ledger line and an XCom can hold what JSON can say and UTF-8 cannot."""
+    ledger = kept.folder() / "ledger-00001.jsonl"
+    ledger.write_text(ledger.read_text().replace('"to":"Declined"', '"to":"\\ud83d"'))
+    halved = kept.rows()["rows"][0]
+    assert halved["to"] == "\ud83d"
+    answer = kept.get(f"/persona/csv/ledger/{kept.path()}")
+    assert "?" in [line["to"] for line in csv.DictReader(io.StringIO(answer.text))]
+    odd = {"seconds": float("nan"), "limit": float("-inf")}
+    _name(kept, unknown_statuses=["\ud83d"], estimate=odd, failures=[{"reason": "\udc00", "count": 1}])
+    assert kept.task()["plan"]["estimate"] == {"seconds": None, "limit": None}
+    listed = kept.get("/persona/data/runs").json()["runs"]
+    assert "\udc00" in [reason["text"] for run in listed for reason in run["reasons"]]
+
+
 @pytest.mark.parametrize("map_index", ["{MAP_INDEX}", "undefined", "-1"])
 def test_airflow_s_placeholder_for_a_task_that_is_not_mapped_is_understood(seen: Seen, map_index: str) -> None:
     path = seen.path(map_index=quote(map_index))

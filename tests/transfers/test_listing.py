@@ -100,6 +100,13 @@ def _walk(listing, client, persona, touches):
     return read
 
 
+@pytest.mark.parametrize("operation_id", ["list-all-cases", "search-cases"])
+def test_a_mark_at_the_edge_of_time_is_one_without_a_time(operation_id):
+    listing = Listing(operation_id, bounded=True)
+    marked, unknown = (listing.request(Mark("case_1", at)) for at in ("0001-01-01T00:00:00Z", None))
+    assert marked == unknown
+
+
 def test_a_search_whose_cursor_moved_to_the_front_is_begun_again(persona, client):
     listing = Listing("search-cases", body=SEARCH, bounded=True)
     read = _walk(listing, client, persona, touches=1)

@@ -395,6 +395,7 @@ def _page(ids, following=None):
         ("e2", {"name": "case\u202e.created"}),
         ("e2", {"name": "x" * 5000}),
         ("e2", {"created-at": "0001-01-01T00:00:00+23:59"}),
+        ("e2", {"created-at": "0001-01-01T00:00:00Z"}),
         ("e2", {"created-at": 5}),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_persona.api.errors import PersonaError, PersonaPermissionError
+from airflow_provider_persona.api.errors import PersonaError, PersonaPermissionError, PersonaUnresolvedError
 from airflow_provider_persona.bulk.errors import STOPS_THE_RUN, BulkError
 
 DEFAULT_RETRY_SHARE = 0.5
@@ -82,7 +82,7 @@ class Halt:
         if isinstance(error, STOPS_THE_RUN):
             self.stop(str(error), for_good=not error.retryable, retry_after=error.retry_after)
         # One object may be out of reach for the key by itself. Several in a row are no accident.
-        self._forbidden = self._forbidden + 1 if isinstance(error, PersonaPermissionError) else 0
+        self._forbidden = self._forbidden + 1 if _forbids(error) else 0
         if error is not None and self._forbidden >= _FORBIDDEN:
             self.stop(f"{_FORBIDDEN} rows one after another were forbidden, the last with: {error}", for_good=True)
 
@@ -93,3 +93,10 @@ class Halt:
         """
         if self.breaker.is_open:
             self.stop(f"{self.breaker}. The last failure: {reason}" if reason else str(self.breaker))
+
+
+def _forbids(error: PersonaError | None) -> bool:
+    """Whether Persona forbids what a row asks for, or something in between does, with a page of its own."""
+    return isinstance(error, PersonaPermissionError) or (
+        isinstance(error, PersonaUnresolvedError) and error.status == 403
+    )

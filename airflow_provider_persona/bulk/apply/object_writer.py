@@ -8,7 +8,12 @@ from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 
-from airflow_provider_persona.api.errors import PersonaAnswerError, PersonaError, PersonaUnresolvedError
+from airflow_provider_persona.api.errors import (
+    PersonaAnswerError,
+    PersonaError,
+    PersonaNotFoundError,
+    PersonaUnresolvedError,
+)
 from airflow_provider_persona.api.exchange import Exchange
 from airflow_provider_persona.api.messages import Response
 from airflow_provider_persona.api.steps import Step
@@ -287,8 +292,8 @@ class ObjectWriter:
         """Find the outcome of a row after its last call failed or got no answer."""
         has_unusable_answer = isinstance(error, PersonaAnswerError) and bool(work.exchanges)
         if not (isinstance(error, PersonaUnresolvedError) or has_unusable_answer):
-            # A look that failed tells nothing of what an attempt that broke off may have done.
-            is_open = work.context.in_doubt and not work.exchanges and error.retryable
+            # A look that failed tells nothing of what an attempt before may have done, unless there is no such object.
+            is_open = work.context.in_doubt and not work.exchanges and not isinstance(error, PersonaNotFoundError)
             work.become(RowOutcome.UNRESOLVED if is_open else _failed(work), str(error), error)
             return
         try:
@@ -305,10 +310,11 @@ class ObjectWriter:
         if sent is not None and sent not in missing:
             work.done.append(sent)
         outcome = _failed(work)
-        if sent in missing and sent is not None and not sent.absence_tells:
+        hidden = work.hidden_of(sent) if sent in missing else ""
+        if sent in missing and sent is not None and (hidden or not sent.absence_tells):
             outcome = RowOutcome.UNRESOLVED
         if outcome is RowOutcome.UNRESOLVED:
-            work.become(outcome, f"a later read cannot tell: {error}", error)
+            work.become(outcome, f"a later read cannot tell{hidden}: {error}", error)
         elif any(step.absence_tells or step not in work.done for step in missing):
             work.become(outcome, f"a later read does not show the change: {error}", error)
         else:

@@ -100,6 +100,13 @@ class RowWork:
         """Whether any of its writes was sent."""
         return any(exchange.sent for exchange in self.exchanges)
 
+    def hidden_of(self, step: Step | None) -> str:
+        """Return what the last read hides of the parts that a step changes, for a reason; empty when it shows all."""
+        if step is None or self.current is None:
+            return ""
+        hidden = ", ".join(self.current.hidden(step.shows_in))
+        return f", because it shows no {hidden}; check the attribute blocklist of the API key" if hidden else ""
+
     def become(self, outcome: RowOutcome, reason: str = "", error: PersonaError | None = None) -> None:
         """Settle the row."""
         if self.done and outcome is not RowOutcome.UPDATED:

@@ -74,9 +74,11 @@ class LedgerWriter:
 
         :param outlives_power: whether the note must outlive the machine too, since no look could replace it.
         :raises FencedError: when a newer attempt is at work.
+        :raises StoreError: when it cannot be written, or somebody has deleted the ledger.
         """
         # The look first: a note of a fenced attempt would put a row in doubt for which nothing is sent.
         await self._segments.require_newest()
+        self._segments.require_there()
         await self._segments.put({"plan": self._plan_hash, "begun": row, "at": at})
         await self._segments.sync(0 if outlives_power else _UNSYNCED)
 
@@ -94,9 +96,11 @@ class LedgerWriter:
         """Write how the attempt ended, the counts of all rows, and which rows are left to do.
 
         :param not_done: first and last row of every stretch of rows that a further attempt takes up.
+        :raises StoreError: when it cannot be written, or somebody has deleted the ledger.
         """
         line = {"plan": self._plan_hash, "end": end.value, "at": at, "counts": dict(counts)}
         await self._segments.put(line | {"not_done": [list(stretch) for stretch in not_done]})
+        self._segments.require_there()  # else a run would succeed and leave no record
 
     def release(self) -> None:
         """Close the file, however the attempt ended."""

@@ -107,6 +107,18 @@ class ObjectState:
     updated_at: str | None = None
     resource: Any = field(default=None, repr=False)
 
+    def hidden(self, names: Iterable[str]) -> list[str]:
+        """Return those of some attributes that the object does not show, as those on a key's attribute blocklist.
+
+        Null is a value, except of the status, which each object has. Relationships are not looked at.
+        """
+        attributes = getattr(self.resource, "attributes", None)
+        if attributes is None:
+            return []
+        shown = attributes.model_fields_set - ({"status"} if self.status is None else set())
+        hidden = set(type(attributes).model_fields) - shown
+        return sorted(name for name in names if name.replace("-", "_") in hidden)
+
 
 def _each_way_back_is_open(_before: str | None, _after: str) -> str:
     return ""
