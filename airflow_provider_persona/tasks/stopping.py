@@ -134,9 +134,13 @@ class TaskStop:
         """Run a coroutine off the main thread, so that Airflow's timeout and signals end it in time.
 
         :raises RunStoppedError: when a stop ended it.
+        :raises TaskStopped: when a stop came before.
         """
         from airflow_provider_persona.tasks.event_loop import TaskLoop
 
+        # A stop may have been raised within other code that takes every exception for its own: stores and drivers have
+        # places with a bare `except`.
+        self._check()
         self._loop = loop = TaskLoop(main)
         try:
             return loop.run()

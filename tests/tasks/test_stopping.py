@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from airflow_provider_persona.bulk.errors import RunStoppedError
 from airflow_provider_persona.operators.bulk import PersonaBulkUpdateCasesOperator
 from airflow_provider_persona.tasks.event_loop import TaskLoop
 from airflow_provider_persona.tasks.lost_signals import heeding_signals
+from airflow_provider_persona.tasks.stopping import TaskStop
 from airflow_provider_persona.version_compat import AirflowFailException
 from tests.airflow_process import wait_for_what_was_sent
 
@@ -139,6 +141,23 @@ def test_a_stop_before_the_loop_begins_is_not_lost():
     loop.stop()
     with pytest.raises(RunStoppedError):
         loop.run()
+
+
+def test_a_stop_that_other_code_swallows_before_the_loop_begins_is_not_lost():
+    stop, ran = TaskStop(), []
+
+    async def main():
+        ran.append(True)
+
+    def work():
+        with stop.heeded():
+            with suppress(BaseException):  # as `exists` of some stores does
+                stop.ask()
+            stop.run_coroutine(main)
+
+    with pytest.raises(RunStoppedError):
+        work()
+    assert ran == []
 
 
 def test_a_coroutine_runs_where_a_loop_is_running_already():
