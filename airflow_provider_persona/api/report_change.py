@@ -54,8 +54,8 @@ class ReportChange(Change):
         if self.dismiss_matches and self.dismiss_reason is None:
             raise ValueError("dismiss_matches needs a dismiss_reason")
         if self.dismiss_reason is not None and "dismiss_matches" in self.model_fields_set and not self.dismiss_matches:
-            # Left out it means all of them. A query that finds none to dismiss gives an empty list, and means none.
-            raise ValueError("dismiss_matches names no match; leave it out to dismiss all of them")
+            # Left out it means all of them. A query that finds none to dismiss gives NULL or an empty list.
+            raise ValueError("dismiss_matches names no match; to dismiss all of them, give no such column")
         return self
 
     def _all_steps(self) -> Iterator[Step]:

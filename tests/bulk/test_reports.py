@@ -49,7 +49,7 @@ def calls(persona: VirtualPersona, operation_id: str) -> int:
 def test_matches_are_dismissed_all_or_singly(persona: VirtualPersona, tmp_path: Path) -> None:
     media = adverse_media(persona)
     rows = [
-        {"report_id": report_of(persona), "dismiss_reason": "homonym", "dismiss_matches": None},
+        {"report_id": report_of(persona), "dismiss_reason": "homonym"},
         {"report_id": media, "dismiss_reason": "homonym", "dismiss_matches": '["ent_1", "ent_2"]'},
     ]
     assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"updated": 2}
@@ -102,7 +102,7 @@ def test_personas_word_on_single_matches_without_a_reason_is_not_asked_for() -> 
         ReportChange(dismiss_matches=("ent_1",))
 
 
-@pytest.mark.parametrize("none", [[], (), "[]", "{}", ",", '""', [""], [" "], '[""]', '{""}'])
+@pytest.mark.parametrize("none", [None, "", " ", "null", [], (), "[]", "{}", ",", '""', [""], [" "], '[""]', '{""}'])
 def test_a_list_of_no_match_dismisses_none_and_not_all(persona: VirtualPersona, tmp_path: Path, none: Any) -> None:
     rows = [{"report_id": report_of(persona), "dismiss_reason": "homonym", "dismiss_matches": none}]
     assert outcomes(carried_out(persona, job_of(KIND, rows), tmp_path)) == {"invalid": 1}
@@ -110,8 +110,9 @@ def test_a_list_of_no_match_dismisses_none_and_not_all(persona: VirtualPersona, 
     assert effects(persona) == []
 
 
-def test_an_empty_list_of_matches_is_fine_where_nothing_is_dismissed(persona: VirtualPersona, tmp_path: Path) -> None:
-    row = {"report_id": report_of(persona), "dismiss_reason": None, "dismiss_matches": [], "add_tags": "seen"}
+@pytest.mark.parametrize("none", [None, []])
+def test_no_matches_are_fine_where_nothing_is_dismissed(persona: VirtualPersona, tmp_path: Path, none: Any) -> None:
+    row = {"report_id": report_of(persona), "dismiss_reason": None, "dismiss_matches": none, "add_tags": "seen"}
     assert outcomes(carried_out(persona, job_of(KIND, [row]), tmp_path)) == {"updated": 1}
     assert calls(persona, "dismiss-matches") == 0
 

@@ -166,6 +166,8 @@ class ObjectReader:
             if name in self.columns:
                 reads = value_in if part.type in _AS_THEY_ARE else text_in
                 value = _part_of(part.type, reads(row, self.columns[name]), name)
+                if value is None and part.is_all_without:
+                    value = ()
                 if value is not None:
                     change[name] = value
         given = ((name, value_in(row, column)) for name, column in self.fields.items())

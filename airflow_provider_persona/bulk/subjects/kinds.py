@@ -117,7 +117,9 @@ REPORT: Final = ObjectSubject(
     plural="reports",
     parts={
         "dismiss_reason": Part(PartType.VALUE, is_private=True, no_way_back="no call takes back a dismissal"),
-        "dismiss_matches": Part(PartType.NAMES, valid_with={"dismiss_matches": ("x",), "dismiss_reason": "x"}),
+        "dismiss_matches": Part(
+            PartType.NAMES, valid_with={"dismiss_matches": ("x",), "dismiss_reason": "x"}, is_all_without=True
+        ),
         "dismiss_type": Part(PartType.VALUE, valid_with={"dismiss_type": "media"}),
         "review_matches": Part(PartType.OBJECT, is_private=True, no_way_back="no call takes back a review of matches"),
         "monitoring": Part(PartType.VALUE, valid_with={"monitoring": "paused"}),

@@ -61,12 +61,15 @@ class Part:
         the type makes one by itself.
     :param no_way_back: why no call takes it back, for people who approve or revert a plan; empty where one does, or
         where nobody needs a warning.
+    :param is_all_without: whether a change without it concerns all there is. Then NULL in its column means none, and
+        not that it is left out: a query that finds nothing often gives NULL, and all would be changed.
     """
 
     type: PartType
     is_private: bool = False
     valid_with: Mapping[str, Any] | None = None
     no_way_back: str = ""
+    is_all_without: bool = False
 
 
 @runtime_checkable
