@@ -112,8 +112,8 @@ class SqlToPersonaReportsOperator(BulkOperator):
 
     The query needs a column `report_id` and at least one of the others, see `mapping`. `dismiss_reason` dismisses all
     matches, or those whose ids are in a column `dismiss_matches`, in which NULL makes a row invalid; reports of adverse
-    media need ids. `monitoring` is `active` or `paused`. Where `rerun` is true, the report runs again, which Persona may
-    charge for. A run that was lost without an answer is not repeated later: its row ends `unresolved`.
+    media need ids. `monitoring` is `active` or `paused`. Where `rerun` is true the report runs again, for which Persona
+    may charge. A run that was lost without an answer is not repeated later: its row ends `unresolved`.
 
     A report does not say when it was changed, so changes between plan and apply go unnoticed. All else is as for
     `SqlToPersonaAccountsOperator`.
