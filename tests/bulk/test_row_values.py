@@ -70,6 +70,7 @@ def problem(value: Any) -> str:
         (timedelta(days=2), "P2D"),
         ({"b", "a"}, ["a", "b"]),
         (frozenset({3, 1, 2}), [1, 2, 3]),
+        ({"b", 3, "a"}, ["a", "b", 3]),
         (array("i", [1, 2]), [1, 2]),
         (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
         (ipaddress.ip_address("10.0.0.1"), "10.0.0.1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,8 @@ def test_the_state_says_how_a_run_ended_and_how_many_failed(sim: VirtualPersona,
     assert kept.last is not None
     assert kept.last.progress.startswith("Stopped")
     _run(sim, plan, Told(sim), checkpoints=kept)
+    # Of its end, and not of its plan: that is how old the idempotency keys of its last rows are taken to be.
+    assert abs(sim.utc() - datetime.fromisoformat(kept.last.at)) < timedelta(seconds=2)
     assert kept.last.progress.startswith("Done, and too many rows failed")
     assert "60 of 60 rows, 1 failed" in kept.last.progress
 
