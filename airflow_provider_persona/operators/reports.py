@@ -68,8 +68,7 @@ class PersonaDismissReportMatchesOperator(PersonaCallOperator):
         :raises BadCallError: when `dismiss_type` says of what kind the match is, and no match is named: an `entity_id`
             that comes from another task may be nothing, and without one Persona dismisses all matches.
         """
-        match = values["entity_id"]
-        if values["dismiss_type"] is not None and (match is None or (isinstance(match, str) and not is_given(match))):
+        if values["dismiss_type"] is not None and not is_given(values["entity_id"]):
             raise BadCallError("dismiss_type goes with entity_id, which is not given; without both, all are dismissed")
         return super().call_of(values, operation_id)
 

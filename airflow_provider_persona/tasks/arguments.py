@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar
 
 from airflow_provider_persona.api.literals import read_literal
 from airflow_provider_persona.api.operations import BadCallError
@@ -30,12 +30,14 @@ JsonObject: TypeAlias = "Mapping[str, Any] | str | XComArg"
 TEMPLATE_MARKS: Final = ("{{", "{%", "{#")
 """One of these is in each text that is a template."""
 
+T = TypeVar("T")
+
 _NOTHING = ("", "none")
 
 
-def is_given(value: str | None) -> TypeGuard[str]:
+def is_given(value: T | None) -> TypeGuard[T]:
     """Return whether an argument is given: it is not None, and not the text that a template renders None to."""
-    return value is not None and value.strip().lower() not in _NOTHING
+    return value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING)
 
 
 def read_back(text: str) -> Any:
@@ -134,14 +136,10 @@ def as_mapping(value: Any, name: str) -> Mapping[str, Any] | None:
 
     :raises BadCallError: when it is something else.
     """
-    found = value
-    if isinstance(value, str):
-        if not is_given(value):
-            return None
-        found = read_back(value)
-        if found is None:
-            found = value
-    if found is not None and not isinstance(found, Mapping):
+    if not is_given(value):
+        return None
+    found = read_back(value) if isinstance(value, str) else value
+    if not isinstance(found, Mapping):
         raise BadCallError(f"{name} is a mapping, or a template of a JSON object")
     return found
 
@@ -163,7 +161,7 @@ def as_parameters(value: Any, name: str) -> Mapping[str, Any] | Sequence[Any] | 
 
     :raises BadCallError: when it is something else.
     """
-    if value is None or (isinstance(value, str) and not is_given(value)):
+    if not is_given(value):
         return None
     found = read_back(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping | Sequence) or isinstance(found, str | bytes | bytearray):
@@ -176,7 +174,7 @@ def as_names(value: Any, name: str) -> list[str] | None:
 
     :raises BadCallError: when it is something else.
     """
-    if value is None or (isinstance(value, str) and not is_given(value)):
+    if not is_given(value):
         return None
     found = read_back(value) if isinstance(value, str) else value
     is_list = isinstance(found, list | tuple | set | frozenset)
@@ -191,7 +189,7 @@ def as_mappings(value: Any, name: str) -> Sequence[Mapping[str, Any]] | None:
 
     :raises BadCallError: when it is something else.
     """
-    if value is None or (isinstance(value, str) and not is_given(value)):
+    if not is_given(value):
         return None
     found = read_back(value) if isinstance(value, str) else value
     is_list = isinstance(found, Sequence) and not isinstance(found, str)

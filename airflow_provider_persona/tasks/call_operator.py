@@ -271,7 +271,7 @@ class PersonaCallOperator(TypedOperator, metaclass=DeclaresArguments):
     def _fetch(self, hook: PersonaHook, request: Request, call: Call, about: str) -> dict[str, Any]:
         from airflow_provider_persona.tasks.files import fetch_file
 
-        if call.output_path is None or not is_given(call.output_path):  # a template may have rendered to nothing
+        if not is_given(call.output_path):  # a template may have rendered to nothing
             raise BadCallError(f"{call.operation_id} answers with a file; give output_path")
         # `path_segment` has refused slashes and `..`, so the name stays in the folder that it is put into.
         name = unquote(request.path.removesuffix("/print").rpartition("/")[2])
