@@ -143,10 +143,9 @@ class PersonaApprovalOperator(_ApprovalOperator):  # type: ignore[misc]  # anoth
         return {**result, **(asked or {})} if approved else result
 
     def _asked_about(self) -> Plan:
-        from airflow_provider_persona.tasks.named_plan import approved_plan
-        from airflow_provider_persona.tasks.state_path import state_address
+        from airflow_provider_persona.tasks.named_plan import approved_plan, places_of_plans
 
-        places = [state_address(self.state_path), *self.trusted_paths]
+        places = places_of_plans(self.state_path, self.trusted_paths)
         return approved_plan(self.plan, places, None, datetime.now(UTC))
 
     def _ask(self, plan: Plan, context: Context) -> None:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_persona.links import PLAN_LINKS
-from airflow_provider_persona.tasks.arguments import as_names
 from airflow_provider_persona.tasks.bulk_arguments import (
     COLUMNS_OF,
     Applying,
@@ -34,9 +33,8 @@ from airflow_provider_persona.tasks.bulk_task import (
 )
 from airflow_provider_persona.tasks.declared_arguments import ArgumentGroup, argument
 from airflow_provider_persona.tasks.failure import at_work
-from airflow_provider_persona.tasks.named_plan import approval_of, approved_plan
+from airflow_provider_persona.tasks.named_plan import approval_of, approved_plan, places_of_plans
 from airflow_provider_persona.tasks.row_sources import GivenSource
-from airflow_provider_persona.tasks.state_path import state_address
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -185,7 +183,8 @@ class PersonaApplyPlanOperator(BulkOperator):
             given = self.given()
             approval = approval_of(given["plan"])  # not of the plan's file, which was there before anybody was asked
             options = replace(apply_options(given, heed_drift=given["heed_drift"]), approval=approval)
-            plan = approved_plan(given["plan"], _places(given), given["max_age"], datetime.now(UTC))
+            places = places_of_plans(given["state_path"], given["trusted_paths"])
+            plan = approved_plan(given["plan"], places, given["max_age"], datetime.now(UTC))
             return run_applying_task(self, plan, options, context)
 
 
@@ -216,10 +215,6 @@ class PersonaRevertPlanOperator(BulkOperator):
         with at_work(self):
             given = self.given()
             # Of any age: what it did stays on its ledger, and the objects are read again before they are changed back.
-            plan = approved_plan(given["report"], _places(given), None, datetime.now(UTC))
+            places = places_of_plans(given["state_path"], given["trusted_paths"])
+            plan = approved_plan(given["report"], places, None, datetime.now(UTC))
             return run_planning_task(self, reverting_job(plan, given), context, plan.header.environment)
-
-
-def _places(given: Mapping[str, Any]) -> list[str]:
-    """Return where a plan may come from."""
-    return [state_address(given["state_path"]), *(as_names(given["trusted_paths"], "trusted_paths") or ())]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_persona.tasks.arguments import as_bool, read_back
+from airflow_provider_persona.tasks.arguments import as_bool, as_names, read_back
 
 if TYPE_CHECKING:
     from airflow_provider_persona.bulk.ledger.report import Approval
@@ -19,6 +19,18 @@ def approval_of(given: Mapping[str, Any] | str) -> Approval | None:
 
     named = read_back(given) if isinstance(given, str) else given
     return Approval.of(named.get("approval")) if isinstance(named, Mapping) else None
+
+
+def places_of_plans(state_path: str | None, trusted_paths: Any) -> list[str]:
+    """Return the folders, or addresses in object stores, that a plan may come from.
+
+    :param state_path: the task's own, or None for the configured one.
+    :param trusted_paths: those beside it, as the argument was rendered.
+    :raises BadCallError: when `trusted_paths` is no list of texts. A text would be taken for its characters.
+    """
+    from airflow_provider_persona.tasks.state_path import state_address
+
+    return [state_address(state_path), *(as_names(trusted_paths, "trusted_paths") or ())]
 
 
 def approved_plan(

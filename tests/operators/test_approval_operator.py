@@ -202,6 +202,13 @@ class TestAnswers:
         with pytest.raises(ValueError, match=r"samples|reason"):
             self._operator({}, **wrong)
 
+    @pytest.mark.parametrize("odd", [5, "/tmp", {5: "x"}])
+    def test_places_that_are_no_list_of_texts_are_trusted_in_nothing(self, planned, persona_connection, odd):
+        told, _ = planned(to_status(with_status(persona_connection, "Open", 1)))
+        operator = self._operator(told, trusted_paths=odd)
+        with pytest.raises(AirflowFailException, match="trusted_paths is a list of names"):
+            operator.execute({})
+
     def test_no_answer_in_time_counts_as_rejected(self):
         operator = self._operator({}, response_timeout=timedelta(hours=1))
         # The standard provider has `response_timeout` from 1.13 on; before, the task's own timeout did the same.
